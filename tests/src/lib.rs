@@ -1,0 +1,1 @@
+//! rowhouse-tests
