@@ -1,1 +1,24 @@
-//! rowhouse-database
+//! Everything that opens a connection to PostgreSQL.
+//!
+//! [`PlatformPool`] reaches `saas_platform`, [`TenantPools`] reaches tenant data, [`AdminConnection`]
+//! makes and changes databases. No other crate connects, and none of the three shows its raw client.
+
+mod admin;
+mod bootstrap;
+mod error;
+mod identifier;
+mod link;
+mod platform;
+mod session;
+mod sql;
+mod tenants;
+mod tls;
+
+pub use admin::{AdminConnection, ServerAddress};
+pub use bootstrap::{BootstrapPasswords, BootstrapSection, bootstrap, bootstrap_sections};
+pub use error::{Described, QueryError};
+pub use identifier::{quote_ident, quote_literal};
+pub use platform::{PlatformConnection, PlatformPool, PlatformTransaction};
+pub use sql::{Columns, Parameters, Sql};
+pub use tenants::{ActivePlacement, Placement, TenantConnection, TenantPools, TenantTransaction};
+pub use tls::Tls;

@@ -1,1 +1,10 @@
-//! rowhouse-keys
+//! API keys, the master key and everything derived from it.
+//!
+//! Secrets live in types that can't be printed; only keyed hashes leave for a database.
+
+mod api_key;
+mod base62;
+mod master;
+
+pub use api_key::{ApiKeyHash, KeyKind, MalformedKey, Pepper, PlainApiKey};
+pub use master::{InvalidMasterKey, MasterKey, scram_verifier};

@@ -1,1 +1,29 @@
-//! rowhouse-web
+//! What both HTTP services share, and nothing that knows a table.
+//!
+//! Every answer with an error is a problem document (RFC 9457); every answer carries `x-request-id`.
+
+mod bearer;
+mod conditional;
+mod error;
+mod extract;
+mod finish;
+mod idempotency;
+mod operational;
+mod page;
+mod prefer;
+mod problem_document;
+mod span;
+mod timestamp;
+
+pub use bearer::BearerKey;
+pub use conditional::{ETag, IfMatch, IfNoneMatch};
+pub use error::{ApiError, ApiResult};
+pub use extract::{ApiJson, ApiPath, ApiQuery};
+pub use finish::{deadline, finish, no_such_route};
+pub use idempotency::{IdempotencyKey, fingerprint};
+pub use operational::{Readiness, operational};
+pub use page::{DEFAULT_LIMIT, Listing, MAX_LIMIT, PageQuery, decode_cursor, encode_cursor};
+pub use prefer::Prefer;
+pub use problem_document::ProblemDocument;
+pub use span::RequestSpan;
+pub use timestamp::Timestamp;

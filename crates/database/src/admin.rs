@@ -1,0 +1,97 @@
+//! Connections that make and change databases: provisioning, migrations, bootstrap.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio_postgres::{Client, NoTls};
+
+use crate::error::{Described, QueryError};
+use crate::link::connection_config;
+use crate::tls::Tls;
+use rowhouse_problem::{Error, Result};
+
+/// Where a server listens and who logs in.
+#[derive(Debug, Clone)]
+pub struct ServerAddress {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// The login.
+    pub user: String,
+    /// Its password.
+    pub password: SecretString,
+}
+
+/// A connection for DDL. It belongs to one task, is never pooled, and closes when dropped.
+pub struct AdminConnection {
+    client: Client,
+}
+
+/// Opening takes milliseconds; a server that takes longer than this is treated as down.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl AdminConnection {
+    /// Connects to `database`.
+    ///
+    /// # Errors
+    /// Unavailable, where the server refuses or does not answer within five seconds.
+    pub async fn open(address: &ServerAddress, database: &str, tls: &Tls) -> Result<Self> {
+        let mut config =
+            connection_config(&address.host, address.port, database, &address.user, "rowhouse_admin", CONNECT_TIMEOUT);
+        config.password(address.password.expose_secret());
+        tls.apply(&mut config);
+        let connect = async {
+            match tls {
+                Tls::Disabled => {
+                    let (client, connection) = config.connect(NoTls).await?;
+                    tokio::spawn(log_end(connection));
+                    Ok::<_, tokio_postgres::Error>(client)
+                }
+                Tls::Verified(connector) => {
+                    let (client, connection) = config.connect(connector.clone()).await?;
+                    tokio::spawn(log_end(connection));
+                    Ok(client)
+                }
+            }
+        };
+        // The driver's own limit covers only TCP; a server may accept and stay silent.
+        let client = tokio::time::timeout(CONNECT_TIMEOUT, connect)
+            .await
+            .map_err(Error::unavailable)?
+            .context("connecting as an administrator")?;
+        Ok(Self { client })
+    }
+
+    /// Runs statements that take no parameters. Identifiers and constants in them went through
+    /// [`quote_ident`](crate::quote_ident) and [`quote_literal`](crate::quote_literal).
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn run(&self, sql: &str) -> Result<(), QueryError> {
+        self.client.batch_execute(sql).await.map_err(QueryError::Database)
+    }
+
+    /// The client, for a migration runner that needs the whole connection.
+    pub fn client(&mut self) -> &mut Client {
+        &mut self.client
+    }
+
+    /// The rows of a query.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn query(
+        &self,
+        sql: &str,
+        parameters: crate::sql::Parameters<'_>,
+    ) -> Result<Vec<tokio_postgres::Row>, QueryError> {
+        self.client.query(sql, parameters).await.map_err(QueryError::Database)
+    }
+}
+
+async fn log_end(connection: impl Future<Output = Result<(), tokio_postgres::Error>>) {
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "an administrative connection ended");
+    }
+}

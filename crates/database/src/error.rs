@@ -1,0 +1,163 @@
+//! From what PostgreSQL says to what a caller is told, decided once by SQLSTATE.
+//!
+//! There is no `From<tokio_postgres::Error>`: a bare `?` on a statement does not compile. The caller
+//! names the constraints that it expects and what it was doing.
+
+use std::fmt;
+
+use rowhouse_problem::{Code, Error, Result};
+use tokio_postgres::error::SqlState;
+
+/// A statement that failed and has not been described yet.
+#[derive(Debug)]
+pub enum QueryError {
+    /// What the driver or the server reported.
+    Database(tokio_postgres::Error),
+    /// A failure that a caller recognised.
+    Recognised(Error),
+    /// A result that is not as the statement promises.
+    Unexpected(String),
+}
+
+impl QueryError {
+    /// The SQLSTATE, where the server gave one.
+    pub fn sqlstate(&self) -> Option<&SqlState> {
+        match self {
+            Self::Database(error) => error.code(),
+            Self::Recognised(_) | Self::Unexpected(_) => None,
+        }
+    }
+
+    /// Whether the server refused because of the named constraint.
+    pub fn is_constraint(&self, name: &str) -> bool {
+        match self {
+            Self::Database(error) => error.as_db_error().and_then(|error| error.constraint()) == Some(name),
+            Self::Recognised(_) | Self::Unexpected(_) => false,
+        }
+    }
+
+    fn describe(self, doing: &str) -> Error {
+        match self {
+            Self::Recognised(error) => error,
+            Self::Unexpected(what) => Error::internal(format!("{doing}: {what}")),
+            Self::Database(error) => {
+                let class = classify(&error);
+                let cause = While { doing: doing.to_owned(), source: error };
+                match class {
+                    Class::Unavailable => Error::unavailable(cause),
+                    Class::Deadline => {
+                        Error::new(Code::DeadlineExceeded, "The database took too long. Try again later.")
+                            .caused_by(cause)
+                    }
+                    Class::Full => {
+                        Error::new(Code::InsufficientStorage, "The database has no room left.").caused_by(cause)
+                    }
+                    Class::Internal => Error::internal(cause),
+                }
+            }
+        }
+    }
+}
+
+/// The driver's error with what was being done; the driver itself prints only "db error".
+#[derive(Debug, thiserror::Error)]
+#[error("{doing}")]
+struct While {
+    doing: String,
+    source: tokio_postgres::Error,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Unavailable,
+    Deadline,
+    Full,
+    Internal,
+}
+
+/// Sorts by SQLSTATE class (PostgreSQL manual, appendix A).
+fn classify(error: &tokio_postgres::Error) -> Class {
+    let Some(state) = error.code() else {
+        // No answer from the server: it is gone, or the network is.
+        return Class::Unavailable;
+    };
+    match state.code() {
+        "57014" => Class::Deadline,
+        "53100" => Class::Full,
+        // Resources (53), operator intervention (57P), connection (08), login (28), read-only (25006), no such database (3D).
+        code if ["08", "28", "3D", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "25006" => {
+            Class::Unavailable
+        }
+        // Serialization failure and deadlock: the same request may well succeed.
+        "40001" | "40P01" | "55P03" => Class::Unavailable,
+        _ => Class::Internal,
+    }
+}
+
+/// Turns a statement's failure into an [`Error`], naming what was being done.
+pub trait Described<T> {
+    /// Says what was being done, for the log.
+    ///
+    /// # Errors
+    /// Whatever the statement met, described.
+    fn context(self, doing: &str) -> Result<T>;
+
+    /// Says what a violated constraint means to the caller.
+    #[must_use]
+    fn on_constraint(self, name: &str, error: impl FnOnce() -> Error) -> Self;
+}
+
+impl<T> Described<T> for std::result::Result<T, QueryError> {
+    fn context(self, doing: &str) -> Result<T> {
+        self.map_err(|error| error.describe(doing))
+    }
+
+    fn on_constraint(self, name: &str, error: impl FnOnce() -> Error) -> Self {
+        self.map_err(|failure| if failure.is_constraint(name) { QueryError::Recognised(error()) } else { failure })
+    }
+}
+
+impl<T> Described<T> for std::result::Result<T, tokio_postgres::Error> {
+    fn context(self, doing: &str) -> Result<T> {
+        self.map_err(|error| QueryError::Database(error).describe(doing))
+    }
+
+    fn on_constraint(self, _: &str, _: impl FnOnce() -> Error) -> Self {
+        self
+    }
+}
+
+/// Why no connection could be had.
+#[derive(Debug)]
+pub(crate) enum ConnectError {
+    /// The server refused or did not answer.
+    Connect(tokio_postgres::Error),
+    /// The connection leads to another tenant's database than it should.
+    Identity(String),
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(_) => formatter.write_str("connecting to PostgreSQL"),
+            Self::Identity(what) => write!(formatter, "refusing a connection: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Connect(error) => Some(error),
+            Self::Identity(_) => None,
+        }
+    }
+}
+
+/// Pools answer 503 whatever the reason: the caller can only wait.
+pub(crate) fn from_pool(error: deadpool::managed::PoolError<ConnectError>) -> Error {
+    if let deadpool::managed::PoolError::Backend(ConnectError::Identity(what)) = &error {
+        tracing::error!(what, "a connection led to the wrong database");
+    }
+    Error::unavailable(error)
+}

@@ -1,0 +1,142 @@
+//! One physical connection and how a pool makes, checks and replaces it.
+
+use std::time::{Duration, Instant};
+
+use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
+use deadpool_postgres::{ClientWrapper, ManagerConfig, RecyclingMethod};
+use rowhouse_settings as settings;
+use tokio_postgres::{CancelToken, NoTls};
+
+use crate::error::ConnectError;
+use crate::tenants::{Admission, Identity, Permit};
+use crate::tls::Tls;
+
+/// A connection with what it holds on to for as long as it lives.
+pub(crate) struct Link {
+    pub(crate) client: ClientWrapper,
+    tls: Tls,
+    expires: Instant,
+    _permit: Option<Permit>,
+}
+
+impl Link {
+    /// Whether the connection is old enough to be replaced.
+    pub(crate) fn is_expired(&self) -> bool {
+        self.expires <= Instant::now()
+    }
+
+    /// What is needed to interrupt the connection's statement from outside.
+    pub(crate) fn canceller(&self) -> (CancelToken, Tls) {
+        (self.client.cancel_token(), self.tls.clone())
+    }
+}
+
+/// Makes connections of one login to one database.
+pub(crate) struct LinkManager {
+    inner: deadpool_postgres::Manager,
+    tls: Tls,
+    max_lifetime: Duration,
+    tenant: Option<(Admission, Identity)>,
+}
+
+impl LinkManager {
+    pub(crate) fn new(
+        mut config: tokio_postgres::Config,
+        tls: &Tls,
+        max_lifetime: Duration,
+        tenant: Option<(Admission, Identity)>,
+    ) -> Self {
+        tls.apply(&mut config);
+        // `Fast` adds no round trip; `Session` never returns a connection that did not end cleanly.
+        let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let inner = match tls {
+            Tls::Disabled => deadpool_postgres::Manager::from_config(config, NoTls, manager),
+            Tls::Verified(connector) => deadpool_postgres::Manager::from_config(config, connector.clone(), manager),
+        };
+        Self { inner, tls: tls.clone(), max_lifetime, tenant }
+    }
+}
+
+impl Manager for LinkManager {
+    type Type = Link;
+    type Error = ConnectError;
+
+    async fn create(&self) -> Result<Link, ConnectError> {
+        let permit = match &self.tenant {
+            Some((admission, _)) => Some(admission.admit().await),
+            None => None,
+        };
+        let client = self.inner.create().await.map_err(ConnectError::Connect)?;
+        if let Some((_, identity)) = &self.tenant {
+            identity.verify(&client).await?;
+        }
+        Ok(Link {
+            client,
+            tls: self.tls.clone(),
+            expires: Instant::now() + jittered(self.max_lifetime),
+            _permit: permit,
+        })
+    }
+
+    async fn recycle(&self, link: &mut Link, metrics: &Metrics) -> RecycleResult<ConnectError> {
+        if link.is_expired() {
+            return Err(RecycleError::message("the connection has reached its age limit"));
+        }
+        self.inner.recycle(&mut link.client, metrics).await.map_err(|error| match error {
+            RecycleError::Backend(error) => RecycleError::Backend(ConnectError::Connect(error)),
+            RecycleError::Message(message) => RecycleError::Message(message),
+        })
+    }
+
+    fn detach(&self, link: &mut Link) {
+        self.inner.detach(&mut link.client);
+    }
+}
+
+/// Up to a fifth less, so that connections made together are not all replaced together.
+fn jittered(lifetime: Duration) -> Duration {
+    let mut random = [0u8; 1];
+    // Without random bytes the jitter is nil, which is no harm.
+    let _ = getrandom::fill(&mut random);
+    lifetime.mul_f64(1.0 - f64::from(random[0]) / 1280.0)
+}
+
+/// What every connection has in common: a name, time limits, and a TCP that notices a silent server.
+pub(crate) fn connection_config(
+    host: &str,
+    port: u16,
+    database: &str,
+    user: &str,
+    application: &str,
+    connect_timeout: Duration,
+) -> tokio_postgres::Config {
+    let mut config = tokio_postgres::Config::new();
+    config
+        .host(host)
+        .port(port)
+        .dbname(database)
+        .user(user)
+        .application_name(application)
+        .connect_timeout(connect_timeout)
+        .keepalives(true)
+        .keepalives_idle(Duration::from_secs(10))
+        .keepalives_interval(Duration::from_secs(5))
+        .keepalives_retries(3)
+        .tcp_user_timeout(Duration::from_secs(20));
+    config
+}
+
+/// The timeouts of a pool: waiting for a turn, connecting (which `connect_timeout` covers only as far as TCP), checking.
+pub(crate) fn pool_timeouts(checkout: Duration, connect: Duration) -> deadpool::managed::Timeouts {
+    deadpool::managed::Timeouts {
+        wait: Some(checkout),
+        // Making a connection includes waiting for room in the cluster's budget.
+        create: Some(checkout + connect),
+        recycle: Some(connect),
+    }
+}
+
+/// The settings' address of `saas_platform` as a connection's.
+pub(crate) fn platform_config(platform: &settings::Platform, user: &str, application: &str) -> tokio_postgres::Config {
+    connection_config(&platform.host, platform.port, &platform.database, user, application, platform.connect_timeout)
+}

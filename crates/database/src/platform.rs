@@ -1,0 +1,107 @@
+//! The pool to `saas_platform`.
+
+use std::time::Duration;
+
+use deadpool::Runtime;
+use rowhouse_problem::{Error, Result};
+use rowhouse_settings as settings;
+use secrecy::ExposeSecret;
+use tokio_postgres::Row;
+
+use crate::error::{Described, QueryError, from_pool};
+use crate::link::{LinkManager, platform_config, pool_timeouts};
+use crate::session::{LinkPool, Session, SessionTransaction};
+use crate::sql::{Parameters, Sql};
+use crate::tls::Tls;
+
+/// Platform connections are few and long-lived; this only gives server memory back now and then.
+const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
+
+/// Connections of one service to `saas_platform`.
+#[derive(Clone)]
+pub struct PlatformPool(LinkPool);
+
+impl PlatformPool {
+    /// A pool that connects when it is first used; `default_user` is the service's own login.
+    ///
+    /// # Errors
+    /// Where the certificate authority named in the settings can't be read.
+    pub fn new(platform: &settings::Platform, default_user: &str) -> Result<Self> {
+        let tls = Tls::from_settings(platform).map_err(Error::internal)?;
+        let user = if platform.user.is_empty() { default_user } else { &platform.user };
+        let mut config = platform_config(platform, user, default_user);
+        config.password(platform.password.expose_secret());
+        config.options(format!("-c statement_timeout={}", platform.statement_timeout.as_millis()));
+        let manager = LinkManager::new(config, &tls, MAX_LIFETIME, None);
+        LinkPool::builder(manager)
+            .max_size(platform.max_connections)
+            .timeouts(pool_timeouts(platform.checkout_timeout, platform.connect_timeout))
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map(Self)
+            .map_err(Error::internal)
+    }
+
+    /// Borrows a connection.
+    ///
+    /// # Errors
+    /// Unavailable, where the server does not answer or no connection comes free in time.
+    pub async fn get(&self) -> Result<PlatformConnection> {
+        let object = self.0.get().await.map_err(from_pool)?;
+        Ok(PlatformConnection(Session::new(object, || false)))
+    }
+
+    /// Connections that are open, and callers that wait for one.
+    pub fn load(&self) -> (usize, usize) {
+        let status = self.0.status();
+        (status.size, status.waiting)
+    }
+
+    /// Closes every connection; later borrowers are refused.
+    pub fn close(&self) {
+        self.0.close();
+    }
+}
+
+/// A connection to `saas_platform`.
+pub struct PlatformConnection(Session);
+
+impl PlatformConnection {
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// Whatever the server says.
+    pub async fn transaction(&mut self) -> Result<PlatformTransaction<'_>> {
+        self.0.begin().await.context("beginning a platform transaction").map(PlatformTransaction)
+    }
+}
+
+/// A transaction in `saas_platform`; dropping it rolls it back.
+pub struct PlatformTransaction<'a>(SessionTransaction<'a>);
+
+impl PlatformTransaction<'_> {
+    /// Commits.
+    ///
+    /// # Errors
+    /// Whatever the server says; without an answer the outcome is unknown.
+    pub async fn commit(self) -> Result<()> {
+        self.0.commit().await.context("committing a platform transaction")
+    }
+}
+
+macro_rules! runs_sql {
+    ($($name:ty),+) => {$(
+        impl Sql for $name {
+            async fn query(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<Vec<Row>, QueryError> {
+                self.0.query(sql, parameters).await
+            }
+
+            async fn execute(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<u64, QueryError> {
+                self.0.execute(sql, parameters).await
+            }
+        }
+    )+};
+}
+pub(crate) use runs_sql;
+
+runs_sql!(PlatformConnection, PlatformTransaction<'_>);

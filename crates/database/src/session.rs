@@ -1,0 +1,158 @@
+//! A borrowed connection that can't be handed on in a bad state.
+//!
+//! No recycling method of the pool resets a connection left inside a transaction, and a dropped
+//! future leaves its statement running on the server. So the raw client never leaves this module, a
+//! statement that was abandoned is cancelled, and a connection that did not end cleanly is destroyed.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use deadpool::managed::{Object, Pool};
+use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
+
+use crate::error::QueryError;
+use crate::link::LinkManager;
+use crate::sql::Parameters;
+
+pub(crate) type LinkPool = Pool<LinkManager>;
+
+/// Nothing is running: the connection may go back.
+const CLEAN: u8 = 0;
+/// A statement is running: to be cancelled when abandoned.
+const RUNNING: u8 = 1;
+/// A commit is running: never to be cancelled, its outcome is unknown when abandoned.
+const COMMITTING: u8 = 2;
+/// The connection must not be used again.
+const BROKEN: u8 = 3;
+
+/// What the connection is doing, as far as it has been heard of.
+#[derive(Default)]
+struct State(AtomicU8);
+
+impl State {
+    fn set(&self, state: u8) {
+        self.0.store(state, Ordering::Release);
+    }
+
+    fn get(&self) -> u8 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Runs `work` so that an abandoned future leaves its mark behind.
+    async fn track<T>(
+        &self,
+        state: u8,
+        work: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, QueryError> {
+        self.set(state);
+        let result = work.await;
+        let broken = result.as_ref().is_err_and(|error| {
+            // A cached plan that no longer fits would fail for every later borrower too.
+            error.code().is_none_or(|code| *code == SqlState::FEATURE_NOT_SUPPORTED)
+        });
+        self.set(if broken { BROKEN } else { CLEAN });
+        result.map_err(QueryError::Database)
+    }
+}
+
+/// A connection on loan.
+pub(crate) struct Session {
+    object: Option<Object<LinkManager>>,
+    state: State,
+    /// Asked at the end whether the connection should rather be closed than kept idle.
+    wanted_elsewhere: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl Session {
+    pub(crate) fn new(
+        object: Object<LinkManager>,
+        wanted_elsewhere: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self { object: Some(object), state: State::default(), wanted_elsewhere: Box::new(wanted_elsewhere) }
+    }
+
+    fn object(&self) -> &Object<LinkManager> {
+        self.object.as_ref().expect("the object is taken only when the session is dropped")
+    }
+
+    pub(crate) async fn query(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<Vec<Row>, QueryError> {
+        let client = &self.object().client;
+        self.state
+            .track(RUNNING, async {
+                let statement = client.prepare_cached(sql).await?;
+                client.query(&statement, parameters).await
+            })
+            .await
+    }
+
+    pub(crate) async fn execute(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<u64, QueryError> {
+        let client = &self.object().client;
+        self.state
+            .track(RUNNING, async {
+                let statement = client.prepare_cached(sql).await?;
+                client.execute(&statement, parameters).await
+            })
+            .await
+    }
+
+    pub(crate) async fn begin(&mut self) -> Result<SessionTransaction<'_>, QueryError> {
+        let object = self.object.as_mut().expect("the object is taken only when the session is dropped");
+        let transaction = self.state.track(RUNNING, object.client.transaction()).await?;
+        Ok(SessionTransaction { transaction, state: &self.state })
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let Some(object) = self.object.take() else { return };
+        let state = self.state.get();
+        if state == CLEAN && !(self.wanted_elsewhere)() {
+            return;
+        }
+        let link = Object::take(object);
+        if state == RUNNING
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            metrics::counter!("rowhouse_queries_cancelled_total").increment(1);
+            runtime.spawn(async move {
+                let (token, tls) = link.canceller();
+                if let Err(error) = tls.cancel(token).await {
+                    tracing::debug!(%error, "an abandoned statement could not be cancelled");
+                }
+                // The link, and its place in the budget, is let go only now.
+                drop(link);
+            });
+        }
+    }
+}
+
+/// A transaction on a borrowed connection; it is rolled back unless committed.
+pub(crate) struct SessionTransaction<'a> {
+    transaction: deadpool_postgres::Transaction<'a>,
+    state: &'a State,
+}
+
+impl SessionTransaction<'_> {
+    pub(crate) async fn query(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<Vec<Row>, QueryError> {
+        self.state
+            .track(RUNNING, async {
+                let statement = self.transaction.prepare_cached(sql).await?;
+                self.transaction.query(&statement, parameters).await
+            })
+            .await
+    }
+
+    pub(crate) async fn execute(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<u64, QueryError> {
+        self.state
+            .track(RUNNING, async {
+                let statement = self.transaction.prepare_cached(sql).await?;
+                self.transaction.execute(&statement, parameters).await
+            })
+            .await
+    }
+
+    /// Commits. Without an answer the outcome is unknown: nothing may be undone on an error of this.
+    pub(crate) async fn commit(self) -> Result<(), QueryError> {
+        self.state.track(COMMITTING, self.transaction.commit()).await
+    }
+}

@@ -1,0 +1,103 @@
+//! The master key: 256 bits outside every database, and the keys derived from it.
+//!
+//! Each use has a label of its own, and every field is preceded by its length, so no two uses can
+//! ever derive the same key (RFC 5869 gives the reasons for separate contexts).
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use rowhouse_domain::TenantId;
+use secrecy::{ExposeSecret, SecretBox, SecretString};
+use sha2::Sha256;
+
+use crate::api_key::Pepper;
+
+/// Text that is no master key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a master key is 32 random bytes in base64; make one with `openssl rand -base64 32`")]
+pub struct InvalidMasterKey;
+
+/// The root of all secrets of an installation.
+pub struct MasterKey(SecretBox<[u8; 32]>);
+
+impl MasterKey {
+    /// Reads the key from its base64 text.
+    pub fn parse(text: &SecretString) -> Result<Self, InvalidMasterKey> {
+        let bytes = STANDARD.decode(text.expose_secret().trim()).map_err(|_| InvalidMasterKey)?;
+        let bytes: [u8; 32] = bytes.try_into().map_err(|_| InvalidMasterKey)?;
+        Ok(Self(SecretBox::new(Box::new(bytes))))
+    }
+
+    /// Makes a new random key.
+    pub fn generate() -> Self {
+        let mut bytes = [0u8; 32];
+        getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+        Self(SecretBox::new(Box::new(bytes)))
+    }
+
+    /// The base64 text, to be kept in a secret store or a file of its owner's alone.
+    pub fn to_text(&self) -> SecretString {
+        SecretString::from(STANDARD.encode(self.0.expose_secret()))
+    }
+
+    /// The pepper of API keys, by version so that it can be rotated.
+    pub fn pepper(&self, version: i32) -> Pepper {
+        Pepper(SecretBox::new(Box::new(self.derive("api-key-pepper", &[&version.to_be_bytes()]))))
+    }
+
+    /// The password of a tenant's database login. It is derived each time and stored nowhere.
+    pub fn tenant_database_password(&self, tenant: TenantId, version: i32) -> SecretString {
+        let key = self.derive("tenant-db", &[tenant.as_uuid().as_bytes(), &version.to_be_bytes()]);
+        SecretString::from(hex::encode(key))
+    }
+
+    /// A key that seals list cursors and the like against tampering.
+    pub fn signing_key(&self, purpose: &str) -> SecretBox<[u8; 32]> {
+        SecretBox::new(Box::new(self.derive("signing", &[purpose.as_bytes()])))
+    }
+
+    fn derive(&self, label: &str, fields: &[&[u8]]) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.expose_secret()).expect("HMAC takes a key of any length");
+        for field in std::iter::once(label.as_bytes()).chain(fields.iter().copied()) {
+            mac.update(&(field.len() as u64).to_be_bytes());
+            mac.update(field);
+        }
+        mac.finalize().into_bytes().into()
+    }
+}
+
+/// What PostgreSQL stores of a password (`pg_authid.rolpassword`), made here so that no password is
+/// ever part of a statement that a server might log.
+pub fn scram_verifier(password: &SecretString) -> String {
+    postgres_protocol::password::scram_sha_256(password.expose_secret().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_use_has_its_own_key() {
+        let master = MasterKey::generate();
+        let tenant = TenantId::new();
+        let first = master.tenant_database_password(tenant, 1);
+        assert_eq!(first.expose_secret(), master.tenant_database_password(tenant, 1).expose_secret());
+        assert_ne!(first.expose_secret(), master.tenant_database_password(tenant, 2).expose_secret());
+        assert_ne!(first.expose_secret(), master.tenant_database_password(TenantId::new(), 1).expose_secret());
+        assert_ne!(first.expose_secret(), MasterKey::generate().tenant_database_password(tenant, 1).expose_secret());
+    }
+
+    #[test]
+    fn only_32_bytes_are_a_master_key() {
+        let master = MasterKey::generate();
+        assert!(MasterKey::parse(&master.to_text()).is_ok());
+        for text in ["", "c2hvcnQ=", "not base64!"] {
+            assert!(MasterKey::parse(&SecretString::from(text)).is_err());
+        }
+    }
+
+    #[test]
+    fn a_verifier_has_the_form_that_postgresql_stores() {
+        assert!(scram_verifier(&SecretString::from("secret")).starts_with("SCRAM-SHA-256$4096:"));
+    }
+}

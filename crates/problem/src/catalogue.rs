@@ -1,0 +1,96 @@
+//! Every code that a client can meet, one line each. Codes are API: append, never rename.
+
+macro_rules! catalogue {
+    ($($variant:ident $code:literal $status:literal $title:literal;)+) => {
+        /// What happened, as a client tells it apart.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[expect(missing_docs, reason = "the title of each variant is its documentation")]
+        pub enum Code {
+            $($variant),+
+        }
+
+        impl Code {
+            /// Every code, in the order of the catalogue.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The stable text of the code.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code),+ }
+            }
+
+            /// The HTTP status that the code answers with (RFC 9110 §15).
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$variant => $status),+ }
+            }
+
+            /// A sentence that is the same for every occurrence.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title),+ }
+            }
+        }
+    };
+}
+
+catalogue! {
+    MalformedJson "malformed_json" 400 "The body is not valid JSON";
+    MalformedId "malformed_id" 400 "The id cannot be read";
+    MalformedCursor "malformed_cursor" 400 "The cursor cannot be read";
+    MalformedRequest "malformed_request" 400 "The request cannot be read";
+    DigestMismatch "digest_mismatch" 400 "The content does not match its checksum";
+    MissingCredentials "missing_credentials" 401 "Credentials are missing";
+    MalformedKey "malformed_key" 401 "The API key is malformed";
+    UnknownKey "unknown_key" 401 "The API key is not valid";
+    ExpiredKey "expired_key" 401 "The API key has expired";
+    RevokedKey "revoked_key" 401 "The API key has been revoked";
+    WrongKeyKind "wrong_key_kind" 401 "This kind of API key is not accepted here";
+    MissingScope "missing_scope" 403 "The API key lacks a scope";
+    OrganizationSuspended "organization_suspended" 403 "The organization is suspended or cancelled";
+    TenantSuspended "tenant_suspended" 403 "The tenant is suspended or inactive";
+    NotFound "not_found" 404 "Not found";
+    NoSuchRoute "no_such_route" 404 "There is nothing at this address";
+    MethodNotAllowed "method_not_allowed" 405 "The method is not allowed here";
+    NameTaken "name_taken" 409 "The name is already in use here";
+    TenantNameTaken "tenant_name_taken" 409 "The tenant name is already in use";
+    ExternalIdTaken "external_id_taken" 409 "The external id is already in use";
+    CustomDomainTaken "custom_domain_taken" 409 "The custom domain is already in use";
+    EmailTaken "email_taken" 409 "The e-mail address is already in use";
+    MemberExists "member_exists" 409 "This person is already a member";
+    LastOwner "last_owner" 409 "An organization must keep an owner";
+    OrganizationHasTenants "organization_has_tenants" 409 "The organization still has tenants";
+    QuotaBelowTenant "quota_below_tenant" 409 "A tenant has a larger quota than that";
+    InvalidTransition "invalid_transition" 409 "The change of state is not possible";
+    RequestInFlight "request_in_flight" 409 "A request with this Idempotency-Key is still running";
+    NotEmpty "not_empty" 409 "It is not empty";
+    Gone "gone" 410 "It was purged";
+    PreconditionFailed "precondition_failed" 412 "It has changed since it was read";
+    TooLarge "too_large" 413 "The content is too large";
+    QuotaExceeded "quota_exceeded" 413 "The storage quota is used up";
+    UnsupportedMediaType "unsupported_media_type" 415 "The content type is not supported here";
+    RangeNotSatisfiable "range_not_satisfiable" 416 "The range is outside the content";
+    InvalidRequest "invalid_request" 422 "The request is not valid";
+    IdempotencyMismatch "idempotency_mismatch" 422 "The Idempotency-Key was used with another request";
+    LimitReached "limit_reached" 422 "A limit of the subscription is reached";
+    ProvisioningFailed "provisioning_failed" 503 "The tenant could not be provisioned";
+    Internal "internal" 500 "Something went wrong on our side";
+    Unavailable "unavailable" 503 "The service is not available for the moment";
+    TenantNotReady "tenant_not_ready" 503 "The tenant is not ready yet";
+    SchemaNotServed "schema_not_served" 503 "The tenant's schema version is not served by this release";
+    QuotaUnavailable "quota_unavailable" 503 "The quota cannot be checked for the moment";
+    DeadlineExceeded "deadline_exceeded" 504 "The request took too long";
+    InsufficientStorage "insufficient_storage" 507 "The storage is full";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_spelled_alike() {
+        let mut seen = std::collections::HashSet::new();
+        for code in Code::ALL {
+            assert!(seen.insert(code.as_str()), "{} appears twice", code.as_str());
+            assert!(code.as_str().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
+            assert!((400..600).contains(&code.status()));
+        }
+    }
+}

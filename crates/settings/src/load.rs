@@ -1,0 +1,143 @@
+//! Reading, layering and checking settings.
+
+use std::path::Path;
+
+use config::{Config, Environment, File, FileFormat};
+use secrecy::ExposeSecret;
+
+use crate::sections::{BlobBackend, Settings, Tls};
+
+/// The shipped defaults, part of the binary so that it runs without a file.
+const DEFAULTS: &str = include_str!("../../../deploy/settings/default.toml");
+
+/// Settings that can't be used, naming the key and what is wrong with it.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// A file that can't be read, or a text that is not TOML.
+    #[error("settings cannot be read: {0}")]
+    Unreadable(#[source] config::ConfigError),
+    /// A key that does not exist, or a value of the wrong kind.
+    #[error("setting `{key}`: {reason}")]
+    Invalid {
+        /// The key, with its section.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Loads settings for this process: defaults, the file, the environment.
+pub fn load(file: Option<&Path>) -> Result<Settings, SettingsError> {
+    load_from(file, Environment::with_prefix("ROWHOUSE").prefix_separator("__").separator("__"))
+}
+
+/// Loads settings with a given environment: what tests use to stay apart from their process's own.
+pub fn load_from(file: Option<&Path>, environment: Environment) -> Result<Settings, SettingsError> {
+    let mut builder = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+    if let Some(file) = file {
+        builder = builder.add_source(File::from(file).format(FileFormat::Toml));
+    }
+    let config = builder.add_source(environment).build().map_err(SettingsError::Unreadable)?;
+    let settings: Settings = serde_path_to_error::deserialize(config).map_err(|error| {
+        let path = error.path().to_string();
+        SettingsError::Invalid { key: path, reason: error.into_inner().to_string() }
+    })?;
+    check(&settings)?;
+    Ok(settings)
+}
+
+/// Rules that need more than one key, or a range.
+fn check(settings: &Settings) -> Result<(), SettingsError> {
+    let rules: [(&str, bool, &str); 9] = [
+        (
+            "platform.password",
+            !settings.platform.password.expose_secret().is_empty(),
+            "must be set: the login's password",
+        ),
+        (
+            "platform.ca_file",
+            settings.platform.tls != Tls::VerifyFull || !settings.platform.ca_file.as_os_str().is_empty(),
+            "must be set when platform.tls is verify_full",
+        ),
+        (
+            "keys.master_key",
+            settings.keys.master_key.expose_secret().is_empty() != settings.keys.master_key_file.as_os_str().is_empty(),
+            "set either keys.master_key or keys.master_key_file (`openssl rand -base64 32` makes one)",
+        ),
+        ("platform.max_connections", settings.platform.max_connections > 0, "must be at least 1"),
+        ("pools.cluster_budget", settings.pools.cluster_budget > 0, "must be at least 1"),
+        (
+            "pools.per_tenant",
+            (1..=settings.pools.cluster_budget).contains(&settings.pools.per_tenant),
+            "must be at least 1 and at most pools.cluster_budget",
+        ),
+        ("provisioning.parallel", settings.provisioning.parallel > 0, "must be at least 1"),
+        ("work.parallel", settings.work.parallel > 0, "must be at least 1"),
+        (
+            "blobs.bucket",
+            settings.blobs.backend != BlobBackend::S3 || !settings.blobs.bucket.is_empty(),
+            "must be set when blobs.backend is s3",
+        ),
+    ];
+    match rules.into_iter().find(|(_, holds, _)| !holds) {
+        Some((key, _, reason)) => Err(SettingsError::Invalid { key: key.to_owned(), reason: reason.to_owned() }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
+        let source = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Environment::with_prefix("ROWHOUSE").prefix_separator("__").separator("__").source(Some(source))
+    }
+
+    const SECRETS: [(&str, &str); 2] =
+        [("ROWHOUSE__PLATFORM__PASSWORD", "1e5"), ("ROWHOUSE__KEYS__MASTER_KEY", "c2VjcmV0")];
+
+    #[test]
+    fn defaults_need_nothing_but_the_secrets() {
+        let settings = load_from(None, environment(&SECRETS)).unwrap();
+        assert_eq!(settings.control_plane.port, 7400);
+        assert_eq!(settings.platform.password.expose_secret(), "1e5", "a password is text, whatever it looks like");
+        let error = load_from(None, environment(&SECRETS[1..])).unwrap_err().to_string();
+        assert!(error.contains("platform.password"), "{error}");
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "[data_plane]\nport = 1\n[work]\npoll = '250ms'\n").unwrap();
+        let mut pairs = SECRETS.to_vec();
+        pairs.push(("ROWHOUSE__DATA_PLANE__PORT", "9000"));
+        let settings = load_from(Some(file.path()), environment(&pairs)).unwrap();
+        assert_eq!((settings.data_plane.port, settings.work.poll), (9000, Duration::from_millis(250)));
+    }
+
+    #[test]
+    fn unknown_keys_and_wrong_values_are_named() {
+        for (key, value, named) in [
+            ("ROWHOUSE__DATA_PLANE__PROT", "1", "prot"),
+            ("ROWHOUSE__NONSENSE__KEY", "1", "nonsense"),
+            ("ROWHOUSE__WORK__POLL", "soon", "work.poll"),
+            ("ROWHOUSE__DATA_PLANE__PORT", "70000", "data_plane.port"),
+            ("ROWHOUSE__POOLS__PER_TENANT", "0", "pools.per_tenant"),
+            ("ROWHOUSE__BLOBS__BACKEND", "s3", "blobs.bucket"),
+        ] {
+            let mut pairs = SECRETS.to_vec();
+            pairs.push((key, value));
+            let error = load_from(None, environment(&pairs)).unwrap_err().to_string();
+            assert!(error.contains(named), "{key}: {error}");
+        }
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        let settings = load_from(None, environment(&SECRETS)).unwrap();
+        assert!(!format!("{settings:?}").contains("1e5"));
+    }
+}

@@ -1,0 +1,193 @@
+//! What can be set. Each key and its default is explained in `deploy/settings/default.toml`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+/// All settings of a service.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml explains each key once")]
+pub struct Settings {
+    pub platform: Platform,
+    pub keys: Keys,
+    pub control_plane: Server,
+    pub data_plane: Server,
+    pub telemetry: Telemetry,
+    pub pools: Pools,
+    pub provisioning: Provisioning,
+    pub uploads: Uploads,
+    pub work: Work,
+    pub blobs: Blobs,
+}
+
+/// Where `saas_platform` is and how to log in.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml explains each key once")]
+pub struct Platform {
+    pub host: String,
+    pub port: u16,
+    pub database: String,
+    pub user: String,
+    pub password: SecretString,
+    pub tls: Tls,
+    pub ca_file: PathBuf,
+    pub max_connections: usize,
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub checkout_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub statement_timeout: Duration,
+}
+
+/// How a connection to PostgreSQL is secured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tls {
+    /// In the clear: loopback and private networks only.
+    Disable,
+    /// The server's certificate and name are checked against the given authority.
+    VerifyFull,
+}
+
+/// The master key and what is derived from it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml explains each key once")]
+pub struct Keys {
+    pub master_key: SecretString,
+    pub master_key_file: PathBuf,
+    pub pepper_version: i32,
+}
+
+/// Where a service listens and how long it waits.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml explains each key once")]
+pub struct Server {
+    pub host: String,
+    pub port: u16,
+    pub workers: usize,
+    #[serde(with = "humantime_serde")]
+    pub request_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub shutdown_timeout: Duration,
+}
+
+/// Logs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml explains each key once")]
+pub struct Telemetry {
+    pub log: String,
+    pub format: LogFormat,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// Connections to tenant databases.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml explains each key once")]
+pub struct Pools {
+    pub cluster_budget: usize,
+    pub per_tenant: usize,
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub checkout_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub max_lifetime: Duration,
+}
+
+/// How tenants are made.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml explains each key once")]
+pub struct Provisioning {
+    pub template: String,
+    #[serde(with = "humantime_serde")]
+    pub wait: Duration,
+    #[serde(with = "humantime_serde")]
+    pub poll: Duration,
+    pub parallel: usize,
+    pub max_attempts: i32,
+    pub connection_limit: i32,
+    #[serde(with = "humantime_serde")]
+    pub statement_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub idle_in_transaction_timeout: Duration,
+    pub temp_file_limit_mib: u32,
+}
+
+/// Content going in and out.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml explains each key once")]
+pub struct Uploads {
+    pub max_bytes: u64,
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub reservation_ttl: Duration,
+}
+
+/// Background jobs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml explains each key once")]
+pub struct Work {
+    pub parallel: usize,
+    #[serde(with = "humantime_serde")]
+    pub poll: Duration,
+    pub max_attempts: i32,
+}
+
+/// Where contents are kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml explains each key once")]
+pub struct Blobs {
+    pub backend: BlobBackend,
+    pub root: PathBuf,
+    pub endpoint: String,
+    pub region: String,
+    pub bucket: String,
+    pub path_style: bool,
+    pub allow_http: bool,
+    pub client: S3Client,
+}
+
+/// The kind of store that contents are kept in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlobBackend {
+    /// A folder of this machine.
+    Local,
+    /// A bucket of an S3-compatible service.
+    S3,
+}
+
+/// The library that speaks S3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum S3Client {
+    /// `object_store`, the default.
+    ObjectStore,
+    /// `rusoto_s3`, in builds with the feature `rusoto`.
+    Rusoto,
+}

@@ -1,0 +1,157 @@
+//! The middleware around every request: problem documents, common headers, the log line, deadlines.
+
+use std::time::{Duration, Instant};
+
+use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
+use rowhouse_problem::{Code, Error};
+use tracing_actix_web::RequestId;
+
+use crate::error::{ApiError, ApiResult};
+use crate::problem_document::{MEDIA_TYPE, ProblemDocument};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Turns every error into a problem document, adds the headers that every answer has, and logs the request once.
+///
+/// # Errors
+/// None of its own: errors of the inner service become answers here.
+pub async fn finish(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<EitherBody<impl MessageBody + 'static, BoxBody>>, actix_web::Error> {
+    let begun = Instant::now();
+    let request_id = request.extensions().get::<RequestId>().map_or_else(String::new, ToString::to_string);
+    let method = request.method().clone();
+    let probe = request.request().clone();
+    let mut response = match next.call(request).await {
+        Ok(response) if !needs_problem(&response) => response.map_into_left_body(),
+        Ok(response) => {
+            let (request, response) = response.into_parts();
+            let document = problem_answer(response.error(), response.status(), response.headers(), &request_id);
+            ServiceResponse::new(request, document).map_into_right_body()
+        }
+        Err(error) => {
+            let status = error.as_response_error().status_code();
+            let document = problem_answer(Some(&error), status, &HeaderMap::new(), &request_id);
+            ServiceResponse::new(probe, document).map_into_right_body()
+        }
+    };
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+        headers.insert(header::VARY, HeaderValue::from_static("Authorization"));
+    }
+    observe(&method, &response, begun.elapsed());
+    Ok(response)
+}
+
+/// Errors that are not problem documents yet: ours, and those that actix makes by itself.
+fn needs_problem<B>(response: &ServiceResponse<B>) -> bool {
+    let status = response.status();
+    (status.is_client_error() || status.is_server_error())
+        && response.headers().get(header::CONTENT_TYPE).is_none_or(|kind| kind != MEDIA_TYPE)
+}
+
+fn problem_answer(
+    error: Option<&actix_web::Error>,
+    status: StatusCode,
+    headers: &HeaderMap,
+    request_id: &str,
+) -> HttpResponse {
+    let foreign;
+    let problem = match error.and_then(|error| error.as_error::<ApiError>()) {
+        Some(ApiError(error)) => error,
+        None => {
+            foreign = from_status(status, error);
+            &foreign
+        }
+    };
+    if problem.code().status() >= 500 {
+        tracing::error!(code = problem.code().as_str(), error = problem.chain(), "request failed");
+    } else {
+        tracing::debug!(code = problem.code().as_str(), error = problem.chain(), "request refused");
+    }
+    let status = StatusCode::from_u16(problem.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut answer = HttpResponse::build(status);
+    answer.content_type(MEDIA_TYPE);
+    if let Some(wait) = problem.retry_delay() {
+        answer.insert_header((header::RETRY_AFTER, wait.as_secs().max(1).to_string()));
+    }
+    if let Some(allow) = headers.get(header::ALLOW) {
+        answer.insert_header((header::ALLOW, allow.clone()));
+    }
+    if problem.code() == Code::RangeNotSatisfiable
+        && let Some(size) = problem.extensions().get("size")
+    {
+        answer.insert_header((header::CONTENT_RANGE, format!("bytes */{size}")));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        answer.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"rowhouse\""));
+    }
+    answer.json(ProblemDocument::new(problem, request_id.to_owned()))
+}
+
+/// What actix refuses by itself, in our words.
+fn from_status(status: StatusCode, error: Option<&actix_web::Error>) -> Error {
+    match status {
+        StatusCode::NOT_FOUND => Error::new(Code::NoSuchRoute, "Look at /docs for what there is."),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            Error::new(Code::MethodNotAllowed, "The `Allow` header lists the methods that are.")
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => Error::new(Code::TooLarge, "Send less, or in parts."),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            Error::new(Code::UnsupportedMediaType, "Look at /docs for what is taken.")
+        }
+        StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => {
+            Error::new(Code::DeadlineExceeded, "Try again later.")
+        }
+        status if status.is_client_error() => Error::new(Code::MalformedRequest, "The request cannot be read."),
+        _ => Error::internal(error.map_or_else(|| status.to_string(), ToString::to_string)),
+    }
+}
+
+fn observe<B>(method: &Method, response: &ServiceResponse<B>, elapsed: Duration) {
+    let route = response.request().match_pattern().unwrap_or_else(|| "unmatched".to_owned());
+    let status = response.status().as_u16();
+    let labels = [("method", method.to_string()), ("route", route.clone()), ("status", status.to_string())];
+    metrics::counter!("rowhouse_http_requests_total", &labels).increment(1);
+    metrics::histogram!("rowhouse_http_request_seconds", "route" => route).record(elapsed.as_secs_f64());
+    let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(status, duration_ms, "answered");
+}
+
+/// The answer to every address that is none of ours.
+///
+/// # Errors
+/// Always: that there is nothing here.
+pub async fn no_such_route(request: HttpRequest) -> ApiResult<HttpResponse> {
+    Err(Error::new(
+        Code::NoSuchRoute,
+        format!("There is nothing at `{}`. Look at /docs for what there is.", request.path()),
+    )
+    .into())
+}
+
+/// Ends a request that has no answer after `limit`: for everything but transfers of content.
+///
+/// # Errors
+/// `deadline_exceeded`, or what the inner service returns.
+pub async fn deadline<B: MessageBody>(
+    limit: Duration,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, actix_web::Error> {
+    tokio::time::timeout(limit, next.call(request)).await.unwrap_or_else(|_| {
+        let detail = format!("The request took longer than {} s. Try again later.", limit.as_secs());
+        Err(ApiError(Error::new(Code::DeadlineExceeded, detail)).into())
+    })
+}
