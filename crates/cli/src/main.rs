@@ -1,0 +1,48 @@
+//! The command `rowhouse`.
+//!
+//! `dev` and `demo` run the product on this machine, `cluster bootstrap` prepares a PostgreSQL cluster.
+//! Exit codes: 0 done, 1 failed, 2 wrong usage.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its user")]
+
+mod cluster;
+mod demo;
+mod dev;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Rowhouse: a database for every tenant, one control plane for all of them.
+#[derive(Parser)]
+#[command(name = "rowhouse", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run both services on a private PostgreSQL cluster of their own.
+    Dev(dev::Arguments),
+    /// Provision two tenants, upload documents, search them, and show that neither sees the other.
+    Demo(demo::Arguments),
+    /// Prepare PostgreSQL clusters.
+    #[command(subcommand)]
+    Cluster(cluster::Command),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Dev(arguments) => dev::run(arguments).await,
+        Command::Demo(arguments) => demo::run(arguments).await,
+        Command::Cluster(command) => cluster::run(command).await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! `demo` and `dev`: set up, build the three programs, hand over to `rowhouse`.
+
+use std::{ffi::OsString, os::unix::process::CommandExt, path::PathBuf, process::Command, time::Instant};
+
+use anyhow::{Context, anyhow};
+
+use crate::{
+    console, setup,
+    workspace::{self, Profile},
+};
+
+const PACKAGES: [&str; 3] = ["rowhouse-cli", "rowhouse-control-plane", "rowhouse-data-plane"];
+
+/// Shows the main job on real input.
+pub(crate) fn demo(once: bool, input: Option<PathBuf>, release: bool) -> anyhow::Result<()> {
+    let mut arguments = vec![OsString::from("demo")];
+    if once {
+        arguments.push("--once".into());
+    }
+    if let Some(folder) = input {
+        // `rowhouse` is started in the root; the folder is meant from where we are.
+        let folder = folder.canonicalize().with_context(|| format!("no folder {}", folder.display()))?;
+        arguments.push("--input".into());
+        arguments.push(folder.into());
+    }
+    hand_over(Profile::of(release), &arguments)
+}
+
+/// Runs both services on a private PostgreSQL.
+pub(crate) fn dev(release: bool, rest: Vec<OsString>) -> anyhow::Result<()> {
+    let mut arguments = vec![OsString::from("dev")];
+    arguments.extend(rest);
+    hand_over(Profile::of(release), &arguments)
+}
+
+/// Becomes `rowhouse`, so that Ctrl-C and the exit code are its own.
+fn hand_over(profile: Profile, arguments: &[OsString]) -> anyhow::Result<()> {
+    setup::ensure()?;
+    let started = Instant::now();
+    console::doing("building rowhouse, control-plane and data-plane");
+    let mut build = workspace::cargo(&["build"]);
+    build.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
+    if profile == Profile::Release {
+        build.arg("--release");
+    }
+    console::run(&mut build)?;
+    console::done(&format!("built in {}", console::seconds(started.elapsed())));
+    let program = workspace::programs(profile)?.join("rowhouse");
+    let error = Command::new(&program).args(arguments).current_dir(workspace::root()).exec();
+    Err(anyhow!(error).context(format!("cannot run {}", program.display())))
+}

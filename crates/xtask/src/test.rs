@@ -1,0 +1,41 @@
+//! `test`: everything that a change must pass, exactly as the continuous integration runs it.
+
+use std::{ffi::OsString, time::Instant};
+
+use anyhow::bail;
+
+use crate::{console, setup, workspace};
+
+/// Runs every stage and stops at the first that fails. Cargo's own summary is the last thing printed.
+pub(crate) fn run(soak: bool, arguments: &[OsString]) -> anyhow::Result<()> {
+    let started = Instant::now();
+    console::heading("setup", started);
+    setup::ensure()?;
+    ensure_component("fmt", "rustfmt")?;
+    ensure_component("clippy", "clippy")?;
+
+    console::heading("format", started);
+    console::run(&mut workspace::cargo(&["fmt", "--all", "--check"]))?;
+
+    console::heading("lint", started);
+    console::run(&mut workspace::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+
+    // The programs too: whole-system tests start them.
+    console::heading("build", started);
+    console::run(&mut workspace::cargo(&["build", "--workspace", "--bins", "--tests"]))?;
+
+    console::heading("test", started);
+    let mut test = workspace::cargo(&["test", "--workspace", "--no-fail-fast"]);
+    if soak {
+        test.env("ROWHOUSE_SOAK", "1");
+    }
+    console::run(test.args(arguments))
+}
+
+/// A minimal toolchain has neither, and cargo's own message does not say how to get them.
+fn ensure_component(command: &str, component: &str) -> anyhow::Result<()> {
+    if console::succeeds(&mut workspace::cargo(&[command, "--version"])) {
+        return Ok(());
+    }
+    bail!("cargo {command} is missing: run `rustup component add {component}`")
+}
