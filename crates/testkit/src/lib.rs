@@ -1,1 +1,14 @@
-//! rowhouse-testkit
+//! What tests run on: a real PostgreSQL cluster, databases cloned from migrated templates, and both
+//! services as in production but for the ports.
+//!
+//! A missing server is a clear failure that names the command which installs it, never a skip.
+
+mod client;
+mod cluster;
+mod databases;
+
+mod janitor;
+
+pub use client::{Answer, Client};
+pub use cluster::{CONTROL_PASSWORD, DATA_PASSWORD, TestCluster};
+pub use databases::{TenantDatabase, platform_database, tenant_database};

@@ -58,6 +58,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Measure release builds: `provisioning`, `transfer`; `--help` after the name for more
+    Bench {
+        /// Name of the bench and its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -67,6 +73,7 @@ fn main() -> ExitCode {
         Task::Test { soak, arguments } => test::run(soak, &arguments),
         Task::Demo { once, input, release } => services::demo(once, input, release),
         Task::Dev { release, arguments } => services::dev(release, arguments),
+        Task::Bench { arguments } => services::bench(arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -33,19 +33,35 @@ pub(crate) fn dev(release: bool, rest: Vec<OsString>) -> anyhow::Result<()> {
     hand_over(Profile::of(release), &arguments)
 }
 
+/// Measures release builds.
+pub(crate) fn bench(arguments: Vec<OsString>) -> anyhow::Result<()> {
+    setup::ensure()?;
+    build(Profile::Release, &["rowhouse-tests"])?;
+    become_program(Profile::Release, "rowhouse-bench", &arguments)
+}
+
 /// Becomes `rowhouse`, so that Ctrl-C and the exit code are its own.
 fn hand_over(profile: Profile, arguments: &[OsString]) -> anyhow::Result<()> {
     setup::ensure()?;
+    build(profile, &[])?;
+    become_program(profile, "rowhouse", arguments)
+}
+
+fn build(profile: Profile, further: &[&str]) -> anyhow::Result<()> {
     let started = Instant::now();
     console::doing("building rowhouse, control-plane and data-plane");
-    let mut build = workspace::cargo(&["build"]);
-    build.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
+    let mut build = workspace::cargo(&["build", "--bins"]);
+    build.args(PACKAGES.iter().chain(further).flat_map(|package| ["--package", package]));
     if profile == Profile::Release {
         build.arg("--release");
     }
     console::run(&mut build)?;
     console::done(&format!("built in {}", console::seconds(started.elapsed())));
-    let program = workspace::programs(profile)?.join("rowhouse");
+    Ok(())
+}
+
+fn become_program(profile: Profile, name: &str, arguments: &[OsString]) -> anyhow::Result<()> {
+    let program = workspace::programs(profile)?.join(name);
     let error = Command::new(&program).args(arguments).current_dir(workspace::root()).exec();
     Err(anyhow!(error).context(format!("cannot run {}", program.display())))
 }

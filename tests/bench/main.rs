@@ -1,0 +1,77 @@
+//! `cargo xtask bench NAME`: measurements on release builds, as ratios to a floor measured in the same run.
+//!
+//! Everything happens on the loopback address, is bounded in number, and stops what it started.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its user")]
+
+mod house;
+mod provisioning;
+mod report;
+mod transfer;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use report::Report;
+
+/// Measures Rowhouse on this machine.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    bench: Bench,
+    /// Where the report is written.
+    #[arg(long, default_value = "target/bench")]
+    output: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// How long a tenant takes from the request to ready, against a bare `create database … template`.
+    Provisioning {
+        /// Tenants to make.
+        #[arg(long, default_value_t = 20)]
+        count: usize,
+    },
+    /// A large file up and down, against `cp` and `sha256sum` of the same file; and the memory that it takes.
+    Transfer {
+        /// Size of the file in MiB.
+        #[arg(long, default_value_t = 256)]
+        mib: usize,
+        /// How often everything is done.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let (name, report) = match arguments.bench {
+        Bench::Provisioning { count } => ("provisioning", provisioning::measure(count).await?),
+        Bench::Transfer { mib, rounds } => ("transfer", transfer::measure(mib, rounds).await?),
+    };
+    println!("{}", report.table());
+    report.write(&arguments.output.join(format!("{name}.json")))?;
+    Ok(())
+}
+
+/// The middle of the measurements.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// An empty report, for a bench to fill.
+fn report() -> Report {
+    Report::default()
+}

@@ -1,0 +1,11 @@
+//! The databases by themselves: catalogs, roles, row-level security, migrations, quota functions.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod catalog;
+mod isolation;
+mod migrations;
+mod partitions;
+mod platform_functions;
+mod roles;
+mod statements;
+mod support;

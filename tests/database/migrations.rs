@@ -1,0 +1,123 @@
+//! Applying, applying twice, applying beside each other, undoing.
+
+use rowhouse_database::{AdminConnection, Tls, quote_ident};
+use rowhouse_migrations::{Options, Set};
+use rowhouse_testkit::{TestCluster, tenant_database};
+use uuid::Uuid;
+
+use crate::support::{number, run, texts};
+
+/// An empty database with the extensions, and a connection to it that acts as the owner with this search path.
+async fn empty_database(source: &str) -> String {
+    let name = format!("test_{}", Uuid::now_v7().simple());
+    let admin = TestCluster::get().admin("postgres").await;
+    run(
+        &admin,
+        &format!("create database {} owner rowhouse_owner template {}", quote_ident(&name), quote_ident(source)),
+    )
+    .await;
+    run(&admin, &format!("grant connect on database {} to rowhouse_control", quote_ident(&name))).await;
+    name
+}
+
+async fn as_owner(database: &str, schema: &str) -> AdminConnection {
+    let connection = AdminConnection::open(&TestCluster::get().control(), database, &Tls::Disabled).await.unwrap();
+    run(&connection, &format!("set role rowhouse_owner; set search_path = {schema}, extensions, pg_temp")).await;
+    connection
+}
+
+#[tokio::test]
+async fn one_set_serves_two_schemas_of_one_database() {
+    let database = empty_database("rowhouse_base").await;
+    let admin = TestCluster::get().admin(&database).await;
+    let tenants = [("tenant_one", Uuid::now_v7()), ("tenant_two", Uuid::now_v7())];
+    for (schema, tenant) in tenants {
+        run(&admin, &format!("create schema {schema} authorization rowhouse_owner")).await;
+        let mut connection = as_owner(&database, schema).await;
+        rowhouse_migrations::run(connection.client(), Set::Tenant, &Options::default()).await.unwrap();
+        run(
+            &connection,
+            &format!(
+                "set app.tenant_id = '{tenant}'; insert into tenant_identity (isolation) values ('schema');
+                 insert into workspaces (name, name_normalized, workspace_path) values ('{schema}', '{schema}', '/{schema}')"
+            ),
+        )
+        .await;
+    }
+    // Whatever a function or constraint of one schema refers to lies in it or in `extensions`.
+    let strays = texts(
+        &admin,
+        "select proname::text from pg_proc, unnest(proconfig) setting
+         where pronamespace = 'tenant_one'::regnamespace and setting like 'search_path=%' and setting not like 'search_path=%tenant_one%'",
+    )
+    .await;
+    assert!(strays.is_empty(), "{strays:?}");
+    // Dropping one leaves the other whole, extensions included.
+    run(&admin, "drop schema tenant_one cascade").await;
+    let connection = as_owner(&database, "tenant_two").await;
+    run(&connection, &format!("set app.tenant_id = '{}'", tenants[1].1)).await;
+    assert_eq!(number(&connection, "select count(*) from workspaces").await, 1);
+    assert_eq!(
+        number(&connection, "select count(*) from search_items_text('tenant_two', '{workspaces}', null, 10)").await,
+        0
+    );
+    run(&admin, "select '[1,2]'::extensions.vector").await;
+}
+
+#[tokio::test]
+async fn a_second_run_changes_nothing_and_two_at_once_do_not_collide() {
+    let database = empty_database("rowhouse_base").await;
+    let runs = (0..4).map(|_| async {
+        let mut connection = as_owner(&database, "public").await;
+        rowhouse_migrations::run(connection.client(), Set::Tenant, &Options::default()).await.unwrap();
+    });
+    futures::future::join_all(runs).await;
+    let connection = as_owner(&database, "public").await;
+    let latest = i64::from(Set::Tenant.latest());
+    assert_eq!(number(&connection, "select count(*) from refinery_schema_history").await, latest);
+}
+
+#[tokio::test]
+async fn undoing_everything_leaves_nothing_behind() {
+    for (set, source) in [(Set::Tenant, "rowhouse_base"), (Set::Platform, "saas_platform")] {
+        let database = empty_database(source).await;
+        let mut connection = as_owner(&database, "public").await;
+        let census = "select (select count(*) from pg_class where relnamespace = 'public'::regnamespace)
+                           + (select count(*) from pg_proc where pronamespace = 'public'::regnamespace)
+                           + (select count(*) from pg_type where typnamespace = 'public'::regnamespace and typtype = 'e')";
+        let before = number(&connection, census).await;
+        rowhouse_migrations::run(connection.client(), set, &Options::default()).await.unwrap();
+        assert!(number(&connection, census).await > before);
+        for version in (1..=set.latest()).rev() {
+            let undone = rowhouse_migrations::undo_last(connection.client(), set, &Options::default()).await.unwrap();
+            assert_eq!(undone.version, version);
+        }
+        run(&connection, "drop table refinery_schema_history").await;
+        assert_eq!(number(&connection, census).await, before, "{set:?}");
+        let extensions = number(&connection, "select count(*) from pg_extension").await;
+        assert!(extensions > 0, "undo files leave extensions alone");
+    }
+}
+
+#[tokio::test]
+async fn a_changed_migration_is_refused() {
+    let database = empty_database("rowhouse_base").await;
+    let mut connection = as_owner(&database, "public").await;
+    rowhouse_migrations::run(connection.client(), Set::Tenant, &Options::default()).await.unwrap();
+    run(&connection, "update refinery_schema_history set checksum = '1' where version = 1").await;
+    assert!(rowhouse_migrations::run(connection.client(), Set::Tenant, &Options::default()).await.is_err());
+}
+
+#[tokio::test]
+async fn only_v_files_are_migrations() {
+    for set in [Set::Platform, Set::Tenant] {
+        let listed = set.list();
+        let versions: Vec<u32> = listed.iter().map(|migration| migration.version).collect();
+        assert_eq!(versions, (1..=set.latest()).collect::<Vec<u32>>());
+    }
+    // Provisioned databases are at the latest version.
+    let database = tenant_database().await;
+    let connection = database.connect().await;
+    let latest = i64::from(Set::Tenant.latest());
+    assert_eq!(number(&connection, "select max(version)::bigint from refinery_schema_history").await, latest);
+}

@@ -1,0 +1,150 @@
+//! The functions through which the data plane writes to `saas_platform`.
+
+use rowhouse_database::{AdminConnection, Tls};
+use rowhouse_testkit::{TestCluster, platform_database};
+use uuid::Uuid;
+
+use crate::support::{number, run};
+
+struct Platform {
+    database: String,
+    admin: AdminConnection,
+    tenant: Uuid,
+}
+
+/// An organization with this quota and one tenant with that.
+async fn platform(organization_quota: i64, tenant_quota: Option<i64>) -> Platform {
+    let database = platform_database().await;
+    let admin = TestCluster::get().admin(&database).await;
+    let tenant = Uuid::now_v7();
+    let quota = tenant_quota.map_or_else(|| "null".to_owned(), |quota| quota.to_string());
+    run(
+        &admin,
+        &format!(
+            "with organization as (
+                 insert into organizations (name, display_name, email, api_key_prefix, storage_quota)
+                 values ('Acme', 'Acme', 'ops@acme.example', 'acme', {organization_quota}) returning id)
+             insert into tenants (id, organization_id, name, storage_quota)
+             select '{tenant}', id, 'acme', {quota} from organization"
+        ),
+    )
+    .await;
+    Platform { database, admin, tenant }
+}
+
+impl Platform {
+    async fn data(&self) -> AdminConnection {
+        AdminConnection::open(&TestCluster::get().data(), &self.database, &Tls::Disabled).await.unwrap()
+    }
+
+    async fn reserve(&self, connection: &AdminConnection, reservation: Uuid, bytes: i64) -> (bool, Option<String>) {
+        let sql = "select granted, level from quota_reserve($1, $2, $3, interval '15 minutes')";
+        let rows = connection.query(sql, &[&reservation, &self.tenant, &bytes]).await.unwrap();
+        (rows[0].try_get("granted").unwrap(), rows[0].try_get("level").unwrap())
+    }
+
+    /// Used and reserved bytes of both levels.
+    async fn counters(&self) -> [i64; 4] {
+        let mut counters = [0; 4];
+        for (place, sql) in counters.iter_mut().zip([
+            "select used_storage from organizations",
+            "select reserved_storage from organizations",
+            "select used_storage from tenants",
+            "select reserved_storage from tenants",
+        ]) {
+            *place = number(&self.admin, sql).await;
+        }
+        counters
+    }
+}
+
+#[tokio::test]
+async fn racers_never_pass_the_limit_by_a_byte() {
+    let platform = platform(1_000, None).await;
+    let racers = (0..16).map(|_| async {
+        let connection = platform.data().await;
+        let mut granted = 0;
+        for _ in 0..10 {
+            if platform.reserve(&connection, Uuid::now_v7(), 99).await.0 {
+                granted += 1;
+            }
+        }
+        granted
+    });
+    let granted: i64 = futures::future::join_all(racers).await.into_iter().sum();
+    assert_eq!(granted, 10, "ten times 99 fit into 1,000");
+    assert_eq!(platform.counters().await, [0, 990, 0, 990]);
+}
+
+#[tokio::test]
+async fn the_level_that_refuses_is_named_and_nothing_is_left_reserved() {
+    let platform = platform(1_000, Some(100)).await;
+    let connection = platform.data().await;
+    assert_eq!(platform.reserve(&connection, Uuid::now_v7(), 101).await, (false, Some("tenant".to_owned())));
+    assert_eq!(platform.reserve(&connection, Uuid::now_v7(), 1_001).await, (false, Some("organization".to_owned())));
+    assert_eq!(platform.counters().await, [0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_reservation_is_extended_given_back_once_or_settled_once() {
+    let platform = platform(1_000, Some(1_000)).await;
+    let connection = platform.data().await;
+    let (kept, dropped, event) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+    for bytes in [100, 50] {
+        assert!(platform.reserve(&connection, kept, bytes).await.0);
+    }
+    assert!(platform.reserve(&connection, dropped, 30).await.0);
+    assert_eq!(platform.counters().await, [0, 180, 0, 180]);
+    for _ in 0..2 {
+        run(&connection, &format!("select quota_release('{dropped}')")).await;
+    }
+    assert_eq!(platform.counters().await, [0, 150, 0, 150]);
+    for _ in 0..3 {
+        run(
+            &connection,
+            &format!(
+                "select usage_record('{event}', '{}', '2026-11-20T12:00:00Z', 'storage', 120, 'bytes', '{{}}', '{kept}')",
+                platform.tenant
+            ),
+        )
+        .await;
+    }
+    assert_eq!(platform.counters().await, [120, 0, 120, 0]);
+    for log in ["tenant_usage_logs", "org_usage_logs"] {
+        assert_eq!(number(&platform.admin, &format!("select sum(quantity)::bigint from {log}")).await, 120);
+    }
+}
+
+#[tokio::test]
+async fn a_reservation_that_nobody_comes_back_for_expires() {
+    let platform = platform(1_000, None).await;
+    let connection = platform.data().await;
+    assert!(platform.reserve(&connection, Uuid::now_v7(), 500).await.0);
+    assert_eq!(number(&connection, "select quota_expire(100)::bigint").await, 0);
+    run(&platform.admin, "update quota_reservations set expires_at = now() - interval '1 second'").await;
+    assert_eq!(number(&connection, "select quota_expire(100)::bigint").await, 1);
+    assert_eq!(platform.counters().await, [0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_mark_set_meanwhile_is_not_cleared() {
+    let platform = platform(1_000, None).await;
+    run(
+        &platform.admin,
+        "insert into clusters (name, host, port) values ('c', 'localhost', 5432);
+         update tenants set status = 'active', cluster_id = (select id from clusters), database_name = 'd',
+             schema_name = 'public', role_name = 'r'",
+    )
+    .await;
+    let connection = platform.data().await;
+    let mark = format!("select work_mark('{}')", platform.tenant);
+    let seen = number(&connection, &mark).await;
+    let newer = number(&connection, &mark).await;
+    assert!(newer > seen);
+    let clear =
+        |generation| format!("select work_clear('{}', {generation}, null, interval '0')::int::bigint", platform.tenant);
+    assert_eq!(number(&connection, &clear(seen)).await, 0);
+    assert_eq!(number(&connection, "select count(*) from work_list(10)").await, 1);
+    assert_eq!(number(&connection, &clear(newer)).await, 1);
+    assert_eq!(number(&connection, "select count(*) from work_list(10)").await, 0);
+}

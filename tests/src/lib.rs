@@ -1,1 +1,0 @@
-//! rowhouse-tests
