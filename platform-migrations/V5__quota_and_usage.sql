@@ -1,0 +1,301 @@
+-- Why: storage is reserved before bytes are written, at organization, tenant and account; usage events are what bills are made of.
+-- The data plane writes here through these functions alone.
+-- Locks: none that matter, the tables are new; short share locks on organizations, tenants and accounts for the foreign keys.
+
+create table quota_reservations (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    tenant_id uuid not null,
+    account_id uuid,
+    bytes bigint not null,
+    expires_at timestamptz not null,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint quota_reservations_pkey primary key (id),
+    constraint quota_reservations_organization_id_fkey foreign key (organization_id) references organizations (id),
+    constraint quota_reservations_tenant_id_fkey foreign key (tenant_id) references tenants (id),
+    constraint quota_reservations_account_id_fkey foreign key (account_id) references accounts (id),
+    constraint quota_reservations_bytes_check check (bytes >= 0)
+);
+create index quota_reservations_organization_id_idx on quota_reservations (organization_id);
+create index quota_reservations_tenant_id_idx on quota_reservations (tenant_id);
+create index quota_reservations_account_id_idx on quota_reservations (account_id);
+create index quota_reservations_expires_at_idx on quota_reservations (expires_at, id);
+create trigger quota_reservations_set_updated_at before update on quota_reservations for each row execute function set_updated_at();
+
+-- The time comes first in the key, so that an event that is sent again, with its own id and time, meets itself.
+-- No foreign keys: usage outlives what it was used by, and every append would lock the organization's row.
+create table org_usage_logs (
+    id uuid not null,
+    organization_id uuid not null,
+    tenant_id uuid,
+    timestamp timestamptz not null,
+    event_type text not null,
+    quantity bigint not null,
+    unit text not null,
+    details jsonb not null default '{}',
+    created_at timestamptz not null default now(),
+    constraint org_usage_logs_pkey primary key (timestamp, id),
+    constraint org_usage_logs_event_type_check check (event_type ~ '^[a-z][a-z0-9_]{0,62}$'),
+    constraint org_usage_logs_unit_check check (unit ~ '^[a-z][a-z0-9_]{0,62}$'),
+    constraint org_usage_logs_details_check check (jsonb_typeof(details) = 'object')
+) partition by range (timestamp);
+create table org_usage_logs_default partition of org_usage_logs default;
+create index org_usage_logs_organization_id_idx on org_usage_logs (organization_id, timestamp, id);
+create index org_usage_logs_tenant_id_idx on org_usage_logs (tenant_id, timestamp);
+create index org_usage_logs_event_type_idx on org_usage_logs (event_type, timestamp);
+create index org_usage_logs_details_idx on org_usage_logs using gin (details jsonb_path_ops);
+
+create table tenant_usage_logs (
+    id uuid not null,
+    tenant_id uuid not null,
+    timestamp timestamptz not null,
+    event_type text not null,
+    quantity bigint not null,
+    unit text not null,
+    details jsonb not null default '{}',
+    created_at timestamptz not null default now(),
+    constraint tenant_usage_logs_pkey primary key (timestamp, id),
+    constraint tenant_usage_logs_event_type_check check (event_type ~ '^[a-z][a-z0-9_]{0,62}$'),
+    constraint tenant_usage_logs_unit_check check (unit ~ '^[a-z][a-z0-9_]{0,62}$'),
+    constraint tenant_usage_logs_details_check check (jsonb_typeof(details) = 'object')
+) partition by range (timestamp);
+create table tenant_usage_logs_default partition of tenant_usage_logs default;
+create index tenant_usage_logs_tenant_id_idx on tenant_usage_logs (tenant_id, timestamp, id);
+create index tenant_usage_logs_event_type_idx on tenant_usage_logs (event_type, timestamp);
+create index tenant_usage_logs_details_idx on tenant_usage_logs using gin (details jsonb_path_ops);
+
+-- Says that a tenant may have jobs from `due` on. To be called before the tenant's own commit.
+create function work_mark(tenant uuid, due timestamptz default now()) returns bigint
+language sql security definer
+set search_path = pg_catalog, public, pg_temp
+as $$
+    insert into tenant_work as work (tenant_id, generation, marked_at, due_at)
+    values (tenant, nextval('tenant_work_generation_seq'), clock_timestamp(), due)
+    on conflict (tenant_id) do update
+    set generation = excluded.generation, marked_at = excluded.marked_at, due_at = least(work.due_at, excluded.due_at)
+    returning generation
+$$;
+
+-- Takes the mark away if it is still the one that was seen, and says whether it did.
+-- A mark is set before the tenant's transaction commits, so "I looked and found nothing" proves nothing about a young one,
+-- nor while an upload holds a reservation: then the tenant is only looked at again in a moment, or at `next_due`.
+create function work_clear(tenant uuid, generation bigint, next_due timestamptz default null, grace interval default '15 seconds')
+returns boolean
+language plpgsql security definer
+set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    if next_due is null then
+        delete from tenant_work
+        where tenant_id = tenant and generation = work_clear.generation and marked_at <= clock_timestamp() - grace
+            and not exists (select from quota_reservations where quota_reservations.tenant_id = tenant);
+        if found then
+            return true;
+        end if;
+    end if;
+    update tenant_work
+    set due_at = case when marked_at > clock_timestamp() - grace then clock_timestamp() + interval '500 milliseconds'
+        else coalesce(next_due, clock_timestamp() + interval '2 seconds') end
+    where tenant_id = tenant and generation = work_clear.generation;
+    return false;
+end
+$$;
+
+-- The tenants that are due, longest waiting first.
+create function work_list("limit" integer) returns table (tenant_id uuid, generation bigint, due_at timestamptz)
+language sql security definer
+set search_path = pg_catalog, public, pg_temp
+as $$
+    select work.tenant_id, work.generation, work.due_at
+    from tenant_work work join tenants on tenants.id = work.tenant_id
+    where work.due_at <= clock_timestamp() and tenants.status = 'active'
+    order by work.due_at, work.tenant_id
+    limit "limit"
+$$;
+
+-- Reserves `bytes` for an upload, or more for one that has a reservation already. Every writer of the counters takes its
+-- locks in the order organization, tenant, account, so they queue and never deadlock. A refusal changes nothing and says
+-- which level refused, its quota, and what is used and reserved there.
+create function quota_reserve(reservation uuid, tenant uuid, bytes bigint, ttl interval, account uuid default null)
+returns table (granted boolean, level text, "limit" bigint, used bigint)
+language plpgsql security definer
+set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    organization uuid;
+    earlier quota_reservations;
+begin
+    if quota_reserve.bytes < 0 then
+        raise exception 'a reservation can''t be negative' using errcode = 'invalid_parameter_value';
+    end if;
+    select organization_id into organization from tenants where id = tenant;
+    if organization is null then
+        raise exception 'tenant % does not exist', tenant using errcode = 'no_data_found';
+    end if;
+
+    update organizations set reserved_storage = reserved_storage + quota_reserve.bytes
+    where id = organization and used_storage + reserved_storage + quota_reserve.bytes <= storage_quota;
+    if not found then
+        return query select false, 'organization', storage_quota, used_storage + reserved_storage
+            from organizations where id = organization;
+        return;
+    end if;
+
+    update tenants set reserved_storage = reserved_storage + quota_reserve.bytes
+    where id = tenant and (storage_quota is null or used_storage + reserved_storage + quota_reserve.bytes <= storage_quota);
+    if not found then
+        update organizations set reserved_storage = reserved_storage - quota_reserve.bytes where id = organization;
+        return query select false, 'tenant', storage_quota, used_storage + reserved_storage from tenants where id = tenant;
+        return;
+    end if;
+
+    select * into earlier from quota_reservations where id = reservation;
+    account := coalesce(earlier.account_id, account);
+    if account is not null then
+        update accounts set reserved_storage = reserved_storage + quota_reserve.bytes
+        where id = account and (storage_quota is null or used_storage + reserved_storage + quota_reserve.bytes <= storage_quota);
+        if not found then
+            update tenants set reserved_storage = reserved_storage - quota_reserve.bytes where id = tenant;
+            update organizations set reserved_storage = reserved_storage - quota_reserve.bytes where id = organization;
+            return query select false, 'account', storage_quota, used_storage + reserved_storage from accounts where id = account;
+            if not found then
+                raise exception 'account % does not exist', account using errcode = 'no_data_found';
+            end if;
+            return;
+        end if;
+    end if;
+
+    insert into quota_reservations as held (id, organization_id, tenant_id, account_id, bytes, expires_at)
+    values (reservation, organization, tenant, account, quota_reserve.bytes, clock_timestamp() + ttl)
+    on conflict (id) do update set bytes = held.bytes + excluded.bytes, expires_at = excluded.expires_at
+    where held.tenant_id = excluded.tenant_id;
+    if not found then
+        raise exception 'reservation % belongs to another tenant', reservation using errcode = 'invalid_parameter_value';
+    end if;
+    perform work_mark(tenant);
+    return query select true, null::text, null::bigint, null::bigint;
+end
+$$;
+
+-- Ends a reservation and moves what it came to: `stored` bytes from reserved to used. Not for callers.
+create function quota_settle(reservation uuid, organization uuid, tenant uuid, account uuid, stored bigint) returns boolean
+language plpgsql
+set search_path = pg_catalog, public, pg_temp
+as $$
+declare
+    ended quota_reservations;
+begin
+    -- The organization's lock comes first; who loses the race for it finds the reservation gone.
+    perform from organizations where id = organization for no key update;
+    delete from quota_reservations where id = reservation returning * into ended;
+    account := coalesce(ended.account_id, account);
+    if ended.id is null and stored = 0 then
+        return false;
+    end if;
+    update organizations set reserved_storage = reserved_storage - coalesce(ended.bytes, 0),
+        used_storage = greatest(0, used_storage + stored) where id = organization;
+    update tenants set reserved_storage = reserved_storage - coalesce(ended.bytes, 0),
+        used_storage = greatest(0, used_storage + stored) where id = tenant;
+    update accounts set reserved_storage = reserved_storage - coalesce(ended.bytes, 0),
+        used_storage = greatest(0, used_storage + stored) where id = account;
+    return ended.id is not null;
+end
+$$;
+
+-- Gives a reservation back, once: an upload that failed. Says whether there was one.
+create function quota_release(reservation uuid) returns boolean
+language plpgsql security definer
+set search_path = pg_catalog, public, pg_temp
+as $$
+declare
+    held quota_reservations;
+    released boolean;
+begin
+    select * into held from quota_reservations where id = reservation;
+    if held.id is null then
+        return false;
+    end if;
+    released := quota_settle(held.id, held.organization_id, held.tenant_id, null, 0);
+    if released then
+        perform work_mark(held.tenant_id);
+    end if;
+    return released;
+end
+$$;
+
+-- Gives back reservations that nobody came back for, and says how many.
+create function quota_expire("limit" integer default 100) returns integer
+language plpgsql security definer
+set search_path = pg_catalog, public, pg_temp
+as $$
+declare
+    held quota_reservations;
+    released integer := 0;
+begin
+    for held in
+        select * from (
+            select * from quota_reservations where expires_at < clock_timestamp() order by expires_at, id limit "limit"
+        ) expired order by organization_id, tenant_id, account_id, id
+    loop
+        perform from organizations where id = held.organization_id for no key update;
+        -- Extended in the meantime.
+        continue when not exists (select from quota_reservations where id = held.id and expires_at < clock_timestamp());
+        if quota_settle(held.id, held.organization_id, held.tenant_id, null, 0) then
+            perform work_mark(held.tenant_id);
+            released := released + 1;
+        end if;
+    end loop;
+    return released;
+end
+$$;
+
+-- Records a usage event, once, and says whether it was new. A storage event moves the used bytes (down too, never below
+-- zero) and ends its reservation. `at` is the event's own time and must be the same whenever it is sent again.
+create function usage_record(event uuid, tenant uuid, at timestamptz, event_type text, quantity bigint, unit text,
+    details jsonb default '{}', reservation uuid default null, account uuid default null)
+returns boolean
+language plpgsql security definer
+set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    organization uuid;
+    is_new boolean;
+begin
+    select organization_id into organization from tenants where id = tenant;
+    if organization is null then
+        raise exception 'tenant % does not exist', tenant using errcode = 'no_data_found';
+    end if;
+    if usage_record.event_type = 'storage' then
+        perform from organizations where id = organization for no key update;
+    end if;
+    insert into tenant_usage_logs (id, tenant_id, timestamp, event_type, quantity, unit, details)
+    values (event, tenant, at, usage_record.event_type, usage_record.quantity, usage_record.unit, coalesce(usage_record.details, '{}'))
+    on conflict do nothing;
+    is_new := found;
+    insert into org_usage_logs (id, organization_id, tenant_id, timestamp, event_type, quantity, unit, details)
+    values (event, organization, tenant, at, usage_record.event_type, usage_record.quantity, usage_record.unit, coalesce(usage_record.details, '{}'))
+    on conflict do nothing;
+    if is_new and usage_record.event_type = 'storage' then
+        perform quota_settle(reservation, organization, tenant, account, usage_record.quantity);
+    elsif reservation is not null then
+        perform quota_settle(reservation, organization, tenant, account, 0);
+    end if;
+    -- The tenant has committed: whoever looked too early looks again.
+    if reservation is not null then
+        perform work_mark(tenant);
+    end if;
+    return is_new;
+end
+$$;
+
+revoke all on function work_mark(uuid, timestamptz), work_clear(uuid, bigint, timestamptz, interval), work_list(integer),
+    quota_reserve(uuid, uuid, bigint, interval, uuid), quota_settle(uuid, uuid, uuid, uuid, bigint), quota_release(uuid),
+    quota_expire(integer), usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid) from public;
+grant execute on function work_mark(uuid, timestamptz), work_clear(uuid, bigint, timestamptz, interval), work_list(integer),
+    quota_reserve(uuid, uuid, bigint, interval, uuid), quota_release(uuid), quota_expire(integer),
+    usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid) to rowhouse_data, rowhouse_control;
+grant select on quota_reservations, org_usage_logs, tenant_usage_logs to rowhouse_control;

@@ -1,0 +1,10 @@
+-- Undoes V5: reservations and usage logs. Used and reserved bytes stay in the rows that hold them.
+drop function usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid);
+drop function quota_expire(integer);
+drop function quota_release(uuid);
+drop function quota_settle(uuid, uuid, uuid, uuid, bigint);
+drop function quota_reserve(uuid, uuid, bigint, interval, uuid);
+drop function work_list(integer);
+drop function work_clear(uuid, bigint, timestamptz, interval);
+drop function work_mark(uuid, timestamptz);
+drop table tenant_usage_logs, org_usage_logs, quota_reservations;

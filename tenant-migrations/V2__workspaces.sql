@@ -1,0 +1,164 @@
+-- Why: workspaces and folders, the tree that files lie in.
+-- Locks: none that matter, the tables are new.
+
+create table workspaces (
+    tenant_id uuid not null default app_tenant_id(),
+    id uuid not null default gen_random_uuid(),
+    name text not null,
+    -- As the application compares names: Unicode composed, lower case. Sorting and uniqueness go by it.
+    name_normalized text not null,
+    -- The storage account it belongs to, a row of `saas_platform`.
+    account_id uuid,
+    unique_identifier text,
+    -- None: the tenant's quota alone holds.
+    storage_quota bigint,
+    used_storage bigint not null default 0,
+    workspace_type text not null default 'team',
+    parent_workspace_id uuid,
+    -- `/<id>/<id>/`: the ids from the outermost workspace to this one. Kept by a trigger; renaming changes nothing.
+    workspace_path text not null default '',
+    tags text[] not null default '{}',
+    metadata jsonb not null default '{}',
+    created_by_kind text not null default 'system',
+    created_by uuid,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    deleted_at timestamptz,
+    is_deleted boolean not null generated always as (deleted_at is not null) stored,
+    constraint workspaces_pkey primary key (tenant_id, id),
+    constraint workspaces_tenant_id_fkey foreign key (tenant_id) references tenant_identity (tenant_id),
+    constraint workspaces_parent_workspace_id_fkey foreign key (tenant_id, parent_workspace_id) references workspaces (tenant_id, id),
+    constraint workspaces_name_check check (name <> '' and octet_length(name) <= 255),
+    constraint workspaces_unique_identifier_check check (unique_identifier <> '' and length(unique_identifier) <= 200),
+    constraint workspaces_storage_quota_check check (storage_quota >= 0),
+    constraint workspaces_used_storage_check check (used_storage >= 0),
+    constraint workspaces_workspace_type_check check (workspace_type in ('personal', 'team', 'project')),
+    constraint workspaces_workspace_path_check check (length(workspace_path) <= 1024),
+    constraint workspaces_tags_check check (array_position(tags, null) is null),
+    constraint workspaces_metadata_check check (jsonb_typeof(metadata) = 'object'),
+    constraint workspaces_created_by_kind_check check (created_by_kind in ('system', 'platform_key', 'organization_key', 'tenant_key', 'user', 'anonymous'))
+) with (fillfactor = 80);
+create unique index workspaces_name_key on workspaces (tenant_id, parent_workspace_id, name_normalized) nulls not distinct where deleted_at is null;
+create unique index workspaces_unique_identifier_key on workspaces (tenant_id, unique_identifier) where deleted_at is null;
+create index workspaces_parent_workspace_id_idx on workspaces (tenant_id, parent_workspace_id, id);
+create index workspaces_account_id_idx on workspaces (tenant_id, account_id, id);
+create index workspaces_name_idx on workspaces (tenant_id, name_normalized, id);
+create index workspaces_live_idx on workspaces (tenant_id, id) where deleted_at is null;
+create index workspaces_deleted_at_idx on workspaces (tenant_id, deleted_at) where deleted_at is not null;
+create index workspaces_workspace_type_idx on workspaces (tenant_id, workspace_type, id);
+create index workspaces_workspace_path_idx on workspaces (tenant_id, workspace_path);
+create index workspaces_tags_idx on workspaces using gin (tenant_id, tags);
+create index workspaces_metadata_idx on workspaces using gin (tenant_id, metadata jsonb_path_ops);
+-- Not for the counter: it moves with every upload and would break an `If-Match` that has nothing to do with it.
+create trigger workspaces_set_updated_at before update on workspaces for each row
+    when (old.used_storage is not distinct from new.used_storage) execute function set_updated_at();
+
+-- Computes a workspace's path from its parent's, and refuses to put one into itself.
+create function workspaces_set_path() returns trigger
+language plpgsql
+set search_path from current
+as $$
+declare
+    parent_path text := '/';
+begin
+    if new.parent_workspace_id is not null then
+        select workspace_path into parent_path from workspaces
+        where tenant_id = new.tenant_id and id = new.parent_workspace_id for no key update;
+        if parent_path is null then
+            raise exception 'the parent workspace does not exist'
+                using errcode = 'foreign_key_violation', constraint = 'workspaces_parent_workspace_id_fkey', table = 'workspaces';
+        end if;
+        if position(new.id::text in parent_path) > 0 or new.parent_workspace_id = new.id then
+            raise exception 'a workspace can''t lie in itself'
+                using errcode = 'check_violation', constraint = 'workspaces_no_cycle_check', table = 'workspaces';
+        end if;
+    end if;
+    new.workspace_path := parent_path || new.id || '/';
+    return new;
+end
+$$;
+revoke all on function workspaces_set_path() from public;
+create trigger workspaces_set_path before insert or update of parent_workspace_id, workspace_path on workspaces
+    for each row execute function workspaces_set_path();
+
+-- Takes the workspaces inside along when one moves: each computes its own path again, which moves those inside it.
+create function workspaces_move_children() returns trigger
+language plpgsql
+set search_path from current
+as $$
+begin
+    update workspaces set workspace_path = '' where tenant_id = new.tenant_id and parent_workspace_id = new.id;
+    return null;
+end
+$$;
+revoke all on function workspaces_move_children() from public;
+create trigger workspaces_move_children after update on workspaces for each row
+    when (old.workspace_path is distinct from new.workspace_path) execute function workspaces_move_children();
+
+create table folders (
+    tenant_id uuid not null default app_tenant_id(),
+    id uuid not null default gen_random_uuid(),
+    workspace_id uuid not null,
+    parent_id uuid,
+    name text not null,
+    name_normalized text not null,
+    metadata jsonb not null default '{}',
+    created_by_kind text not null default 'system',
+    created_by uuid,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    deleted_at timestamptz,
+    is_deleted boolean not null generated always as (deleted_at is not null) stored,
+    constraint folders_pkey primary key (tenant_id, id),
+    -- What lies in a folder refers to it with its workspace, so it can't be in another one, and moves along.
+    constraint folders_workspace_id_id_key unique (tenant_id, workspace_id, id),
+    constraint folders_tenant_id_fkey foreign key (tenant_id) references tenant_identity (tenant_id),
+    constraint folders_workspace_id_fkey foreign key (tenant_id, workspace_id) references workspaces (tenant_id, id),
+    constraint folders_parent_id_fkey foreign key (tenant_id, workspace_id, parent_id) references folders (tenant_id, workspace_id, id)
+        on update cascade,
+    constraint folders_name_check check (name <> '' and octet_length(name) <= 255),
+    constraint folders_metadata_check check (jsonb_typeof(metadata) = 'object'),
+    constraint folders_created_by_kind_check check (created_by_kind in ('system', 'platform_key', 'organization_key', 'tenant_key', 'user', 'anonymous'))
+);
+create unique index folders_name_key on folders (tenant_id, workspace_id, parent_id, name_normalized) nulls not distinct where deleted_at is null;
+create index folders_workspace_id_idx on folders (tenant_id, workspace_id, parent_id, id);
+create index folders_parent_id_idx on folders (tenant_id, parent_id, id);
+create index folders_name_idx on folders (tenant_id, name_normalized, id);
+create index folders_live_idx on folders (tenant_id, id) where deleted_at is null;
+create index folders_deleted_at_idx on folders (tenant_id, deleted_at) where deleted_at is not null;
+create index folders_metadata_idx on folders using gin (tenant_id, metadata jsonb_path_ops);
+create trigger folders_set_updated_at before update on folders for each row execute function set_updated_at();
+
+-- Refuses a folder inside itself. Moves within a workspace take its lock, so that two of them can't make a ring together.
+create function folders_check_parent() returns trigger
+language plpgsql
+set search_path from current
+as $$
+declare
+    ancestor uuid := new.parent_id;
+begin
+    perform from workspaces where tenant_id = new.tenant_id and id = new.workspace_id for no key update;
+    for depth in 1..100 loop
+        exit when ancestor is null;
+        if ancestor = new.id then
+            raise exception 'a folder can''t lie in itself'
+                using errcode = 'check_violation', constraint = 'folders_no_cycle_check', table = 'folders';
+        end if;
+        select parent_id into ancestor from folders where tenant_id = new.tenant_id and id = ancestor;
+    end loop;
+    if ancestor is not null then
+        raise exception 'folders lie at most 100 deep'
+            using errcode = 'check_violation', constraint = 'folders_depth_check', table = 'folders';
+    end if;
+    return new;
+end
+$$;
+revoke all on function folders_check_parent() from public;
+create trigger folders_check_parent before update of parent_id on folders for each row
+    when (new.parent_id is not null and old.parent_id is distinct from new.parent_id) execute function folders_check_parent();
+
+alter table workspaces enable row level security;
+create policy tenant_isolation on workspaces to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
+alter table folders enable row level security;
+create policy tenant_isolation on folders to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
+grant select, insert, update, delete on workspaces, folders to tenant_app;

@@ -1,0 +1,159 @@
+-- Why: contents (blobs, one for equal bytes), the files that people see, their versions, and the uploads under way.
+-- Locks: none that matter, the tables are new; short share locks on workspaces and folders for the foreign keys.
+
+create table blobs (
+    tenant_id uuid not null default app_tenant_id(),
+    id uuid not null default gen_random_uuid(),
+    sha256 bytea not null,
+    -- Where somebody asked for it. Collisions are cheap to make, so it is no key.
+    md5_hash bytea,
+    size bigint not null,
+    bucket text not null,
+    object_key text not null,
+    -- `deleting`: its object is being removed. It is no longer shared; the same bytes get a new row.
+    state text not null default 'ready',
+    created_by_kind text not null default 'system',
+    created_by uuid,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint blobs_pkey primary key (tenant_id, id),
+    constraint blobs_object_key_key unique (tenant_id, object_key),
+    constraint blobs_tenant_id_fkey foreign key (tenant_id) references tenant_identity (tenant_id),
+    constraint blobs_sha256_check check (octet_length(sha256) = 32),
+    constraint blobs_md5_hash_check check (octet_length(md5_hash) = 16),
+    constraint blobs_size_check check (size >= 0),
+    constraint blobs_object_key_check check (object_key <> '' and length(object_key) <= 1024),
+    constraint blobs_state_check check (state in ('ready', 'deleting')),
+    constraint blobs_created_by_kind_check check (created_by_kind in ('system', 'platform_key', 'organization_key', 'tenant_key', 'user', 'anonymous'))
+);
+create unique index blobs_sha256_key on blobs (tenant_id, sha256) where state = 'ready';
+create index blobs_md5_hash_idx on blobs (tenant_id, md5_hash) where md5_hash is not null;
+create index blobs_state_idx on blobs (tenant_id, state, updated_at);
+create trigger blobs_set_updated_at before update on blobs for each row execute function set_updated_at();
+
+create table files (
+    tenant_id uuid not null default app_tenant_id(),
+    id uuid not null default gen_random_uuid(),
+    workspace_id uuid not null,
+    folder_id uuid,
+    name text not null,
+    name_normalized text not null,
+    -- The kind that people think in: document, image, archive … and `other`.
+    file_type text not null default 'other',
+    -- What the bytes are, and what the uploader said they were.
+    mime_type text not null default 'application/octet-stream',
+    declared_mime_type text,
+    current_version integer not null default 1,
+    -- The current version's, so that a list needs no join.
+    size bigint not null,
+    checksum bytea not null,
+    tags text[] not null default '{}',
+    metadata jsonb not null default '{}',
+    created_by_kind text not null default 'system',
+    created_by uuid,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    deleted_at timestamptz,
+    is_deleted boolean not null generated always as (deleted_at is not null) stored,
+    constraint files_pkey primary key (tenant_id, id),
+    constraint files_tenant_id_fkey foreign key (tenant_id) references tenant_identity (tenant_id),
+    constraint files_workspace_id_fkey foreign key (tenant_id, workspace_id) references workspaces (tenant_id, id),
+    constraint files_folder_id_fkey foreign key (tenant_id, workspace_id, folder_id) references folders (tenant_id, workspace_id, id)
+        on update cascade,
+    constraint files_name_check check (name <> '' and octet_length(name) <= 255),
+    constraint files_file_type_check check (file_type ~ '^[a-z][a-z0-9_]{0,62}$'),
+    constraint files_mime_type_check check (length(mime_type) <= 255 and length(declared_mime_type) <= 255),
+    constraint files_current_version_check check (current_version >= 1),
+    constraint files_size_check check (size >= 0),
+    constraint files_checksum_check check (octet_length(checksum) = 32),
+    constraint files_tags_check check (array_position(tags, null) is null),
+    constraint files_metadata_check check (jsonb_typeof(metadata) = 'object'),
+    constraint files_created_by_kind_check check (created_by_kind in ('system', 'platform_key', 'organization_key', 'tenant_key', 'user', 'anonymous'))
+);
+create unique index files_name_key on files (tenant_id, workspace_id, folder_id, name_normalized) nulls not distinct where deleted_at is null;
+create index files_workspace_id_idx on files (tenant_id, workspace_id, id);
+create index files_folder_id_idx on files (tenant_id, folder_id, id);
+create index files_workspace_folder_idx on files (tenant_id, workspace_id, folder_id, id);
+create index files_current_version_idx on files (tenant_id, id, current_version);
+create index files_name_idx on files (tenant_id, name_normalized, id);
+create index files_file_type_idx on files (tenant_id, file_type, id);
+create index files_created_at_idx on files (tenant_id, created_at, id);
+create index files_live_idx on files (tenant_id, id) where deleted_at is null;
+create index files_deleted_at_idx on files (tenant_id, deleted_at) where deleted_at is not null;
+create index files_tags_idx on files using gin (tenant_id, tags);
+create index files_metadata_idx on files using gin (tenant_id, metadata jsonb_path_ops);
+create trigger files_set_updated_at before update on files for each row execute function set_updated_at();
+
+create table file_versions (
+    tenant_id uuid not null default app_tenant_id(),
+    id uuid not null default gen_random_uuid(),
+    file_id uuid not null,
+    version_number integer not null,
+    blob_id uuid not null,
+    size bigint not null,
+    checksum bytea not null,
+    mime_type text not null default 'application/octet-stream',
+    declared_mime_type text,
+    -- What the object store calls the version, where it keeps versions.
+    storage_version_id text,
+    -- The storage account that its bytes are charged to.
+    account_id uuid,
+    change_summary text,
+    modified_by_kind text not null default 'system',
+    modified_by uuid,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint file_versions_pkey primary key (tenant_id, id),
+    constraint file_versions_file_id_version_number_key unique (tenant_id, file_id, version_number),
+    constraint file_versions_tenant_id_fkey foreign key (tenant_id) references tenant_identity (tenant_id),
+    constraint file_versions_file_id_fkey foreign key (tenant_id, file_id) references files (tenant_id, id) on delete cascade,
+    constraint file_versions_blob_id_fkey foreign key (tenant_id, blob_id) references blobs (tenant_id, id),
+    constraint file_versions_version_number_check check (version_number >= 1),
+    constraint file_versions_size_check check (size >= 0),
+    constraint file_versions_checksum_check check (octet_length(checksum) = 32),
+    constraint file_versions_change_summary_check check (length(change_summary) <= 2000),
+    constraint file_versions_modified_by_kind_check check (modified_by_kind in ('system', 'platform_key', 'organization_key', 'tenant_key', 'user', 'anonymous'))
+);
+create index file_versions_blob_id_idx on file_versions (tenant_id, blob_id);
+create index file_versions_account_id_idx on file_versions (tenant_id, account_id) where account_id is not null;
+create trigger file_versions_set_updated_at before update on file_versions for each row execute function set_updated_at();
+-- Each refers to the other, so this side is checked at the commit.
+alter table files add constraint files_current_version_fkey foreign key (tenant_id, id, current_version)
+    references file_versions (tenant_id, file_id, version_number) deferrable initially deferred;
+
+-- Written before an object is: whatever a crash leaves behind is found by it.
+create table upload_intents (
+    tenant_id uuid not null default app_tenant_id(),
+    id uuid not null default gen_random_uuid(),
+    bucket text not null,
+    object_key text not null,
+    -- The quota reservation in `saas_platform` that the upload holds.
+    reservation_id uuid,
+    bytes bigint,
+    state text not null default 'pending',
+    expires_at timestamptz not null,
+    created_by_kind text not null default 'system',
+    created_by uuid,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint upload_intents_pkey primary key (tenant_id, id),
+    constraint upload_intents_object_key_key unique (tenant_id, object_key),
+    constraint upload_intents_tenant_id_fkey foreign key (tenant_id) references tenant_identity (tenant_id),
+    constraint upload_intents_object_key_check check (object_key <> '' and length(object_key) <= 1024),
+    constraint upload_intents_bytes_check check (bytes >= 0),
+    constraint upload_intents_state_check check (state in ('pending', 'stored', 'abandoned')),
+    constraint upload_intents_created_by_kind_check check (created_by_kind in ('system', 'platform_key', 'organization_key', 'tenant_key', 'user', 'anonymous'))
+);
+create index upload_intents_state_expires_at_idx on upload_intents (tenant_id, state, expires_at);
+create index upload_intents_reservation_id_idx on upload_intents (tenant_id, reservation_id);
+create trigger upload_intents_set_updated_at before update on upload_intents for each row execute function set_updated_at();
+
+alter table blobs enable row level security;
+create policy tenant_isolation on blobs to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
+alter table files enable row level security;
+create policy tenant_isolation on files to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
+alter table file_versions enable row level security;
+create policy tenant_isolation on file_versions to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
+alter table upload_intents enable row level security;
+create policy tenant_isolation on upload_intents to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
+grant select, insert, update, delete on blobs, files, file_versions, upload_intents to tenant_app;

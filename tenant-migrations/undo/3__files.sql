@@ -1,0 +1,3 @@
+-- Undoes V3: files, versions, blobs and intents. The objects they name stay in the object store.
+alter table files drop constraint files_current_version_fkey;
+drop table upload_intents, file_versions, files, blobs;
