@@ -6,6 +6,7 @@ mod isolation;
 mod migrations;
 mod partitions;
 mod platform_functions;
+mod pools;
 mod roles;
 mod statements;
 mod support;

@@ -1,12 +1,22 @@
 //! Databases of a test's own, cloned from the templates, for tests below HTTP.
 
-use rowhouse_database::{AdminConnection, ServerAddress, Tls, quote_ident, quote_literal};
-use rowhouse_domain::TenantId;
+use std::sync::{Arc, OnceLock};
+
+use rowhouse_database::{ActivePlacement, AdminConnection, Placement, ServerAddress, Tls, quote_ident, quote_literal};
+use rowhouse_domain::{ClusterId, Isolation, TenantId};
+use rowhouse_keys::{MasterKey, scram_verifier};
 use rowhouse_migrations::Set;
+use secrecy::ExposeSecret;
 use uuid::Uuid;
 
 use crate::cluster::{PLATFORM_TEMPLATE, TENANT_TEMPLATE, TestCluster};
 use crate::janitor::{Leftover, dispose};
+
+/// The master key of this test process.
+pub fn master_key() -> Arc<MasterKey> {
+    static KEY: OnceLock<Arc<MasterKey>> = OnceLock::new();
+    Arc::clone(KEY.get_or_init(|| Arc::new(MasterKey::generate())))
+}
 
 /// Makes a migrated `saas_platform` under a name of its own. It is dropped with what it knows of by the caller's house.
 pub async fn platform_database() -> String {
@@ -40,7 +50,31 @@ pub struct TenantDatabase {
 impl TenantDatabase {
     /// The tenant's login.
     pub fn address(&self) -> ServerAddress {
-        TestCluster::get().address(&self.name, &self.name)
+        let password = master_key().tenant_database_password(self.tenant, 1);
+        TestCluster::get().address(&self.name, password.expose_secret())
+    }
+
+    /// Where it is, as the data plane would have read it.
+    pub fn placement(&self) -> Placement {
+        let address = self.address();
+        Placement {
+            tenant: self.tenant,
+            generation: 1,
+            isolation: Isolation::Dedicated,
+            // All databases of a test process lie on one cluster.
+            cluster: ClusterId::from_uuid(Uuid::nil()),
+            host: address.host,
+            port: address.port,
+            database: self.name.clone(),
+            schema: "public".to_owned(),
+            role: self.name.clone(),
+            credential_version: 1,
+        }
+    }
+
+    /// The same, vouched for.
+    pub fn active(&self) -> ActivePlacement {
+        ActivePlacement::vouch(self.placement())
     }
 
     /// A connection as the tenant's login.
@@ -67,9 +101,10 @@ pub async fn tenant_database() -> TenantDatabase {
     let name = format!("tenant_test_{}", uuid.simple());
     clone(TENANT_TEMPLATE, &name, &["rowhouse_control"]).await;
     let admin = TestCluster::get().admin(&name).await;
-    let (role, pin, password) = (quote_ident(&name), quote_literal(&uuid.to_string()), quote_literal(&name));
+    let verifier = scram_verifier(&master_key().tenant_database_password(tenant, 1));
+    let (role, pin, verifier) = (quote_ident(&name), quote_literal(&uuid.to_string()), quote_literal(&verifier));
     for sql in [
-        format!("create role {role} login password {password} in role tenant_app"),
+        format!("create role {role} login password {verifier} in role tenant_app"),
         format!("grant connect on database {role} to {role}"),
         format!("alter role {role} in database {role} set app.tenant_id = {pin}"),
         format!("alter role {role} in database {role} set search_path = public, extensions, pg_temp"),

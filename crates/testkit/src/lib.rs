@@ -11,4 +11,4 @@ mod janitor;
 
 pub use client::{Answer, Client};
 pub use cluster::{CONTROL_PASSWORD, DATA_PASSWORD, TestCluster};
-pub use databases::{TenantDatabase, platform_database, tenant_database};
+pub use databases::{TenantDatabase, master_key, platform_database, tenant_database};
