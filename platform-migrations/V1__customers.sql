@@ -91,6 +91,8 @@ create table organizations (
     storage_quota bigint not null,
     used_storage bigint not null default 0,
     reserved_storage bigint not null default 0,
+    -- Live workspaces of all its tenants.
+    used_workspaces integer not null default 0,
     max_workspaces integer not null,
     max_members integer not null,
     max_tenants integer not null,
@@ -113,6 +115,7 @@ create table organizations (
     constraint organizations_storage_quota_check check (storage_quota >= 0),
     constraint organizations_used_storage_check check (used_storage >= 0),
     constraint organizations_reserved_storage_check check (reserved_storage >= 0),
+    constraint organizations_used_workspaces_check check (used_workspaces >= 0),
     constraint organizations_counts_check check (max_workspaces >= 0 and max_members >= 1 and max_tenants >= 0),
     constraint organizations_security_settings_check check (jsonb_typeof(security_settings) = 'object'),
     constraint organizations_feature_flags_check check (jsonb_typeof(feature_flags) = 'object')
@@ -128,7 +131,8 @@ create index organizations_security_settings_idx on organizations using gin (sec
 create index organizations_feature_flags_idx on organizations using gin (feature_flags jsonb_path_ops);
 -- Not for the counters: they move with every upload and would break an `If-Match` that has nothing to do with them.
 create trigger organizations_set_updated_at before update on organizations for each row
-    when ((old.used_storage, old.reserved_storage) is not distinct from (new.used_storage, new.reserved_storage))
+    when ((old.used_storage, old.reserved_storage, old.used_workspaces)
+        is not distinct from (new.used_storage, new.reserved_storage, new.used_workspaces))
     execute function set_updated_at();
 
 -- What the creator leaves open comes from the tier.

@@ -252,8 +252,36 @@ begin
 end
 $$;
 
+-- Counts one more workspace of a tenant's organization, before it is made: refused where that has as many as it may.
+create function workspace_reserve(tenant uuid) returns table (granted boolean, "limit" integer, used integer)
+language plpgsql security definer
+set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    organization uuid;
+begin
+    select organization_id into organization from tenants where id = tenant;
+    if organization is null then
+        raise exception 'tenant % does not exist', tenant using errcode = 'no_data_found';
+    end if;
+    update organizations set used_workspaces = used_workspaces + 1 where id = organization and used_workspaces < max_workspaces;
+    return query select found, max_workspaces, used_workspaces from organizations where id = organization;
+end
+$$;
+
+-- Takes the count of a workspace back that was not made. Deleted ones come as usage events, once each.
+create function workspace_release(tenant uuid) returns void
+language sql security definer
+set search_path = pg_catalog, public, pg_temp
+as $$
+    update organizations set used_workspaces = greatest(0, used_workspaces - 1)
+    where id = (select organization_id from tenants where tenants.id = tenant)
+$$;
+
 -- Records a usage event, once, and says whether it was new. A storage event moves the used bytes (down too, never below
--- zero) and ends its reservation. `at` is the event's own time and must be the same whenever it is sent again.
+-- zero) and ends its reservation; one of `workspaces` moves their count. `at` is the event's own time and must be the same
+-- whenever it is sent again.
 create function usage_record(event uuid, tenant uuid, at timestamptz, event_type text, quantity bigint, unit text,
     details jsonb default '{}', reservation uuid default null, account uuid default null)
 returns boolean
@@ -269,7 +297,7 @@ begin
     if organization is null then
         raise exception 'tenant % does not exist', tenant using errcode = 'no_data_found';
     end if;
-    if usage_record.event_type = 'storage' then
+    if usage_record.event_type in ('storage', 'workspaces') then
         perform from organizations where id = organization for no key update;
     end if;
     insert into tenant_usage_logs (id, tenant_id, timestamp, event_type, quantity, unit, details)
@@ -284,6 +312,9 @@ begin
     elsif reservation is not null then
         perform quota_settle(reservation, organization, tenant, account, 0);
     end if;
+    if is_new and usage_record.event_type = 'workspaces' then
+        update organizations set used_workspaces = greatest(0, used_workspaces + usage_record.quantity) where id = organization;
+    end if;
     -- The tenant has committed: whoever looked too early looks again.
     if reservation is not null then
         perform work_mark(tenant);
@@ -294,8 +325,10 @@ $$;
 
 revoke all on function work_mark(uuid, timestamptz), work_clear(uuid, bigint, timestamptz, interval), work_list(integer),
     quota_reserve(uuid, uuid, bigint, interval, uuid), quota_settle(uuid, uuid, uuid, uuid, bigint), quota_release(uuid),
-    quota_expire(integer), usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid) from public;
+    quota_expire(integer), workspace_reserve(uuid), workspace_release(uuid),
+    usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid) from public;
 grant execute on function work_mark(uuid, timestamptz), work_clear(uuid, bigint, timestamptz, interval), work_list(integer),
     quota_reserve(uuid, uuid, bigint, interval, uuid), quota_release(uuid), quota_expire(integer),
+    workspace_reserve(uuid), workspace_release(uuid),
     usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid) to rowhouse_data, rowhouse_control;
 grant select on quota_reservations, org_usage_logs, tenant_usage_logs to rowhouse_control;

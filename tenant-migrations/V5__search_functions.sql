@@ -150,7 +150,7 @@ begin
     if 'file' = any(kinds) then
         select s.query, s.likeness into alike, likeness from search_similar_words(tenant, q) s;
         return query
-        with matches as (
+        with matches as materialized (
             (select s.file_id, word_similarity(wanted, s.label_text)::double precision as score
             from file_search s where s.tenant_id = tenant and s.label_text %> wanted limit 500)
             union all
@@ -169,7 +169,7 @@ begin
     end if;
     if 'folder' = any(kinds) then
         return query
-        with matches as (
+        with matches as materialized (
             (select s.folder_id, word_similarity(wanted, s.label_text)::double precision as score
             from folder_search s where s.tenant_id = tenant and s.label_text %> wanted limit 500)
             union all
@@ -184,7 +184,7 @@ begin
     end if;
     if 'workspace' = any(kinds) then
         return query
-        with matches as (
+        with matches as materialized (
             (select s.workspace_id, word_similarity(wanted, s.label_text)::double precision as score
             from workspace_search s where s.tenant_id = tenant and s.label_text %> wanted limit 500)
             union all
@@ -199,8 +199,9 @@ begin
 end
 $$;
 
--- Nearest by cosine distance, and never what is unlike the query (a distance of 1 or more). A tenant with few vectors is searched exactly: in a table that tenants share, an index over all
--- of them can come back with nothing of a small one's. The rest goes through the model's HNSW index, which only a statement
+-- Nearest by cosine distance. Something always is: what has next to nothing in common with the query (a distance over 0.9) is
+-- no hit. A tenant with few vectors is searched exactly: in a table that tenants share, an index over all of them can come
+-- back with nothing of a small one's. The rest goes through the model's HNSW index, which only a statement
 -- planned for these very values can use: hence EXECUTE with literals.
 create function search_rank_semantic(tenant uuid, query vector, kinds text[], workspace uuid, lim integer, model text)
 returns table (kind text, id uuid, score double precision, chunk_index integer)
@@ -243,7 +244,7 @@ begin
                     from %5$I v join %6$I i on i.tenant_id = v.tenant_id and i.id = v.%1$I
                     where v.tenant_id = %7$L and v.%8$I = %9$L and vector_dims(v.%3$I) = %10$s and %11$s
                 ), best as (select distinct on (item) item, chunk, distance from near order by item, distance, chunk)
-                select %12$L, item, 1 - distance, chunk from best where distance < 1 order by distance, item limit %13$s
+                select %12$L, item, 1 - distance, chunk from best where distance <= 0.9 order by distance, item limit %13$s
             $exact$, source.item_id, source.chunk, source.vector, query, source.vectors, source.items, tenant, source.model, model,
                 dimensions, live, source.kind, lim);
         else
@@ -255,7 +256,7 @@ begin
                     where v.tenant_id = %7$L and v.%8$I = %9$L and %11$s
                     order by v.%3$I::vector(%10$s) <=> %4$L::vector(%10$s) limit %14$s
                 ), best as (select distinct on (item) item, chunk, distance from near order by item, distance, chunk)
-                select %12$L, item, 1 - distance, chunk from best where distance < 1 order by distance, item limit %13$s
+                select %12$L, item, 1 - distance, chunk from best where distance <= 0.9 order by distance, item limit %13$s
             $nearest$, source.item_id, source.chunk, source.vector, query, source.vectors, source.items, tenant, source.model, model,
                 dimensions, live, source.kind, lim, lim * 4);
         end if;

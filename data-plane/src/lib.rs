@@ -1,1 +1,36 @@
-//! rowhouse-data-plane
+//! The data plane: a tenant's workspaces, folders, files and searches over HTTP, and the work behind them.
+//!
+//! It reads `saas_platform` and writes there only through functions granted to it; tenant data it reaches only
+//! through a connection pinned to the key's own tenant.
+
+// The service.
+pub mod access;
+pub mod authentication;
+mod openapi;
+pub mod routes;
+pub mod startup;
+pub mod state;
+
+// Resources.
+pub mod files;
+pub mod folders;
+pub mod search;
+pub mod usage;
+pub mod workspaces;
+
+// What resources share.
+mod answer;
+pub mod idempotency;
+pub mod quota;
+mod serial;
+
+// Work behind the requests.
+pub mod chunk;
+pub mod embed;
+pub mod extract;
+pub mod index;
+pub mod media;
+pub mod placements;
+pub mod work;
+
+pub use startup::{Application, Signals, StopHandle};

@@ -1,5 +1,7 @@
 -- Undoes V5: reservations and usage logs. Used and reserved bytes stay in the rows that hold them.
 drop function usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid);
+drop function workspace_release(uuid);
+drop function workspace_reserve(uuid);
 drop function quota_expire(integer);
 drop function quota_release(uuid);
 drop function quota_settle(uuid, uuid, uuid, uuid, bigint);

@@ -42,6 +42,9 @@ impl FieldError {
     }
 }
 
+/// Members that no extension may replace.
+const OWN_MEMBERS: [&str; 7] = ["type", "title", "status", "detail", "code", "request_id", "errors"];
+
 /// How long a client should wait where we can't tell better.
 const DEFAULT_RETRY: Duration = Duration::from_secs(1);
 
@@ -91,8 +94,12 @@ impl Error {
     }
 
     /// Adds a member to the problem document.
+    ///
+    /// # Panics
+    /// In debug builds, where the name is one of the document's own members (RFC 9457 §3.1).
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        debug_assert!(!OWN_MEMBERS.contains(&name), "`{name}` is a member that every problem has");
         self.0.extensions.insert(name.to_owned(), value.into());
         self
     }

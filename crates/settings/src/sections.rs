@@ -155,6 +155,7 @@ pub struct Work {
     #[serde(with = "humantime_serde")]
     pub poll: Duration,
     pub max_attempts: i32,
+    pub extractor: PathBuf,
 }
 
 /// Where contents are kept.

@@ -7,8 +7,10 @@ mod client;
 mod cluster;
 mod databases;
 
+mod house;
 mod janitor;
 
 pub use client::{Answer, Client};
 pub use cluster::{CONTROL_PASSWORD, DATA_PASSWORD, TestCluster};
 pub use databases::{TenantDatabase, master_key, platform_database, tenant_database};
+pub use house::{Given, TestHouse};

@@ -137,7 +137,11 @@ impl<T> ApiPath<T> {
     }
 }
 
-fn parse_id<T: FromStr>(text: &str) -> Result<T, Error>
+/// Reads an id that came as text.
+///
+/// # Errors
+/// `malformed_id`.
+pub fn parse_id<T: FromStr>(text: &str) -> Result<T, Error>
 where
     T::Err: std::fmt::Display,
 {

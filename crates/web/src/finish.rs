@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
@@ -19,7 +20,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Turns every error into a problem document, adds the headers that every answer has, and logs the request once.
 ///
 /// # Errors
-/// None of its own: errors of the inner service become answers here.
+/// None of its own: an error of the inner service comes out as one that answers with its problem document.
 pub async fn finish(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -27,7 +28,7 @@ pub async fn finish(
     let begun = Instant::now();
     let request_id = request.extensions().get::<RequestId>().map_or_else(String::new, ToString::to_string);
     let method = request.method().clone();
-    let probe = request.request().clone();
+    // No copy of the request is kept: routing needs it to be the only one.
     let mut response = match next.call(request).await {
         Ok(response) if !needs_problem(&response) => response.map_into_left_body(),
         Ok(response) => {
@@ -37,12 +38,18 @@ pub async fn finish(
         }
         Err(error) => {
             let status = error.as_response_error().status_code();
-            let document = problem_answer(Some(&error), status, &HeaderMap::new(), &request_id);
-            ServiceResponse::new(probe, document).map_into_right_body()
+            let mut document = problem_answer(Some(&error), status, &HeaderMap::new(), &request_id);
+            add_common_headers(document.headers_mut(), &request_id);
+            return Err(InternalError::from_response(error, document).into());
         }
     };
-    let headers = response.headers_mut();
-    if let Ok(value) = HeaderValue::from_str(&request_id) {
+    add_common_headers(response.headers_mut(), &request_id);
+    observe(&method, &response, begun.elapsed());
+    Ok(response)
+}
+
+fn add_common_headers(headers: &mut HeaderMap, request_id: &str) {
+    if let Ok(value) = HeaderValue::from_str(request_id) {
         headers.insert(REQUEST_ID, value);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -50,8 +57,6 @@ pub async fn finish(
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
         headers.insert(header::VARY, HeaderValue::from_static("Authorization"));
     }
-    observe(&method, &response, begun.elapsed());
-    Ok(response)
 }
 
 /// Errors that are not problem documents yet: ours, and those that actix makes by itself.

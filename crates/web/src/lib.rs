@@ -18,7 +18,7 @@ mod timestamp;
 pub use bearer::BearerKey;
 pub use conditional::{ETag, IfMatch, IfNoneMatch};
 pub use error::{ApiError, ApiResult};
-pub use extract::{ApiJson, ApiPath, ApiQuery};
+pub use extract::{ApiJson, ApiPath, ApiQuery, parse_id};
 pub use finish::{deadline, finish, no_such_route};
 pub use idempotency::{IdempotencyKey, fingerprint};
 pub use operational::{Readiness, operational};

@@ -1,0 +1,218 @@
+//! What a key is, whose it can be, and which requests about one are valid.
+
+use jiff::Timestamp;
+use rowhouse_domain::{KeyId, OrganizationId, Scope, TenantId};
+use rowhouse_keys::KeyKind;
+use rowhouse_problem::Result;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::input::{self, Complaints};
+
+/// Whose keys: each owner has a table of its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum KeyOwner {
+    /// The platform's admins.
+    Platform,
+    /// An organization.
+    Organization(OrganizationId),
+    /// A tenant, and its organization.
+    Tenant(TenantId, OrganizationId),
+}
+
+impl KeyOwner {
+    /// Which door such keys open.
+    pub(super) fn kind(&self) -> KeyKind {
+        match self {
+            Self::Platform => KeyKind::Platform,
+            Self::Organization(..) => KeyKind::Organization,
+            Self::Tenant(..) => KeyKind::Tenant,
+        }
+    }
+
+    /// The value of the owner's column; the platform's table has none.
+    pub(super) fn id(&self) -> Option<Uuid> {
+        match self {
+            Self::Platform => None,
+            Self::Organization(organization) => Some(organization.as_uuid()),
+            Self::Tenant(tenant, ..) => Some(tenant.as_uuid()),
+        }
+    }
+
+    /// The organization that changes of such keys concern.
+    pub(super) fn organization(&self) -> Option<OrganizationId> {
+        match self {
+            Self::Platform => None,
+            Self::Organization(organization) | Self::Tenant(_, organization) => Some(*organization),
+        }
+    }
+
+    /// What such a key can be given.
+    pub(super) fn scopes(&self) -> &'static [Scope] {
+        match self {
+            Self::Platform => &[Scope::PlatformAdmin],
+            Self::Organization(..) => Scope::ORGANIZATION,
+            Self::Tenant(..) => Scope::TENANT,
+        }
+    }
+
+    /// Where such keys are listed.
+    pub(super) fn path(&self) -> String {
+        match self {
+            Self::Platform => "/v1/api-keys".to_owned(),
+            Self::Organization(organization) => format!("/v1/organizations/{organization}/api-keys"),
+            Self::Tenant(tenant, ..) => format!("/v1/tenants/{tenant}/api-keys"),
+        }
+    }
+}
+
+/// A key as it can be shown any time: neither the secret nor its hash.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ApiKey {
+    /// The key's id.
+    #[schema(value_type = String, example = "key_01jz3x5v8qf6k9m2n4p7r0s1t3")]
+    pub(crate) id: KeyId,
+    /// What it is called.
+    pub(crate) name: String,
+    /// The public part that it is known by.
+    pub(crate) prefix: String,
+    /// What it may do.
+    pub(crate) scopes: Vec<String>,
+    /// `production` or `sandbox`.
+    #[schema(value_type = String)]
+    pub(crate) environment: Environment,
+    /// Whether it was not revoked.
+    pub(crate) is_active: bool,
+    /// When it ends to be accepted.
+    pub(crate) expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub(crate) revoked_at: Option<Timestamp>,
+    /// When it was last used, to the minute.
+    pub(crate) last_used_at: Option<Timestamp>,
+    /// When it was made.
+    pub(crate) created_at: Timestamp,
+    /// When it was last changed.
+    pub(crate) updated_at: Timestamp,
+}
+
+/// A key that was just made.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct CreatedApiKey {
+    #[serde(flatten)]
+    pub(crate) api_key: ApiKey,
+    /// The key itself, shown this once. A creation that is sent again with the same `Idempotency-Key` answers `null`:
+    /// revoke the key and make another where the first answer was lost.
+    pub(crate) key: Option<String>,
+}
+
+/// What a key is for: a label, nothing is refused by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Environment {
+    Production,
+    Sandbox,
+}
+
+impl Environment {
+    /// As the column has it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Production => "production",
+            Self::Sandbox => "sandbox",
+        }
+    }
+}
+
+/// The body of a creation.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateApiKey {
+    #[schema(example = "deploy")]
+    name: String,
+    /// What the key may do. Organizations: `manage_tenants`, `manage_members`, `manage_api_keys`, `read_usage`.
+    /// Tenants: `read_files`, `write_files`, `manage_workspaces`, `read_usage`. Platform: `platform_admin`.
+    scopes: Vec<String>,
+    expires_at: Option<Timestamp>,
+    /// `production` (the default) or `sandbox`.
+    #[schema(value_type = Option<String>)]
+    environment: Option<Environment>,
+}
+
+/// A key that does not exist yet.
+#[derive(Debug)]
+pub(super) struct NewApiKey {
+    pub(super) id: KeyId,
+    pub(super) name: String,
+    pub(super) scopes: Vec<Scope>,
+    pub(super) expires_at: Option<Timestamp>,
+    pub(super) environment: Environment,
+}
+
+impl NewApiKey {
+    /// Reads a creation, naming everything that is wrong with it.
+    pub(super) fn parse(body: CreateApiKey, owner: &KeyOwner, now: Timestamp) -> Result<Self> {
+        let mut complaints = Complaints::default();
+        let name = complaints.take("/name", input::text(&body.name, 200));
+        complaints.require("/scopes", !body.scopes.is_empty(), format!("must name at least one of {}", listed(owner)));
+        let mut scopes = Vec::new();
+        for (index, text) in body.scopes.iter().enumerate() {
+            let scope = text.parse::<Scope>().ok().filter(|scope| owner.scopes().contains(scope));
+            let refusal = format!("must be one of {}: such a key can have no other scope", listed(owner));
+            scopes.extend(complaints.take(&format!("/scopes/{index}"), scope.ok_or(refusal)));
+        }
+        scopes.sort_unstable();
+        scopes.dedup();
+        let in_future = body.expires_at.is_none_or(|at| at > now);
+        complaints.require("/expires_at", in_future, "must be in the future");
+        let name = complaints.finish_with(name)?;
+        let environment = body.environment.unwrap_or(Environment::Production);
+        Ok(Self { id: KeyId::new(), name, scopes, expires_at: body.expires_at, environment })
+    }
+
+    /// The first platform key, which nobody asks for over HTTP.
+    pub(super) fn platform_admin(name: &str) -> Result<Self> {
+        let mut complaints = Complaints::default();
+        let name = complaints.take("name", input::text(name, 200));
+        Ok(Self {
+            id: KeyId::new(),
+            name: complaints.finish_with(name)?,
+            scopes: vec![Scope::PlatformAdmin],
+            expires_at: None,
+            environment: Environment::Production,
+        })
+    }
+}
+
+fn listed(owner: &KeyOwner) -> String {
+    let quoted: Vec<String> = owner.scopes().iter().map(|scope| format!("`{scope}`")).collect();
+    quoted.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn refused(owner: &KeyOwner, body: serde_json::Value) -> Vec<String> {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let error = NewApiKey::parse(serde_json::from_value(body).unwrap(), owner, now).unwrap_err();
+        error.fields().iter().map(|field| field.pointer.clone()).collect()
+    }
+
+    #[test]
+    fn scopes_belong_to_kinds_of_keys() {
+        let organization = KeyOwner::Organization(OrganizationId::new());
+        let tenant = KeyOwner::Tenant(TenantId::new(), OrganizationId::new());
+        assert_eq!(
+            refused(&organization, json!({"name": "a", "scopes": ["manage_tenants", "write_files"]})),
+            ["/scopes/1"]
+        );
+        assert_eq!(refused(&tenant, json!({"name": "a", "scopes": ["platform_admin"]})), ["/scopes/0"]);
+        assert_eq!(refused(&KeyOwner::Platform, json!({"name": "a", "scopes": ["everything"]})), ["/scopes/0"]);
+        assert_eq!(
+            refused(&tenant, json!({"name": "", "scopes": [], "expires_at": "2020-01-01T00:00:00Z"})),
+            ["/name", "/scopes", "/expires_at"]
+        );
+    }
+}

@@ -1,0 +1,171 @@
+//! Platform tables `platform_api_keys`, `org_api_keys` and `tenant_api_keys`. Owns their SQL; decides nothing.
+
+use rowhouse_database::{Columns, Described, Sql};
+use rowhouse_domain::{Actor, KeyId, OrganizationId, Scope};
+use rowhouse_keys::{ApiKeyHash, KeyKind};
+use rowhouse_problem::{Error, Result};
+use tokio_postgres::Row;
+
+use super::model::{ApiKey, Environment, KeyOwner, NewApiKey};
+
+/// The same statements over one of the tables: they differ in their owner's column only.
+struct Statements {
+    insert: &'static str,
+    find: &'static str,
+    list: &'static str,
+    revoke: &'static str,
+}
+
+macro_rules! columns {
+    () => {
+        "id, key_name, key_prefix, scopes, environment::text as environment, is_active, expires_at, revoked_at,
+            last_used_at, created_at, updated_at"
+    };
+}
+
+// `$1` is the owner: null, and asserted to be so, where the table has no such column.
+macro_rules! statements {
+    ($table:literal, $owner_column:literal, $owner_value:literal, $owned:literal) => {
+        Statements {
+            insert: concat!(
+                "insert into ",
+                $table,
+                " (",
+                $owner_column,
+                "id, key_name, key_prefix, key_hash, pepper_version, scopes,
+                    environment, expires_at, created_by_kind, created_by)
+                select ",
+                $owner_value,
+                "$2, $3, $4, $5, $6, $7, $8::text::key_environment, $9, $10, $11 where ",
+                $owned,
+                "
+                returning ",
+                columns!()
+            ),
+            find: concat!("select ", columns!(), " from ", $table, " where ", $owned, " and id = $2"),
+            list: concat!(
+                "select ",
+                columns!(),
+                " from ",
+                $table,
+                "
+                where ",
+                $owned,
+                " and ($2::uuid is null or id > $2) order by id limit $3"
+            ),
+            revoke: concat!(
+                "update ",
+                $table,
+                " set revoked_at = now() where ",
+                $owned,
+                " and id = $2 and revoked_at is null
+                returning ",
+                columns!()
+            ),
+        }
+    };
+}
+
+static PLATFORM: Statements = statements!("platform_api_keys", "", "", "$1::uuid is null");
+static ORGANIZATION: Statements = Statements {
+    insert: statements!("org_api_keys", "organization_id, ", "$1::uuid, ", "$1::uuid is not null").insert,
+    ..statements!("org_api_keys", "", "", "organization_id = $1")
+};
+static TENANT: Statements = Statements {
+    insert: statements!("tenant_api_keys", "tenant_id, ", "$1::uuid, ", "$1::uuid is not null").insert,
+    ..statements!("tenant_api_keys", "", "", "tenant_id = $1")
+};
+
+fn statements(owner: &KeyOwner) -> &'static Statements {
+    match owner.kind() {
+        KeyKind::Platform => &PLATFORM,
+        KeyKind::Organization => &ORGANIZATION,
+        KeyKind::Tenant => &TENANT,
+    }
+}
+
+/// Records a key that does not exist yet; only its hash is kept.
+pub(super) async fn insert(
+    tx: &impl Sql,
+    owner: &KeyOwner,
+    new: &NewApiKey,
+    (prefix, hash, pepper_version): (&str, &ApiKeyHash, i32),
+    actor: &Actor,
+) -> Result<ApiKey> {
+    let scopes: Vec<&str> = new.scopes.iter().copied().map(Scope::as_str).collect();
+    let row = tx
+        .query_one(
+            statements(owner).insert,
+            &[
+                &owner.id(),
+                &new.id,
+                &new.name,
+                &prefix,
+                &hash.as_bytes(),
+                &pepper_version,
+                &scopes,
+                &new.environment.as_str(),
+                &new.expires_at,
+                &actor.kind,
+                &actor.id,
+            ],
+        )
+        .await
+        .context("inserting an API key")?;
+    from_row(&row)
+}
+
+/// One of the owner's keys.
+pub(super) async fn find(db: &impl Sql, owner: &KeyOwner, id: KeyId) -> Result<Option<ApiKey>> {
+    let row = db.query_opt(statements(owner).find, &[&owner.id(), &id]).await.context("reading an API key")?;
+    row.as_ref().map(from_row).transpose()
+}
+
+/// The owner's keys in the order of their making.
+pub(super) async fn list(db: &impl Sql, owner: &KeyOwner, after: Option<KeyId>, limit: i64) -> Result<Vec<ApiKey>> {
+    let rows = db.query(statements(owner).list, &[&owner.id(), &after, &limit]).await.context("listing API keys")?;
+    rows.iter().map(from_row).collect()
+}
+
+/// Revokes a key; none where it is revoked already or is not the owner's.
+pub(super) async fn revoke(tx: &impl Sql, owner: &KeyOwner, id: KeyId) -> Result<Option<ApiKey>> {
+    let row = tx.query_opt(statements(owner).revoke, &[&owner.id(), &id]).await.context("revoking an API key")?;
+    row.as_ref().map(from_row).transpose()
+}
+
+const REVOKE_ALL: &str = "
+    with tenants_keys as (
+        update tenant_api_keys set revoked_at = now()
+        where revoked_at is null and tenant_id in (select id from tenants where organization_id = $1)
+    )
+    update org_api_keys set revoked_at = now() where organization_id = $1 and revoked_at is null";
+
+/// Revokes the keys of an organization and of its tenants.
+pub(crate) async fn revoke_all_of(tx: &impl Sql, organization: OrganizationId) -> Result<()> {
+    tx.execute(REVOKE_ALL, &[&organization]).await.context("revoking an organization's keys").map(drop)
+}
+
+fn from_row(row: &Row) -> Result<ApiKey> {
+    let environment: &str = column(row)?;
+    Ok(ApiKey {
+        id: row.column("id")?,
+        name: row.column("key_name")?,
+        prefix: row.column("key_prefix")?,
+        scopes: row.column("scopes")?,
+        environment: match environment {
+            "production" => Environment::Production,
+            "sandbox" => Environment::Sandbox,
+            other => return Err(Error::internal(format!("unknown key environment {other:?}"))),
+        },
+        is_active: row.column("is_active")?,
+        expires_at: row.column("expires_at")?,
+        revoked_at: row.column("revoked_at")?,
+        last_used_at: row.column("last_used_at")?,
+        created_at: row.column("created_at")?,
+        updated_at: row.column("updated_at")?,
+    })
+}
+
+fn column(row: &Row) -> Result<&str> {
+    row.column("environment")
+}

@@ -1,0 +1,8 @@
+//! The record of every change: written in the transaction that makes the change, never changed itself.
+
+mod model;
+pub(crate) mod routes;
+mod store;
+
+pub(crate) use model::{Change, Requester};
+pub(crate) use store::append;

@@ -1,0 +1,232 @@
+//! Carries operations out. It takes no input: it is woken, or wakes by itself, and looks what is due.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rowhouse_problem::{Code, Error, Result};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::model::Kind;
+use super::store::{self, Claimed, End};
+use super::work::{Outcome, Work};
+use crate::context::Context;
+use crate::tenants::{login, provision};
+
+/// A holder that was not heard of for this long is taken for dead. Extended every third of it.
+const LEASE: Duration = Duration::from_secs(15);
+/// The pause before the second attempt; it doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// Longest pause between attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// The worker of one process; any number of processes share the work.
+pub(crate) struct Reconciler {
+    context: Arc<Context>,
+    holder: String,
+    stop: CancellationToken,
+}
+
+impl Reconciler {
+    /// A worker that stops, between two steps, when `stop` is cancelled.
+    pub(crate) fn new(context: Arc<Context>, stop: CancellationToken) -> Self {
+        Self { context, holder: format!("control-plane {}", uuid::Uuid::now_v7()), stop }
+    }
+
+    /// Works until it is stopped, then until the steps that are running are done.
+    pub(crate) async fn run(self) {
+        let mut running = JoinSet::new();
+        while !self.stop.is_cancelled() {
+            self.start_due(&mut running).await;
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = self.context.pulse.woken() => {}
+                Some(_) = running.join_next() => {}
+                () = tokio::time::sleep(self.context.settings.provisioning.poll) => {}
+            }
+        }
+        while running.join_next().await.is_some() {}
+    }
+
+    async fn start_due(&self, running: &mut JoinSet<()>) {
+        let free = self.context.settings.provisioning.parallel.saturating_sub(running.len());
+        if free == 0 {
+            return;
+        }
+        match self.claim(free).await {
+            Ok(due) => {
+                for claimed in due {
+                    let work = Work { context: Arc::clone(&self.context), claimed };
+                    running.spawn(carry_out(work, self.stop.clone()));
+                }
+            }
+            // Nothing is lost: the next look finds them again.
+            Err(error) => tracing::warn!(error = error.chain(), "due operations could not be read"),
+        }
+    }
+
+    async fn claim(&self, most: usize) -> Result<Vec<Claimed>> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        store::claim(&self.context.platform.get().await?, most, &self.holder, LEASE).await
+    }
+}
+
+async fn carry_out(work: Work, stop: CancellationToken) {
+    let span = tracing::info_span!(
+        "operation",
+        operation.id = %work.claimed.id,
+        operation.kind = work.claimed.kind,
+        operation.attempt = work.claimed.attempts,
+        tenant.id = work.claimed.tenant.map(tracing::field::display),
+    );
+    async {
+        let begun = Instant::now();
+        // Whoever lost the lease must not go on: somebody else does.
+        let outcome = tokio::select! {
+            outcome = steps(&work, &stop) => outcome,
+            () = lose_lease(&work) => {
+                tracing::warn!("the lease was lost, the operation is another process's now");
+                return;
+            }
+        };
+        if let Err(error) = conclude(&work, outcome, begun.elapsed()).await {
+            // The lease runs out, and the operation is taken up again.
+            tracing::warn!(error = error.chain(), "an operation's end could not be recorded");
+        }
+        work.context.pulse.ended();
+    }
+    .instrument(span)
+    .await;
+}
+
+/// Extends the lease for as long as it is polled; returns only when the lease is lost.
+async fn lose_lease(work: &Work) {
+    loop {
+        tokio::time::sleep(LEASE / 3).await;
+        let extended = async { store::extend(&work.context.platform.get().await?, &work.claimed, LEASE).await };
+        match extended.await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => tracing::warn!(error = error.chain(), "a lease could not be extended"),
+        }
+    }
+}
+
+/// Why the steps came to an end.
+enum Ending {
+    AllDone,
+    Obsolete,
+    Stopped,
+    Failed(Error),
+}
+
+async fn steps(work: &Work, stop: &CancellationToken) -> Ending {
+    loop {
+        if stop.is_cancelled() {
+            return Ending::Stopped;
+        }
+        match next_step(work).await {
+            Ok(Some(Outcome::Done)) => {}
+            Ok(Some(Outcome::Obsolete)) => return Ending::Obsolete,
+            Ok(None) => return Ending::AllDone,
+            Err(error) => return Ending::Failed(error),
+        }
+    }
+}
+
+/// Runs one step; none where all are done.
+async fn next_step(work: &Work) -> Result<Option<Outcome>> {
+    let context = &work.context;
+    let id = work.claimed.id;
+    let kind = Kind::parse(&work.claimed.kind).ok_or_else(|| {
+        Error::internal(format!("this release does not know operations of kind {:?}", work.claimed.kind))
+    })?;
+    let Some(step) = store::begin_step(&context.platform.get().await?, id).await? else { return Ok(None) };
+    let begun = Instant::now();
+    let outcome = match kind {
+        Kind::TenantProvision => provision::run_step(work, &step).await,
+        Kind::TenantLogin => login::run_step(work, &step).await,
+    };
+    let elapsed = begun.elapsed();
+    metrics::histogram!("rowhouse_operation_step_seconds", "kind" => kind.as_str(), "step" => step.clone())
+        .record(elapsed.as_secs_f64());
+    match outcome {
+        Ok(outcome) => {
+            tracing::debug!(step, duration_ms = elapsed.as_millis(), "step done");
+            store::step_done(&context.platform.get().await?, id, &step).await?;
+            Ok(Some(outcome))
+        }
+        Err(error) => {
+            tracing::warn!(step, error = error.chain(), "step failed");
+            store::step_failed(&context.platform.get().await?, id, &step, public(&error).detail()).await?;
+            Err(error)
+        }
+    }
+}
+
+async fn conclude(work: &Work, ending: Ending, elapsed: Duration) -> Result<()> {
+    let context = &work.context;
+    let claimed = &work.claimed;
+    let outcome = match &ending {
+        Ending::AllDone => "succeeded",
+        Ending::Obsolete => "cancelled",
+        Ending::Stopped => "released",
+        Ending::Failed(_) if claimed.attempts < context.settings.provisioning.max_attempts => "retried",
+        Ending::Failed(_) => "failed",
+    };
+    let duration_ms = elapsed.as_millis();
+    metrics::counter!("rowhouse_operations_total", "kind" => claimed.kind.clone(), "outcome" => outcome).increment(1);
+    let mut connection = context.platform.get().await?;
+    match ending {
+        Ending::Stopped => store::release(&connection, claimed).await?,
+        Ending::Failed(error) if outcome == "retried" => {
+            store::retry(&connection, claimed, pause(claimed.attempts), &public(&error)).await?;
+        }
+        Ending::AllDone | Ending::Obsolete | Ending::Failed(_) => {
+            let tx = connection.transaction().await?;
+            if let Ending::Failed(error) = &ending {
+                tracing::error!(error = error.chain(), "the operation is given up");
+                if Kind::parse(&claimed.kind) == Some(Kind::TenantProvision) {
+                    provision::give_up(&tx, work, error).await?;
+                }
+            }
+            let end = match &ending {
+                Ending::Obsolete => End::Cancelled,
+                Ending::Failed(error) => End::Failed(public(error)),
+                Ending::AllDone | Ending::Stopped => End::Succeeded,
+            };
+            if !store::finish(&tx, claimed, &end).await? {
+                return Err(Error::new(Code::RequestInFlight, "the lease was lost before the end was recorded"));
+            }
+            tx.commit().await?;
+            context.pulse.wake();
+        }
+    }
+    tracing::info!(outcome, duration_ms, "operation ended");
+    Ok(())
+}
+
+/// What the record of an operation says of an error: no cause, and no word of a request that there is none of.
+fn public(error: &Error) -> Error {
+    let is_ours = error.code() == Code::Internal;
+    let detail = if is_ours { "The operation's id names this occurrence in our logs." } else { error.detail() };
+    Error::new(error.code(), detail)
+}
+
+/// How long to wait after the given number of attempts.
+fn pause(attempts: i32) -> Duration {
+    let doublings = u32::try_from(attempts.clamp(1, 16) - 1).unwrap_or(0);
+    (FIRST_PAUSE * 2u32.pow(doublings)).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_stay_bounded() {
+        let pauses: Vec<u128> = [1, 2, 3, 8, 100].into_iter().map(|attempts| pause(attempts).as_millis()).collect();
+        assert_eq!(pauses, [500, 1000, 2000, 60_000, 60_000]);
+    }
+}

@@ -1,0 +1,246 @@
+//! Platform tables `operations` and `operation_steps`. Owns their SQL; decides nothing.
+
+use std::time::Duration;
+
+use rowhouse_database::{Columns, Described, Sql};
+use rowhouse_domain::{OperationId, OrganizationId, TenantId};
+use rowhouse_problem::{Error, Result};
+use tokio_postgres::Row;
+
+use super::model::{Kind, Operation, OperationState, OperationStep};
+use crate::audit::Requester;
+
+// One of a kind at a time for a subject: a wish that comes while one runs makes that one start over.
+const ENQUEUE: &str = "
+    insert into operations (id, kind, subject_kind, subject_id, organization_id, tenant_id, requested_by_kind,
+        requested_by, request_id)
+    values ($1, $2, 'tenant', $3, $4, $3, $5, $6, $7)
+    on conflict (subject_id, kind) where state in ('queued', 'running')
+    do update set input = operations.input || '{\"again\": true}', run_at = least(operations.run_at, now())
+    returning id";
+const ENQUEUE_STEPS: &str = "
+    insert into operation_steps (operation_id, position, name)
+    select $1, (step.position - 1)::integer, step.name from unnest($2::text[]) with ordinality as step (name, position)
+    on conflict do nothing";
+
+/// Records the wish for an operation on a tenant, in the transaction that gives the reason.
+pub(crate) async fn enqueue(
+    tx: &impl Sql,
+    kind: Kind,
+    tenant: TenantId,
+    organization: OrganizationId,
+    requester: &Requester,
+) -> Result<OperationId> {
+    let row = tx
+        .query_one(
+            ENQUEUE,
+            &[
+                &OperationId::new(),
+                &kind.as_str(),
+                &tenant,
+                &organization,
+                &requester.actor.kind,
+                &requester.actor.id,
+                &requester.request_id,
+            ],
+        )
+        .await
+        .context("recording an operation")?;
+    let id: OperationId = row.column("id")?;
+    tx.execute(ENQUEUE_STEPS, &[&id, &kind.steps()]).await.context("recording an operation's steps")?;
+    Ok(id)
+}
+
+const FIND: &str = "
+    select id, kind, state::text as state, organization_id, tenant_id, attempts, error_code, error, created_at, started_at,
+        finished_at, updated_at
+    from operations where id = $1";
+const STEPS: &str = "
+    select name, state::text as state, attempts, error, started_at, finished_at
+    from operation_steps where operation_id = $1 order by position";
+
+/// An operation with its steps.
+pub(crate) async fn find(db: &impl Sql, id: OperationId) -> Result<Option<Operation>> {
+    let Some(row) = db.query_opt(FIND, &[&id]).await.context("reading an operation")? else { return Ok(None) };
+    let steps = db.query(STEPS, &[&id]).await.context("reading an operation's steps")?;
+    Ok(Some(Operation {
+        id: row.column("id")?,
+        kind: row.column("kind")?,
+        state: state(&row)?,
+        organization_id: row.column("organization_id")?,
+        tenant_id: row.column("tenant_id")?,
+        attempts: row.column("attempts")?,
+        error_code: row.column("error_code")?,
+        error: row.column("error")?,
+        steps: steps.iter().map(step).collect::<Result<_>>()?,
+        created_at: row.column("created_at")?,
+        started_at: row.column("started_at")?,
+        finished_at: row.column("finished_at")?,
+        updated_at: row.column("updated_at")?,
+    }))
+}
+
+fn state(row: &Row) -> Result<OperationState> {
+    let text: String = row.column("state")?;
+    OperationState::parse(&text).ok_or_else(|| Error::internal(format!("unknown operation state {text:?}")))
+}
+
+fn step(row: &Row) -> Result<OperationStep> {
+    Ok(OperationStep {
+        name: row.column("name")?,
+        state: row.column("state")?,
+        attempts: row.column("attempts")?,
+        error: row.column("error")?,
+        started_at: row.column("started_at")?,
+        finished_at: row.column("finished_at")?,
+    })
+}
+
+/// An operation that this process has the lease of.
+#[derive(Debug, Clone)]
+pub(crate) struct Claimed {
+    pub(crate) id: OperationId,
+    pub(crate) kind: String,
+    pub(crate) tenant: Option<TenantId>,
+    pub(crate) attempts: i32,
+    /// Whose lease it is; every later write asks for it.
+    pub(crate) holder: String,
+}
+
+const CLAIM: &str = "
+    with due as (
+        select id from operations
+        where state in ('queued', 'running') and run_at <= now() and (locked_until is null or locked_until < now())
+            and kind = any ($4)
+        order by run_at, id limit $1 for update skip locked
+    )
+    update operations set state = 'running', attempts = attempts + 1, locked_by = $2,
+        locked_until = now() + make_interval(secs => $3), started_at = coalesce(started_at, now())
+    from due where operations.id = due.id
+    returning operations.id, operations.kind, operations.tenant_id, operations.attempts";
+
+/// Takes operations that are due, or whose holder was not heard of for a lease. Kinds that only a later release knows are
+/// left to it.
+pub(super) async fn claim(db: &impl Sql, most: i64, holder: &str, lease: Duration) -> Result<Vec<Claimed>> {
+    let kinds = Kind::ALL.map(Kind::as_str);
+    let rows = db
+        .query(CLAIM, &[&most, &holder, &lease.as_secs_f64(), &kinds.as_slice()])
+        .await
+        .context("claiming operations")?;
+    rows.iter()
+        .map(|row| {
+            Ok(Claimed {
+                id: row.column("id")?,
+                kind: row.column("kind")?,
+                tenant: row.column("tenant_id")?,
+                attempts: row.column("attempts")?,
+                holder: holder.to_owned(),
+            })
+        })
+        .collect()
+}
+
+const EXTEND: &str = "
+    update operations set locked_until = now() + make_interval(secs => $3)
+    where id = $1 and locked_by = $2 and state = 'running'";
+
+/// Extends the lease; false where somebody else has taken the operation over.
+pub(super) async fn extend(db: &impl Sql, claimed: &Claimed, lease: Duration) -> Result<bool> {
+    let touched =
+        db.execute(EXTEND, &[&claimed.id, &claimed.holder, &lease.as_secs_f64()]).await.context("extending a lease")?;
+    Ok(touched == 1)
+}
+
+const NEXT_STEP: &str = "
+    update operation_steps set state = 'running', attempts = attempts + 1, error = null,
+        started_at = coalesce(started_at, now())
+    where operation_id = $1 and position = (
+        select min(position) from operation_steps where operation_id = $1 and state not in ('done', 'skipped'))
+    returning name";
+
+/// Begins the first step that is not done yet, and names it.
+pub(super) async fn begin_step(db: &impl Sql, id: OperationId) -> Result<Option<String>> {
+    let row = db.query_opt(NEXT_STEP, &[&id]).await.context("beginning a step")?;
+    row.map(|row| row.column("name")).transpose()
+}
+
+const STEP_DONE: &str = "
+    update operation_steps set state = 'done', finished_at = now() where operation_id = $1 and name = $2";
+
+/// Records that a step is done.
+pub(super) async fn step_done(db: &impl Sql, id: OperationId, step: &str) -> Result<()> {
+    db.execute(STEP_DONE, &[&id, &step]).await.context("recording a step").map(drop)
+}
+
+const STEP_FAILED: &str = "
+    update operation_steps set state = 'failed', error = $3 where operation_id = $1 and name = $2";
+
+/// Records that a step failed, for this time.
+pub(super) async fn step_failed(db: &impl Sql, id: OperationId, step: &str, error: &str) -> Result<()> {
+    db.execute(STEP_FAILED, &[&id, &step, &error]).await.context("recording a step's failure").map(drop)
+}
+
+const RETRY: &str = "
+    update operations set state = 'queued', run_at = now() + make_interval(secs => $3), locked_by = null,
+        locked_until = null, error_code = $4, error = $5
+    where id = $1 and locked_by = $2 and state = 'running'";
+
+/// Puts an operation back for another attempt.
+pub(super) async fn retry(db: &impl Sql, claimed: &Claimed, pause: Duration, error: &Error) -> Result<()> {
+    let seconds = pause.as_secs_f64();
+    db.execute(RETRY, &[&claimed.id, &claimed.holder, &seconds, &error.code().as_str(), &error.detail()])
+        .await
+        .context("putting an operation back")
+        .map(drop)
+}
+
+// The attempt does not count: nothing went wrong.
+const RELEASE: &str = "
+    update operations set state = 'queued', run_at = now(), locked_by = null, locked_until = null,
+        attempts = attempts - 1
+    where id = $1 and locked_by = $2 and state = 'running'";
+
+/// Gives an operation to whoever comes next: this process stops.
+pub(super) async fn release(db: &impl Sql, claimed: &Claimed) -> Result<()> {
+    db.execute(RELEASE, &[&claimed.id, &claimed.holder]).await.context("releasing an operation").map(drop)
+}
+
+const FINISH: &str = "
+    update operations set state = $3::text::operation_state, finished_at = now(), locked_by = null, locked_until = null,
+        error_code = $4, error = $5
+    where id = $1 and locked_by = $2 and state = 'running' and not input ? 'again'";
+const START_OVER: &str = "
+    update operations set state = 'queued', run_at = now(), locked_by = null, locked_until = null, attempts = 0,
+        input = input - 'again'
+    where id = $1 and locked_by = $2 and state = 'running' and input ? 'again'";
+const RESET_STEPS: &str = "update operation_steps set state = 'pending', finished_at = null where operation_id = $1";
+
+/// How an operation ended.
+pub(super) enum End {
+    Succeeded,
+    Cancelled,
+    Failed(Error),
+}
+
+/// Ends an operation, or starts it over where it was wished for again in the meantime. False where the lease is lost.
+pub(super) async fn finish(tx: &impl Sql, claimed: &Claimed, end: &End) -> Result<bool> {
+    let (state, error) = match end {
+        End::Succeeded => (OperationState::Succeeded, None),
+        End::Cancelled => (OperationState::Cancelled, None),
+        End::Failed(error) => (OperationState::Failed, Some(error)),
+    };
+    let code = error.map(|error| error.code().as_str());
+    let detail = error.map(|error| error.detail());
+    let finished = tx
+        .execute(FINISH, &[&claimed.id, &claimed.holder, &state.as_str(), &code, &detail])
+        .await
+        .context("ending an operation")?;
+    if finished == 1 {
+        return Ok(true);
+    }
+    let again = tx.execute(START_OVER, &[&claimed.id, &claimed.holder]).await.context("starting an operation over")?;
+    if again == 1 {
+        tx.execute(RESET_STEPS, &[&claimed.id]).await.context("resetting an operation's steps")?;
+    }
+    Ok(again == 1)
+}

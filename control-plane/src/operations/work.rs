@@ -1,0 +1,31 @@
+//! What a step has at hand.
+
+use std::sync::Arc;
+
+use rowhouse_domain::TenantId;
+use rowhouse_problem::{Error, Result};
+
+use super::store::Claimed;
+use crate::context::Context;
+
+/// An operation being carried out.
+pub(crate) struct Work {
+    pub(crate) context: Arc<Context>,
+    pub(crate) claimed: Claimed,
+}
+
+impl Work {
+    /// The tenant that it is about.
+    pub(crate) fn tenant(&self) -> Result<TenantId> {
+        self.claimed.tenant.ok_or_else(|| Error::internal("the operation names no tenant"))
+    }
+}
+
+/// What came of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The world is as the step wants it.
+    Done,
+    /// Nobody wants the whole operation any more.
+    Obsolete,
+}

@@ -1,0 +1,75 @@
+//! What must be in place before requests are served: the platform's schema, its partitions, a cluster, a first key.
+
+use rowhouse_database::{Described, Sql};
+use rowhouse_keys::PlainApiKey;
+use rowhouse_migrations::{Options, Set};
+use rowhouse_problem::{Error, Result};
+use rowhouse_settings::{Settings, Tls};
+
+use crate::api_keys;
+use crate::clusters;
+use crate::context::Context;
+
+/// Brings the platform database to this release's schema and registers the first cluster. May run any number of times,
+/// also by several processes at once.
+pub(crate) async fn prepare(context: &Context) -> Result<()> {
+    migrate(context).await?;
+    let connection = context.platform.get().await?;
+    ensure_log_partitions(&connection).await?;
+    let platform = &context.settings.platform;
+    let tls = platform.tls == Tls::VerifyFull;
+    if clusters::store::register_first(&connection, &platform.host, platform.port, tls).await? {
+        tracing::info!(
+            host = platform.host,
+            port = platform.port,
+            "the platform's server is registered as cluster `default`"
+        );
+    }
+    Ok(())
+}
+
+async fn migrate(context: &Context) -> Result<()> {
+    let mut admin = context.administer_platform().await?;
+    admin.run("set role rowhouse_owner; set search_path = public, pg_temp").await.context("becoming the owner")?;
+    let report = rowhouse_migrations::run(admin.client(), Set::Platform, &Options::default())
+        .await
+        .map_err(Error::unavailable)?;
+    for migration in &report.applied {
+        tracing::info!(%migration, "applied");
+    }
+    Ok(())
+}
+
+const ENSURE_LOG_PARTITIONS: &str = "select ensure_log_partitions()";
+
+/// Partitions of the logs exist three months ahead.
+pub(crate) async fn ensure_log_partitions(db: &impl Sql) -> Result<()> {
+    db.query_one(ENSURE_LOG_PARTITIONS, &[]).await.context("making partitions of the logs").map(drop)
+}
+
+/// Checks settings, connection and schema version without changing anything.
+///
+/// # Errors
+/// The first thing that is not as it should be.
+pub async fn check(settings: &Settings) -> Result<()> {
+    let context = Context::new(settings.clone())?;
+    let mut admin = context.administer_platform().await?;
+    admin.run("set role rowhouse_owner; set search_path = public, pg_temp").await.context("becoming the owner")?;
+    let found = rowhouse_migrations::current_version(admin.client()).await.map_err(Error::internal)?;
+    let wanted = Set::Platform.latest();
+    if found != Some(wanted) {
+        let found = found.map_or_else(|| "none".to_owned(), |version| version.to_string());
+        return Err(Error::internal(format!("the platform schema has version {found}, this release needs {wanted}")));
+    }
+    context.platform.get().await.map(drop)
+}
+
+/// Makes a platform-admin key, preparing the platform database first. The key can't be shown again.
+///
+/// # Errors
+/// Where the database does not answer or the name is not valid.
+pub async fn issue_admin_key(settings: &Settings, name: &str) -> Result<PlainApiKey> {
+    let context = Context::new(settings.clone())?;
+    prepare(&context).await?;
+    api_keys::issue_platform_key(&context, name).await
+}

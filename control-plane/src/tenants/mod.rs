@@ -1,0 +1,14 @@
+//! Tenants: made, changed, switched off and on, deleted and brought back.
+
+mod changes;
+mod create;
+mod inspection;
+mod lifecycle;
+pub(crate) mod login;
+mod model;
+pub(crate) mod provision;
+mod requests;
+pub(crate) mod routes;
+pub(crate) mod store;
+
+pub(crate) use model::Tenant;

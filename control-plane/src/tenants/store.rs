@@ -1,0 +1,255 @@
+//! Platform table `tenants`. Owns its SQL; decides nothing.
+
+use jiff::Timestamp;
+use rowhouse_database::{Columns, Described, QueryError, Sql};
+use rowhouse_domain::{Actor, ClusterId, DatabaseName, OrganizationId, RoleName, TenantId, TenantStatus};
+use rowhouse_problem::{Code, Error, Result};
+use tokio_postgres::Row;
+
+use super::model::{Place, Tenant};
+use super::requests::NewTenant;
+
+macro_rules! columns {
+    () => {
+        "id, organization_id, name, external_id, type, status, is_active, status_reason, isolation, cluster_id,
+            database_name, schema_name, role_name, credential_version, generation, schema_version, storage_quota,
+            used_storage, reserved_storage, custom_domain, settings, metadata, created_at, updated_at, deleted_at,
+            purge_after, status_before_delete"
+    };
+}
+
+fn name_conflicts<T>(result: Result<T, QueryError>) -> Result<T, QueryError> {
+    result
+        .on_constraint("tenants_organization_id_name_key", || {
+            Error::new(Code::TenantNameTaken, "The organization has a tenant of this name. Choose another name.")
+        })
+        .on_constraint("tenants_organization_id_external_id_key", || {
+            Error::new(Code::ExternalIdTaken, "Another tenant of the organization has this external id.")
+        })
+        .on_constraint("tenants_custom_domain_key", || {
+            Error::new(Code::CustomDomainTaken, "Another tenant has this custom domain.")
+        })
+}
+
+const INSERT: &str = concat!(
+    "insert into tenants (id, organization_id, name, external_id, type, isolation, cluster_id, storage_quota, settings,
+        metadata, custom_domain, created_by_kind, created_by)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    returning ",
+    columns!()
+);
+
+/// Records a tenant that does not exist yet.
+pub(super) async fn insert(
+    tx: &impl Sql,
+    organization: OrganizationId,
+    new: &NewTenant,
+    cluster: Option<ClusterId>,
+    actor: &Actor,
+) -> Result<Tenant> {
+    let row = tx
+        .query_one(
+            INSERT,
+            &[
+                &new.id,
+                &organization,
+                &new.name.as_str(),
+                &new.external_id,
+                &new.kind,
+                &new.isolation,
+                &cluster,
+                &new.storage_quota,
+                &new.settings,
+                &new.metadata,
+                &new.custom_domain,
+                &actor.kind,
+                &actor.id,
+            ],
+        )
+        .await;
+    from_row(&name_conflicts(row).context("inserting a tenant")?)
+}
+
+const FIND: &str = concat!("select ", columns!(), " from tenants where id = $1");
+
+/// A tenant in whatever state.
+pub(crate) async fn find(db: &impl Sql, id: TenantId) -> Result<Option<Tenant>> {
+    let row = db.query_opt(FIND, &[&id]).await.context("reading a tenant")?;
+    row.as_ref().map(from_row).transpose()
+}
+
+const LOCK: &str = concat!("select ", columns!(), " from tenants where id = $1 for no key update");
+
+/// The same, kept from changing until the transaction ends. The organization's lock comes before it.
+pub(crate) async fn lock(tx: &impl Sql, id: TenantId) -> Result<Tenant> {
+    let row = tx.query_opt(LOCK, &[&id]).await.context("locking a tenant")?;
+    row.as_ref().map(from_row).transpose()?.ok_or_else(|| Error::not_found("tenant", id))
+}
+
+const LIST: &str = concat!(
+    "select ",
+    columns!(),
+    " from tenants
+    where organization_id = $1 and ($2::uuid is null or id > $2)
+        and case when $3::tenant_status is null then deleted_at is null else status = $3 end
+        and ($4::text is null or external_id = $4) and ($5::text is null or name = $5)
+    order by id limit $6"
+);
+
+/// Which tenants are wanted; deleted ones only where their status is asked for.
+pub(super) struct Filter {
+    pub(super) after: Option<TenantId>,
+    pub(super) status: Option<TenantStatus>,
+    pub(super) external_id: Option<String>,
+    pub(super) name: Option<String>,
+}
+
+/// An organization's tenants in the order of their making.
+pub(super) async fn list(
+    db: &impl Sql,
+    organization: OrganizationId,
+    filter: &Filter,
+    limit: i64,
+) -> Result<Vec<Tenant>> {
+    let rows = db
+        .query(LIST, &[&organization, &filter.after, &filter.status, &filter.external_id, &filter.name, &limit])
+        .await
+        .context("listing tenants")?;
+    rows.iter().map(from_row).collect()
+}
+
+const COUNT_LIVE: &str = "select count(*) as count from tenants where organization_id = $1 and deleted_at is null";
+
+/// How many tenants an organization has that are not deleted.
+pub(crate) async fn count_live(db: &impl Sql, organization: OrganizationId) -> Result<i64> {
+    db.query_one(COUNT_LIVE, &[&organization]).await.context("counting tenants")?.column("count")
+}
+
+const LARGEST_QUOTA: &str = "
+    select id, storage_quota from tenants
+    where organization_id = $1 and deleted_at is null and storage_quota is not null
+    order by storage_quota desc, id limit 1";
+
+/// The tenant with the largest quota of its own.
+pub(crate) async fn largest_quota(db: &impl Sql, organization: OrganizationId) -> Result<Option<(TenantId, i64)>> {
+    let row = db.query_opt(LARGEST_QUOTA, &[&organization]).await.context("reading the largest quota")?;
+    row.map(|row| Ok((row.column("id")?, row.column("storage_quota")?))).transpose()
+}
+
+const UPDATE: &str = concat!(
+    "update tenants set name = $2, external_id = $3, type = $4, storage_quota = $5, custom_domain = $6, settings = $7,
+        metadata = $8
+    where id = $1 returning ",
+    columns!()
+);
+
+/// Writes the fields that can be changed, but for the status; the row is locked.
+pub(super) async fn update(tx: &impl Sql, next: &Tenant) -> Result<Tenant> {
+    let row = tx
+        .query_one(
+            UPDATE,
+            &[
+                &next.id,
+                &next.name,
+                &next.external_id,
+                &next.kind,
+                &next.storage_quota,
+                &next.custom_domain,
+                &next.settings,
+                &next.metadata,
+            ],
+        )
+        .await;
+    from_row(&name_conflicts(row).context("updating a tenant")?)
+}
+
+const SET_STATUS: &str = concat!(
+    "update tenants set status = $3::tenant_status, status_reason = $4,
+        deleted_at = case when $3 in ('deleted', 'purged') then coalesce(deleted_at, now()) end,
+        purge_after = case when $3 = 'deleted' then now() + make_interval(days => $5) end,
+        status_before_delete = case when $3 = 'deleted' then status end
+    where id = $1 and status = $2 returning ",
+    columns!()
+);
+
+/// Days between a tenant's deletion and the end of its data.
+const RETENTION_DAYS: i32 = 30;
+
+/// Compare-and-set: moves a tenant from one status to another; none where it is in another one by now.
+pub(super) async fn set_status(
+    tx: &impl Sql,
+    id: TenantId,
+    from: TenantStatus,
+    to: TenantStatus,
+    reason: Option<&str>,
+) -> Result<Option<Tenant>> {
+    let row = tx.query_opt(SET_STATUS, &[&id, &from, &to, &reason, &RETENTION_DAYS]).await;
+    let row = name_conflicts(row).context("changing a tenant's status")?;
+    row.as_ref().map(from_row).transpose()
+}
+
+const SET_PLACE: &str = concat!(
+    "update tenants set cluster_id = $2, database_name = $3, schema_name = $4, role_name = $5, generation = generation + 1
+    where id = $1 and database_name is null returning ",
+    columns!()
+);
+
+/// Records where a tenant is to live, once.
+pub(super) async fn set_place(
+    tx: &impl Sql,
+    id: TenantId,
+    cluster: ClusterId,
+    database: &DatabaseName,
+    schema: &str,
+    role: &RoleName,
+) -> Result<Option<Tenant>> {
+    let row = tx
+        .query_opt(SET_PLACE, &[&id, &cluster, &database.as_str(), &schema, &role.as_str()])
+        .await
+        .context("recording a tenant's place")?;
+    row.as_ref().map(from_row).transpose()
+}
+
+const SET_SCHEMA_VERSION: &str = "update tenants set schema_version = $2 where id = $1 and schema_version <> $2";
+
+/// Records which version a tenant's schema has.
+pub(super) async fn set_schema_version(tx: &impl Sql, id: TenantId, version: i32) -> Result<()> {
+    tx.execute(SET_SCHEMA_VERSION, &[&id, &version]).await.context("recording a schema version").map(drop)
+}
+
+fn from_row(row: &Row) -> Result<Tenant> {
+    let cluster: Option<ClusterId> = row.column("cluster_id")?;
+    Ok(Tenant {
+        id: row.column("id")?,
+        organization_id: row.column("organization_id")?,
+        name: row.column("name")?,
+        external_id: row.column("external_id")?,
+        kind: row.column("type")?,
+        status: row.column("status")?,
+        is_active: row.column("is_active")?,
+        status_reason: row.column("status_reason")?,
+        isolation: row.column("isolation")?,
+        cluster_id: cluster,
+        schema_version: row.column("schema_version")?,
+        storage_quota: row.column("storage_quota")?,
+        used_storage: row.column("used_storage")?,
+        reserved_storage: row.column("reserved_storage")?,
+        custom_domain: row.column("custom_domain")?,
+        settings: row.column("settings")?,
+        metadata: row.column("metadata")?,
+        created_at: row.column("created_at")?,
+        updated_at: row.column("updated_at")?,
+        deleted_at: row.column::<Option<Timestamp>>("deleted_at")?,
+        purge_after: row.column("purge_after")?,
+        status_before_delete: row.column("status_before_delete")?,
+        place: place(row, cluster)?,
+    })
+}
+
+fn place(row: &Row, cluster: Option<ClusterId>) -> Result<Option<Place>> {
+    let names: (Option<String>, Option<String>, Option<String>) =
+        (row.column("database_name")?, row.column("schema_name")?, row.column("role_name")?);
+    let (Some(cluster), (Some(database), Some(schema), Some(role))) = (cluster, names) else { return Ok(None) };
+    let (generation, credential_version) = (row.column("generation")?, row.column("credential_version")?);
+    Ok(Some(Place { cluster, database, schema, role, generation, credential_version }))
+}

@@ -1,0 +1,128 @@
+//! Reading one blob as a stream that ends early only with an error.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, Stream, StreamExt};
+use object_store::{GetResult, GetResultPayload, ObjectMeta};
+
+use crate::error::BlobError;
+use crate::key::BlobKey;
+
+/// Read from disk at once: large enough that switching threads does not count, small enough for many readers.
+const CHUNK: u64 = 256 * 1024;
+
+/// What the store knows of a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlobMeta {
+    /// Its name.
+    pub key: BlobKey,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it was written, by the store's clock.
+    pub modified: SystemTime,
+}
+
+impl BlobMeta {
+    pub(crate) fn new(key: BlobKey, meta: &ObjectMeta) -> Self {
+        Self { key, size: meta.size, modified: meta.last_modified.into() }
+    }
+}
+
+/// A blob that is being read.
+pub struct BlobRead {
+    /// What the store knows of the blob.
+    pub meta: BlobMeta,
+    /// Which of its bytes follow.
+    pub range: Range<u64>,
+    /// Those bytes.
+    pub body: BlobBody,
+}
+
+impl BlobRead {
+    pub(crate) fn new(key: BlobKey, result: GetResult) -> Self {
+        let meta = BlobMeta::new(key, &result.meta);
+        let range = result.range.clone();
+        let chunks = match result.payload {
+            GetResultPayload::File(file, _) => from_file(file, range.clone()),
+            GetResultPayload::Stream(stream) => {
+                stream.map(move |chunk| chunk.map_err(|error| BlobError::of_object(error, key))).boxed()
+            }
+        };
+        let expected = range.end - range.start;
+        Self { meta, range, body: BlobBody { chunks, expected, received: 0 } }
+    }
+}
+
+/// The bytes of a blob, or of a part of it.
+///
+/// Invariant: it ends without an error only after exactly the announced number of bytes.
+pub struct BlobBody {
+    chunks: BoxStream<'static, Result<Bytes, BlobError>>,
+    expected: u64,
+    received: u64,
+}
+
+impl Stream for BlobBody {
+    type Item = Result<Bytes, BlobError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let item = match futures::ready!(self.chunks.poll_next_unpin(context)) {
+            Some(Ok(chunk)) => {
+                self.received += chunk.len() as u64;
+                Some(Ok(chunk))
+            }
+            Some(Err(error)) => Some(Err(error)),
+            None if self.received == self.expected => None,
+            None => {
+                let error = BlobError::Truncated { expected: self.expected, received: self.received };
+                // Say it once.
+                self.expected = self.received;
+                Some(Err(error))
+            }
+        };
+        Poll::Ready(item)
+    }
+}
+
+/// Reads a file a chunk ahead of its reader.
+fn from_file(file: File, range: Range<u64>) -> BoxStream<'static, Result<Bytes, BlobError>> {
+    let file = Arc::new(file);
+    let offsets = range.clone().step_by(usize::try_from(CHUNK).expect("256 KiB fit any usize"));
+    stream::iter(offsets)
+        .map(move |offset| {
+            let file = Arc::clone(&file);
+            let length = CHUNK.min(range.end - offset);
+            async move {
+                tokio::task::spawn_blocking(move || read_at(&file, offset, length))
+                    .await
+                    .map_err(BlobError::unavailable)?
+                    .map_err(BlobError::unavailable)
+            }
+        })
+        .buffered(2)
+        .boxed()
+}
+
+/// Reads one chunk; what is missing at the end of a shortened file is left to [`BlobBody`] to notice.
+fn read_at(file: &File, offset: u64, length: u64) -> io::Result<Bytes> {
+    let mut buffer = vec![0; usize::try_from(length).expect("a chunk fits any usize")];
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    buffer.truncate(filled);
+    Ok(buffer.into())
+}

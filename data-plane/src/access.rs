@@ -1,0 +1,46 @@
+//! Who may call what: every route of the data plane with the scope that it takes, in one place.
+//!
+//! Tests compare this table with the OpenAPI document and call each route with keys of every kind.
+
+use rowhouse_domain::Scope;
+
+/// A route and what it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// The HTTP method.
+    pub method: &'static str,
+    /// The path, ids as `{…}`.
+    pub path: &'static str,
+    /// The scope that a tenant key needs.
+    pub scope: Scope,
+}
+
+const fn takes(method: &'static str, path: &'static str, scope: Scope) -> Access {
+    Access { method, path, scope }
+}
+
+/// Every route under `/v1`.
+pub const TABLE: &[Access] = &[
+    takes("POST", "/v1/workspaces", Scope::ManageWorkspaces),
+    takes("GET", "/v1/workspaces", Scope::ReadFiles),
+    takes("GET", "/v1/workspaces/{wrk}", Scope::ReadFiles),
+    takes("PATCH", "/v1/workspaces/{wrk}", Scope::ManageWorkspaces),
+    takes("DELETE", "/v1/workspaces/{wrk}", Scope::ManageWorkspaces),
+    takes("POST", "/v1/folders", Scope::WriteFiles),
+    takes("GET", "/v1/folders", Scope::ReadFiles),
+    takes("GET", "/v1/folders/{fld}", Scope::ReadFiles),
+    takes("PATCH", "/v1/folders/{fld}", Scope::WriteFiles),
+    takes("DELETE", "/v1/folders/{fld}", Scope::WriteFiles),
+    takes("POST", "/v1/files", Scope::WriteFiles),
+    takes("GET", "/v1/files", Scope::ReadFiles),
+    takes("GET", "/v1/files/{fil}", Scope::ReadFiles),
+    takes("PATCH", "/v1/files/{fil}", Scope::WriteFiles),
+    takes("DELETE", "/v1/files/{fil}", Scope::WriteFiles),
+    takes("POST", "/v1/files/{fil}/restore", Scope::WriteFiles),
+    takes("GET", "/v1/files/{fil}/content", Scope::ReadFiles),
+    takes("HEAD", "/v1/files/{fil}/content", Scope::ReadFiles),
+    takes("PUT", "/v1/files/{fil}/content", Scope::WriteFiles),
+    takes("GET", "/v1/files/{fil}/versions", Scope::ReadFiles),
+    takes("GET", "/v1/search", Scope::ReadFiles),
+    takes("GET", "/v1/usage", Scope::ReadUsage),
+];

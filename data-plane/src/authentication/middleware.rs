@@ -1,0 +1,108 @@
+//! The step before every route: nothing of the request but its header is read before the key is known.
+
+use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header;
+use actix_web::middleware::Next;
+use actix_web::{HttpMessage, HttpRequest, web};
+use rowhouse_keys::{KeyKind, PlainApiKey};
+use rowhouse_problem::{Code, Error, Result};
+use rowhouse_web::{ApiError, BearerKey, deadline};
+use tracing_actix_web::RequestId;
+
+use super::caller::Caller;
+use super::refusal::Circumstances;
+use super::store::{self, Refusal};
+use crate::state::AppState;
+
+type Answer<B> = std::result::Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error>;
+
+/// For routes that answer at once: authentication and the handler share one deadline.
+///
+/// # Errors
+/// None: what goes wrong is the answer.
+pub async fn authenticate<B: MessageBody + 'static>(
+    state: web::Data<AppState>,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Answer<B> {
+    // Routing is over, so a copy of the request no longer stands in its way.
+    let copy = request.request().clone();
+    let result = match admit(&state, &request).await {
+        Ok(()) => deadline(state.settings.data_plane.request_timeout, request, next).await,
+        Err(error) => Err(ApiError(error).into()),
+    };
+    Ok(answer(result, copy))
+}
+
+/// For transfers of content: they may take as long as bytes keep moving.
+///
+/// # Errors
+/// None: what goes wrong is the answer.
+pub async fn authenticate_transfer<B: MessageBody + 'static>(
+    state: web::Data<AppState>,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Answer<B> {
+    let copy = request.request().clone();
+    let result = match admit(&state, &request).await {
+        Ok(()) => next.call(request).await,
+        Err(error) => Err(ApiError(error).into()),
+    };
+    Ok(answer(result, copy))
+}
+
+fn answer<B>(
+    result: std::result::Result<ServiceResponse<B>, actix_web::Error>,
+    request: HttpRequest,
+) -> ServiceResponse<EitherBody<B, BoxBody>> {
+    match result {
+        Ok(response) => response.map_into_left_body(),
+        Err(error) => ServiceResponse::from_err(error, request).map_into_right_body(),
+    }
+}
+
+/// Verifies the key and leaves the caller where the guards look for it.
+async fn admit(state: &AppState, request: &ServiceRequest) -> Result<()> {
+    let key = BearerKey::read(request.request())?;
+    let caller = verify(state, request, &key).await?;
+    let span = tracing::Span::current();
+    span.record("tenant.id", tracing::field::display(caller.tenant));
+    span.record("org.id", tracing::field::display(caller.organization));
+    span.record("key.id", tracing::field::display(caller.key));
+    request.extensions_mut().insert(caller);
+    Ok(())
+}
+
+async fn verify(state: &AppState, request: &ServiceRequest, key: &PlainApiKey) -> Result<Caller> {
+    let refusal = if key.kind() == KeyKind::Tenant {
+        match store::find(state, key).await? {
+            Ok(caller) => return Ok(caller),
+            Err(refusal) => refusal,
+        }
+    } else {
+        let detail = "The data plane takes tenant keys (`rht_…`); this one opens the control plane.";
+        Refusal::unverified(Error::new(Code::WrongKeyKind, detail))
+    };
+    // A tenant that is not ready is no fault of its key.
+    if refusal.error.code().status() < 500 {
+        state.refusals.record(&state.platform, circumstances(request, key), &refusal);
+    }
+    Err(refusal.error)
+}
+
+fn circumstances(request: &ServiceRequest, key: &PlainApiKey) -> Circumstances {
+    let header = |name: header::HeaderName| {
+        let value = request.headers().get(name).and_then(|value| value.to_str().ok());
+        value.map(|text| text.chars().take(500).collect())
+    };
+    Circumstances {
+        kind: key.kind().marker(),
+        prefix: key.prefix().to_owned(),
+        address: request.peer_addr().map(|address| address.ip()),
+        user_agent: header(header::USER_AGENT),
+        request_id: request.extensions().get::<RequestId>().map(ToString::to_string),
+        method: request.method().to_string(),
+        path: request.match_pattern().unwrap_or_default(),
+    }
+}

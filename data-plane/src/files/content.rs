@@ -1,0 +1,301 @@
+//! HTTP in and out of contents: the routes whose bodies are streams.
+
+use actix_multipart::Multipart;
+use actix_web::http::Method;
+use actix_web::http::header;
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use futures::StreamExt;
+use rowhouse_domain::FileId;
+use rowhouse_problem::{Code, Error, Result};
+use rowhouse_web::{ApiPath, ApiQuery, ApiResult, ETag, IdempotencyKey, IfMatch, IfNoneMatch, ProblemDocument};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::destination::Destination;
+use super::digest::Expected;
+use super::download::{Wish, send};
+use super::model::{Place, UploadQuery};
+use super::multipart::{expect_end, find_file, malformed};
+use super::upload::{Begun, Declared, Identity, Upload, begin};
+use super::views::FileView;
+use super::{store, versions};
+use crate::answer::Answer;
+use crate::authentication::{Reader, Writer};
+use crate::state::AppState;
+
+const UPLOAD: &str = "POST /v1/files";
+/// What a form may have around its file, beyond the largest content.
+const FORM_OVERHEAD: u64 = 64 * 1024;
+
+/// Uploads a new file: the body is the content, or a form with the file in it.
+#[utoipa::path(
+    post,
+    path = "/v1/files",
+    operation_id = "upload_file",
+    tag = "files",
+    params(
+        UploadQuery,
+        ("idempotency-key" = Option<String>, Header, description = "Makes a repeated request have one effect."),
+        ("repr-digest" = Option<String>, Header, description = "`sha-256=:…:` of the content, which is then checked."),
+        ("content-md5" = Option<String>, Header, description = "MD5 of the content, which is then checked and kept."),
+    ),
+    request_body(content = String, content_type = "application/octet-stream", description = "The content, of any media type; or `multipart/form-data` with the fields `workspace_id`, `folder_id` and `name` before one file."),
+    responses(
+        (status = 201, description = "It is stored, and searchable in a moment.", body = FileView),
+        (status = 400, description = "The body ended early, or does not have the stated hash.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "The workspace or folder does not exist.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The name is in use there.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 413, description = "It is too large, or over a quota of the organization, tenant, account or workspace.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter is missing or not valid.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 507, description = "The store is full.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = ["write_files"]))
+)]
+pub async fn upload_file(
+    state: Data<AppState>,
+    writer: Writer,
+    query: ApiQuery<UploadQuery>,
+    key: IdempotencyKey,
+    request: HttpRequest,
+    payload: Payload,
+) -> ApiResult<HttpResponse> {
+    refuse_encoded(&request)?;
+    let form = content_type(&request).is_some_and(|kind| kind.to_ascii_lowercase().starts_with("multipart/"));
+    let answer = if form {
+        upload_form(&state, &writer, query.0, &key, &request, payload).await?
+    } else {
+        let place = Place::parse(&query.0)?;
+        let declared = declared(&request)?;
+        let known = (&query.0, &declared.media_type, declared.length, declared.hashes.sha256);
+        let identity = Identity::new(UPLOAD, &key, &known);
+        let destination = Destination::New(FileId::new(), place);
+        match begin(&state, &writer, destination, declared, &identity).await? {
+            Begun::Replay(answer) => answer,
+            Begun::Upload(upload) => receive_raw(upload, payload).await?,
+        }
+    };
+    Ok(answer.into())
+}
+
+async fn receive_raw(mut upload: Box<Upload>, payload: Payload) -> Result<Answer> {
+    upload.receive(payload.map(|chunk| chunk.map_err(|error| ended_early(&error.to_string())))).await?;
+    upload.finish().await
+}
+
+async fn upload_form(
+    state: &AppState,
+    writer: &Writer,
+    query: UploadQuery,
+    key: &IdempotencyKey,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<Answer> {
+    let limit = state.settings.uploads.max_bytes;
+    if content_length(request)?.is_some_and(|length| length > limit.saturating_add(FORM_OVERHEAD)) {
+        return Err(Error::new(Code::TooLarge, format!("A file holds at most {limit} bytes.")).with("limit", limit));
+    }
+    let mut form = Multipart::new(request.headers(), payload);
+    let part = find_file(&mut form, query).await?;
+    let place = Place::parse(&part.query)?;
+    let declared = Declared { media_type: part.media_type, ..Declared::default() };
+    let identity = Identity::new(UPLOAD, key, &(&part.query, &declared.media_type));
+    let destination = Destination::New(FileId::new(), place);
+    match begin(state, writer, destination, declared, &identity).await? {
+        Begun::Replay(answer) => Ok(answer),
+        Begun::Upload(mut upload) => {
+            upload.receive(part.field.map(|chunk| chunk.map_err(|error| malformed(&error)))).await?;
+            if let Err(error) = expect_end(&mut form).await {
+                upload.discard().await;
+                return Err(error);
+            }
+            upload.finish().await
+        }
+    }
+}
+
+/// Uploads a new version of a file.
+#[utoipa::path(
+    put,
+    path = "/v1/files/{fil}/content",
+    operation_id = "put_file_content",
+    tag = "files",
+    params(
+        ("fil" = String, Path),
+        ("if-match" = Option<String>, Header, description = "The content's entity tag, as a download or an earlier version's upload gave it."),
+        ("idempotency-key" = Option<String>, Header, description = "Makes a repeated request have one effect."),
+        ("repr-digest" = Option<String>, Header, description = "`sha-256=:…:` of the content, which is then checked."),
+    ),
+    request_body(content = String, content_type = "application/octet-stream", description = "The content, of any media type."),
+    responses(
+        (status = 200, description = "The file with its new version.", body = FileView),
+        (status = 404, description = "There is no file of this id.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 412, description = "Its content has changed since it was read.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 413, description = "It is too large, or over a quota.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 415, description = "A form is not taken here.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = ["write_files"]))
+)]
+pub async fn put_file_content(
+    state: Data<AppState>,
+    writer: Writer,
+    id: ApiPath<FileId>,
+    condition: IfMatch,
+    key: IdempotencyKey,
+    request: HttpRequest,
+    payload: Payload,
+) -> ApiResult<HttpResponse> {
+    refuse_encoded(&request)?;
+    if content_type(&request).is_some_and(|kind| kind.to_ascii_lowercase().starts_with("multipart/form-data")) {
+        return Err(Error::new(Code::UnsupportedMediaType, "Send the content itself as the body, not a form.").into());
+    }
+    let declared = declared(&request)?;
+    let route = format!("PUT /v1/files/{}/content", id.0);
+    let known = (&declared.media_type, declared.length, declared.hashes.sha256);
+    let identity = Identity::new(&route, &key, &known);
+    let file = {
+        let tenant = writer.connection(&state).await?;
+        Box::new(store::find(&tenant, id.0).await?)
+    };
+    let answer = match begin(&state, &writer, Destination::Version(file, condition), declared, &identity).await? {
+        Begun::Replay(answer) => answer,
+        Begun::Upload(upload) => receive_raw(upload, payload).await?,
+    };
+    Ok(answer.into())
+}
+
+/// Which content, and how it is to be treated.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct ContentQuery {
+    /// Number of the version; the current one unless said.
+    version: Option<i32>,
+    /// `inline` lets a browser show images, PDF and plain text; everything else is saved in any case.
+    disposition: Option<WantedDisposition>,
+}
+
+/// How a browser is to treat the content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WantedDisposition {
+    /// Save it.
+    Attachment,
+    /// Show it, where that is safe.
+    Inline,
+}
+
+/// Downloads a file's content.
+#[utoipa::path(
+    get,
+    path = "/v1/files/{fil}/content",
+    operation_id = "get_file_content",
+    tag = "files",
+    params(
+        ("fil" = String, Path),
+        ContentQuery,
+        ("range" = Option<String>, Header, description = "`bytes=…`, one range."),
+        ("if-range" = Option<String>, Header),
+        ("if-match" = Option<String>, Header),
+        ("if-none-match" = Option<String>, Header),
+        ("if-modified-since" = Option<String>, Header),
+    ),
+    responses(
+        (status = 200, description = "The content. Its `ETag` is its SHA-256.", body = String, content_type = "application/octet-stream"),
+        (status = 206, description = "The wanted part.", body = String, content_type = "application/octet-stream"),
+        (status = 304, description = "It is as the caller has it."),
+        (status = 404, description = "There is no such file or version.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 412, description = "It is not the content that the caller named.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 416, description = "The range lies outside the content.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = ["read_files"]))
+)]
+pub async fn get_file_content(
+    state: Data<AppState>,
+    reader: Reader,
+    id: ApiPath<FileId>,
+    query: ApiQuery<ContentQuery>,
+    condition: IfMatch,
+    known: IfNoneMatch,
+    request: HttpRequest,
+) -> ApiResult<HttpResponse> {
+    let stored = {
+        let tenant = reader.connection(&state).await?;
+        versions::store::find_stored(&tenant, id.0, query.0.version).await?
+    };
+    let stored = stored.ok_or_else(|| match query.0.version {
+        None => Error::not_found("file", id.0),
+        Some(version) => Error::not_found("version of a file", format!("{} of {}", version, id.0)),
+    })?;
+    condition.check(&ETag::of_content(&stored.sha256))?;
+    let wish = Wish {
+        request: &request,
+        known: &known,
+        inline: query.0.disposition == Some(WantedDisposition::Inline),
+        head_only: request.method() == Method::HEAD,
+    };
+    Ok(send(&state, stored, wish).await?)
+}
+
+/// Says what a download would answer, without the content.
+#[utoipa::path(
+    head,
+    path = "/v1/files/{fil}/content",
+    operation_id = "head_file_content",
+    tag = "files",
+    params(("fil" = String, Path), ContentQuery),
+    responses(
+        (status = 200, description = "Headers as of the download."),
+        (status = 304, description = "It is as the caller has it."),
+        (status = 404, description = "There is no such file or version."),
+    ),
+    security(("api_key" = ["read_files"]))
+)]
+pub async fn head_file_content(
+    state: Data<AppState>,
+    reader: Reader,
+    id: ApiPath<FileId>,
+    query: ApiQuery<ContentQuery>,
+    condition: IfMatch,
+    known: IfNoneMatch,
+    request: HttpRequest,
+) -> ApiResult<HttpResponse> {
+    get_file_content(state, reader, id, query, condition, known, request).await
+}
+
+fn content_type(request: &HttpRequest) -> Option<&str> {
+    request.headers().get(header::CONTENT_TYPE)?.to_str().ok()
+}
+
+fn content_length(request: &HttpRequest) -> Result<Option<u64>> {
+    let Some(value) = request.headers().get(header::CONTENT_LENGTH) else { return Ok(None) };
+    let length = value.to_str().ok().and_then(|text| text.parse().ok());
+    length.map(Some).ok_or_else(|| Error::new(Code::MalformedRequest, "`Content-Length` is no number."))
+}
+
+/// What the headers say of a body that is the content itself.
+fn declared(request: &HttpRequest) -> Result<Declared> {
+    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    Ok(Declared {
+        length: content_length(request)?,
+        media_type: content_type(request).map(str::to_owned),
+        hashes: Expected::read(&[text("repr-digest"), text("content-digest")], text("content-md5"))?,
+    })
+}
+
+/// What would be stored is the compressed form, which nobody wants back.
+fn refuse_encoded(request: &HttpRequest) -> Result<()> {
+    let encoding = request.headers().get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+    match encoding {
+        None => Ok(()),
+        Some(encoding) if encoding.eq_ignore_ascii_case("identity") => Ok(()),
+        Some(_) => {
+            let detail = "Send the content as it is: `Content-Encoding` is not taken here.";
+            Err(Error::new(Code::UnsupportedMediaType, detail))
+        }
+    }
+}
+
+fn ended_early(cause: &str) -> Error {
+    Error::new(Code::MalformedRequest, "The body ended early.").caused_by(cause)
+}

@@ -1,0 +1,115 @@
+//! A content on its way out: the whole, a part, or only the news that it is as the caller has it.
+
+use actix_web::body::SizedStream;
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
+use rowhouse_problem::{Code, Error, Result};
+use rowhouse_web::{ETag, IfNoneMatch};
+
+use super::digest;
+use super::disposition::{Disposition, content_disposition};
+use super::failure::blob_failure;
+use super::range::{Wanted, wanted};
+use super::versions::Stored;
+use crate::media::MediaType;
+use crate::state::AppState;
+
+/// Nothing in a file may run, load or frame anything, whatever a browser takes it for.
+const POLICY: &str = "sandbox; default-src 'none'";
+/// Kept by the caller's own cache only, and asked about each time.
+const CACHING: &str = "private, no-cache";
+
+/// What the caller asks for, beside the file.
+pub(super) struct Wish<'a> {
+    pub(super) request: &'a HttpRequest,
+    pub(super) known: &'a IfNoneMatch,
+    pub(super) inline: bool,
+    pub(super) head_only: bool,
+}
+
+/// Answers with a stored content. No connection to PostgreSQL is held while it streams.
+pub(super) async fn send(state: &AppState, stored: Stored, wish: Wish<'_>) -> Result<HttpResponse> {
+    let etag = ETag::of_content(&stored.sha256);
+    if is_known(&stored, &etag, &wish) {
+        let mut answer = HttpResponse::build(StatusCode::NOT_MODIFIED);
+        describe(&mut answer, &stored, &etag);
+        return Ok(answer.finish());
+    }
+    let part = match wanted(applicable_range(&stored, &etag, wish.request), stored.size) {
+        Wanted::All => None,
+        Wanted::Part(range) => Some(range),
+        Wanted::Unsatisfiable => {
+            let detail = format!("The content has {} bytes.", stored.size);
+            return Err(Error::new(Code::RangeNotSatisfiable, detail).with("size", stored.size));
+        }
+    };
+    let range = part.clone().unwrap_or(0..stored.size);
+    let length = range.end - range.start;
+    let mut answer = HttpResponse::build(if part.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK });
+    describe(&mut answer, &stored, &etag);
+    if part.is_some() {
+        let value = format!("bytes {}-{}/{}", range.start, range.end - 1, stored.size);
+        answer.insert_header((header::CONTENT_RANGE, value));
+    }
+    let disposition = if wish.inline && MediaType::parse(&stored.mime_type).is_some_and(|kind| kind.may_be_shown()) {
+        Disposition::Inline
+    } else {
+        Disposition::Attachment
+    };
+    answer
+        .insert_header((header::CONTENT_TYPE, stored.mime_type.as_str()))
+        .insert_header((header::CONTENT_DISPOSITION, content_disposition(disposition, stored.name.as_str())))
+        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
+        .insert_header(("repr-digest", digest::header_value(&stored.sha256)));
+    if wish.head_only || length == 0 {
+        return Ok(answer.body(SizedStream::new(length, stream::empty::<Result<_, std::io::Error>>())));
+    }
+    let read = state.blobs.read(stored.object, part).await.map_err(blob_failure)?;
+    // An error ends the connection before the announced length: never a short answer that looks whole.
+    Ok(answer.body(SizedStream::new(length, read.body.map(|chunk| chunk.map_err(std::io::Error::other)))))
+}
+
+/// What holds of the content as such, also where it is not sent.
+fn describe(answer: &mut HttpResponseBuilder, stored: &Stored, etag: &ETag) {
+    answer
+        .insert_header((header::ETAG, etag.as_str()))
+        .insert_header((header::LAST_MODIFIED, http_date(stored.created_at)))
+        .insert_header((header::ACCEPT_RANGES, "bytes"))
+        .insert_header((header::CACHE_CONTROL, CACHING))
+        .insert_header((header::VARY, "Authorization"));
+}
+
+/// `If-None-Match`, or `If-Modified-Since` where the former was not sent (RFC 9110 §13.2.2).
+fn is_known(stored: &Stored, etag: &ETag, wish: &Wish<'_>) -> bool {
+    if wish.known.is_present() {
+        return wish.known.matches(etag);
+    }
+    let since = wish.request.headers().get(header::IF_MODIFIED_SINCE).and_then(|value| value.to_str().ok());
+    since.and_then(|text| httpdate::parse_http_date(text).ok()).is_some_and(|since| modified(stored) <= since)
+}
+
+/// The `Range` header, unless `If-Range` says that it was meant for another content (RFC 9110 §13.1.5).
+fn applicable_range<'a>(stored: &Stored, etag: &ETag, request: &'a HttpRequest) -> Option<&'a str> {
+    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let range = text(header::RANGE)?;
+    let Some(condition) = text(header::IF_RANGE) else { return Some(range) };
+    let holds = if condition.starts_with(['"', 'W']) {
+        condition == etag.as_str()
+    } else {
+        httpdate::parse_http_date(condition).is_ok_and(|date| date == modified(stored))
+    };
+    holds.then_some(range)
+}
+
+/// To the second, as HTTP dates go.
+fn modified(stored: &Stored) -> std::time::SystemTime {
+    let seconds = u64::try_from(stored.created_at.as_second()).unwrap_or(0);
+    std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds)
+}
+
+fn http_date(time: Timestamp) -> String {
+    let seconds = u64::try_from(time.as_second()).unwrap_or(0);
+    httpdate::fmt_http_date(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds))
+}

@@ -1,0 +1,185 @@
+//! The end of an upload: the object made durable, then one transaction that records it and everything that follows from it.
+
+use rowhouse_blobs::{BlobWriter, Written};
+use rowhouse_database::TenantTransaction;
+use rowhouse_problem::{Code, Error, Result};
+use rowhouse_settings::BlobBackend;
+use rowhouse_web::ETag;
+use serde_json::json;
+
+use super::cleanup::Debris;
+use super::destination::Destination;
+use super::failure::blob_failure;
+use super::intents::{self, Intent};
+use super::model::{File, file_type};
+use super::store::Content;
+use super::upload::Declared;
+use super::versions::{self, NewBlob};
+use super::views::{FileView, etag};
+use crate::answer::Answer;
+use crate::authentication::Caller;
+use crate::idempotency::Ticket;
+use crate::media::{MediaType, media_type};
+use crate::state::AppState;
+use crate::work::{self, NewJob, UsageEvent};
+
+/// An upload whose body has come.
+pub(super) struct Plan {
+    pub(super) state: AppState,
+    pub(super) caller: Caller,
+    pub(super) destination: Destination,
+    pub(super) declared: Declared,
+    pub(super) intent: Intent,
+    pub(super) ticket: Option<Ticket>,
+    pub(super) head: Vec<u8>,
+    pub(super) writer: BlobWriter,
+    pub(super) debris: Debris,
+}
+
+/// Where objects are kept, as `blobs.bucket` has it.
+pub(super) fn bucket(state: &AppState) -> &str {
+    match state.settings.blobs.backend {
+        BlobBackend::Local => "local",
+        BlobBackend::S3 => &state.settings.blobs.bucket,
+    }
+}
+
+/// Stores the object and records it.
+///
+/// # Errors
+/// Whatever refuses it. Everything is cleaned up then, unless the outcome is unknown.
+pub(super) async fn finalize(mut plan: Plan) -> Result<Answer> {
+    plan.debris.object_pending();
+    let writer = plan.writer;
+    let written = match writer.finish().await {
+        Ok(written) => written,
+        Err(error) => {
+            plan.debris.clear().await;
+            return Err(blob_failure(error));
+        }
+    };
+    plan.debris.object_settled();
+    let upload = Recording {
+        state: &plan.state,
+        caller: &plan.caller,
+        destination: &plan.destination,
+        intent: &plan.intent,
+        ticket: plan.ticket,
+        mime_type: media_type(plan.destination.name().as_str(), plan.declared.media_type.as_deref(), &plan.head),
+        declared_mime_type: plan.declared.media_type.as_deref().and_then(MediaType::parse),
+        written,
+    };
+    let checked = plan.declared.hashes.check(&written.sha256, written.md5.as_ref());
+    let outcome = match checked {
+        Ok(()) => upload.record(&mut plan.debris).await,
+        Err(error) => Err(error),
+    };
+    // Does nothing where the debris is kept: recorded, or of an unknown outcome.
+    plan.debris.clear().await;
+    outcome
+}
+
+struct Recording<'a> {
+    state: &'a AppState,
+    caller: &'a Caller,
+    destination: &'a Destination,
+    intent: &'a Intent,
+    ticket: Option<Ticket>,
+    mime_type: MediaType,
+    declared_mime_type: Option<MediaType>,
+    written: Written,
+}
+
+impl Recording<'_> {
+    async fn record(&self, debris: &mut Debris) -> Result<Answer> {
+        let mut tenant = self.caller.connection(self.state).await?;
+        let transaction = tenant.transaction().await?;
+        let (answer, is_duplicate) = self.write(&transaction).await?;
+        // From here on nobody knows before the answer comes, and without one nobody ever does.
+        debris.keep();
+        transaction.commit().await?;
+        self.state.nudge.tenant(self.caller.tenant());
+        if is_duplicate {
+            self.drop_object(&tenant).await;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a metric")]
+        metrics::histogram!("rowhouse_upload_bytes").record(self.written.size as f64);
+        Ok(answer)
+    }
+
+    async fn write(&self, transaction: &TenantTransaction<'_>) -> Result<(Answer, bool)> {
+        let size = i64::try_from(self.written.size).map_err(Error::internal)?;
+        let actor = self.caller.actor();
+        let content = Content {
+            size,
+            checksum: &self.written.sha256,
+            mime_type: self.mime_type.as_str(),
+            declared_mime_type: self.declared_mime_type.as_ref().map(MediaType::as_str),
+            file_type: file_type(self.mime_type.as_str()),
+        };
+        let new = NewBlob {
+            sha256: &self.written.sha256,
+            md5: self.written.md5.as_ref().map(|hash| &hash[..]),
+            size,
+            bucket: bucket(self.state),
+            object: self.intent.object,
+        };
+        let (blob, is_duplicate) = versions::store::insert_or_share_blob(transaction, &new, actor).await?;
+        // The intent ends with the blob's row, and stays where the object is to go.
+        let still_stood = if is_duplicate {
+            intents::store::abandon(transaction, self.intent.id).await?
+        } else {
+            intents::store::fulfil(transaction, self.intent.id).await?
+        };
+        if !still_stood {
+            return Err(Error::new(Code::DeadlineExceeded, "The upload's time ran out. Send it again."));
+        }
+        let file = self.destination.record(transaction, blob, &content, self.caller.account(), actor).await?;
+        self.queue(transaction, &file, size).await?;
+        let answer = self.answer(file);
+        if let Some(ticket) = self.ticket {
+            ticket.complete(transaction, &answer).await?;
+        }
+        Ok((answer, is_duplicate))
+    }
+
+    /// What follows from the upload, in its own transaction.
+    async fn queue(&self, transaction: &TenantTransaction<'_>, file: &File, size: i64) -> Result<()> {
+        let details = json!({ "file_id": file.id, "version": file.current_version });
+        let event = UsageEvent {
+            event_type: "storage".to_owned(),
+            quantity: size,
+            unit: "bytes".to_owned(),
+            details: details.as_object().cloned().unwrap_or_default(),
+            reservation_id: Some(self.intent.reservation),
+            account_id: self.caller.account(),
+        };
+        work::enqueue(transaction, &NewJob::usage(&event)).await?;
+        work::enqueue(transaction, &NewJob::index_file(file.id)).await
+    }
+
+    fn answer(&self, file: File) -> Answer {
+        match self.destination {
+            Destination::New(id, _) => {
+                let etag = etag(&file);
+                Answer::created(format!("/v1/files/{id}"), &etag, &FileView::from(file))
+            }
+            // The tag of what was put: the content.
+            Destination::Version(..) => {
+                let etag = ETag::of_content(&file.checksum);
+                Answer::ok(&etag, &FileView::from(file))
+            }
+        }
+    }
+
+    /// The same bytes were there already. Left undone, it is done when the intent is swept.
+    async fn drop_object(&self, tenant: &rowhouse_database::TenantConnection) {
+        let dropped = async {
+            self.state.blobs.delete(self.intent.object).await.map_err(blob_failure)?;
+            intents::store::delete(tenant, self.intent.id).await
+        };
+        if let Err(error) = dropped.await {
+            tracing::warn!(error = error.chain(), "a duplicate object is left to the sweep");
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Upload intents: written before an object is, so that whatever a crash leaves behind is found.
+//!
+//! `pending`: the upload is under way. `abandoned`: the object is not wanted, and only it and the row are left to remove.
+
+pub(super) mod store;
+
+use rowhouse_blobs::BlobKey;
+use rowhouse_domain::ReservationId;
+use uuid::Uuid;
+
+/// An upload that is about to begin.
+#[derive(Debug, Clone)]
+pub(super) struct Intent {
+    pub(super) id: Uuid,
+    pub(super) object: BlobKey,
+    pub(super) reservation: ReservationId,
+}
+
+/// An upload that came to nothing.
+pub(super) struct Expired {
+    pub(super) id: Uuid,
+    pub(super) object_key: String,
+    pub(super) object: BlobKey,
+    pub(super) reservation: Option<ReservationId>,
+}

@@ -1,0 +1,26 @@
+//! Files: their metadata, their contents and the versions of both going in and out.
+//!
+//! A content streams once, is hashed on the way, and is acknowledged when both object and rows are durable. No
+//! connection to PostgreSQL is held while bytes move.
+
+mod change;
+mod cleanup;
+pub mod content;
+mod destination;
+mod digest;
+mod disposition;
+mod download;
+mod failure;
+mod finalize;
+mod intents;
+pub mod model;
+mod multipart;
+mod range;
+pub mod routes;
+pub(crate) mod store;
+pub mod sweep;
+mod upload;
+pub mod versions;
+mod views;
+
+pub use views::{FileView, VersionView};

@@ -1,0 +1,221 @@
+//! What a file is and what may be asked of it. Pure.
+
+use jiff::Timestamp;
+use rowhouse_domain::{FileId, FolderId, ItemName, VersionId, WorkspaceId};
+use rowhouse_problem::Result;
+use rowhouse_web::PageQuery;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::serial::{Checks, nullable};
+
+/// A file.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the columns of `files`, explained where the table is made")]
+pub struct File {
+    pub id: FileId,
+    pub workspace_id: WorkspaceId,
+    pub folder_id: Option<FolderId>,
+    pub name: ItemName,
+    pub file_type: String,
+    pub mime_type: String,
+    pub current_version: i32,
+    pub size: i64,
+    pub checksum: Vec<u8>,
+    pub tags: Vec<String>,
+    pub metadata: Value,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub deleted_at: Option<Timestamp>,
+    pub indexed_at: Option<Timestamp>,
+}
+
+/// A version of a file.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the columns of `file_versions`, explained where the table is made")]
+pub struct Version {
+    pub id: VersionId,
+    pub file_id: FileId,
+    pub version_number: i32,
+    pub size: i64,
+    pub checksum: Vec<u8>,
+    pub mime_type: String,
+    pub created_at: Timestamp,
+}
+
+/// Where a new file goes; in a form the same three may be fields before the file.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct UploadQuery {
+    /// The workspace that it goes to.
+    #[param(value_type = String, required = true, example = "wrk_01jd0000000000000000000000")]
+    pub workspace_id: Option<WorkspaceId>,
+    /// The folder that it goes to; absent for the workspace's top.
+    #[param(value_type = Option<String>)]
+    pub folder_id: Option<FolderId>,
+    /// Unique, whatever its case, in its folder; a form may leave it to the name of the part.
+    #[param(required = true, example = "report.pdf")]
+    pub name: Option<String>,
+}
+
+/// The place and name of a new file.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// The folder, or none for the workspace's top.
+    pub folder: Option<FolderId>,
+    /// The name.
+    pub name: ItemName,
+}
+
+impl Place {
+    /// Checks where a new file is to go.
+    ///
+    /// # Errors
+    /// Invalid, with every parameter that is missing or not valid.
+    pub fn parse(query: &UploadQuery) -> Result<Self> {
+        let mut checks = Checks::default();
+        if query.workspace_id.is_none() {
+            checks.complain("workspace_id", "is missing");
+        }
+        let name = match &query.name {
+            Some(name) => checks.name("name", name),
+            None => {
+                checks.complain("name", "is missing");
+                None
+            }
+        };
+        checks.finish()?;
+        Ok(Self {
+            workspace: query.workspace_id.expect("a missing id was complained about"),
+            folder: query.folder_id,
+            name: name.expect("a missing name was complained about"),
+        })
+    }
+}
+
+/// Which files to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct ListFiles {
+    /// Only those of this workspace.
+    #[param(value_type = Option<String>)]
+    pub(super) workspace_id: Option<WorkspaceId>,
+    /// Only those directly in this folder; `root` for those at the top of the workspace.
+    pub(super) folder_id: Option<String>,
+    /// `true` for deleted files that can be restored, instead of live ones.
+    #[serde(default)]
+    pub(super) deleted: bool,
+    /// Most items to answer with, 1 to 200 (default 50).
+    limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl ListFiles {
+    /// The page.
+    pub(super) fn page(&self) -> PageQuery {
+        PageQuery { limit: self.limit, cursor: self.cursor.clone() }
+    }
+}
+
+/// The body of a change: what is absent stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeFile {
+    name: Option<String>,
+    /// The workspace that it goes to, to its top unless `folder_id` says more.
+    #[schema(value_type = Option<String>)]
+    pub(super) workspace_id: Option<WorkspaceId>,
+    /// The folder that it goes to; `null` for the workspace's top.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>)]
+    folder_id: Option<Option<FolderId>>,
+    tags: Option<Vec<String>>,
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Map<String, Value>>,
+}
+
+impl ChangeFile {
+    /// The file as it would be.
+    ///
+    /// # Errors
+    /// Invalid, with every field that is.
+    pub fn apply(self, file: &mut File) -> Result<()> {
+        let mut checks = Checks::default();
+        if let Some(name) = self.name.and_then(|name| checks.name("/name", &name)) {
+            file.name = name;
+        }
+        if let Some(workspace) = self.workspace_id.filter(|workspace| *workspace != file.workspace_id) {
+            file.workspace_id = workspace;
+            file.folder_id = None;
+        }
+        if let Some(folder) = self.folder_id {
+            file.folder_id = folder;
+        }
+        if let Some(tags) = self.tags {
+            file.tags = checks.tags("/tags", tags);
+        }
+        if let Some(metadata) = self.metadata {
+            file.metadata = checks.metadata("/metadata", metadata);
+        }
+        checks.finish()
+    }
+}
+
+/// The kind that people think in, from the media type.
+pub fn file_type(mime_type: &str) -> &'static str {
+    let (kind, subtype) = mime_type.split_once('/').unwrap_or((mime_type, ""));
+    let has = |words: &[&str]| words.iter().any(|word| subtype.contains(word));
+    match kind {
+        "image" => "image",
+        "audio" => "audio",
+        "video" => "video",
+        "font" => "font",
+        "application" if has(&["spreadsheet", "ms-excel"]) => "spreadsheet",
+        "application" if has(&["presentation", "ms-powerpoint"]) => "presentation",
+        "text" if subtype == "csv" || subtype == "tab-separated-values" => "spreadsheet",
+        "text" if has(&["html", "plain", "markdown", "rtf"]) => "document",
+        "application" if has(&["pdf", "msword", "wordprocessing", "opendocument.text", "rtf", "epub", "xhtml"]) => {
+            "document"
+        }
+        "application" if has(&["zip", "x-tar", "rar", "7z", "bzip", "xz", "zstd"]) => "archive",
+        "application" if has(&["json", "xml", "yaml", "toml", "sql"]) => "data",
+        "text" => "code",
+        "application" if has(&["javascript", "x-sh", "x-perl", "x-httpd-php"]) => "code",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_s_kinds() {
+        for (mime_type, expected) in [
+            ("application/pdf", "document"),
+            ("text/markdown", "document"),
+            ("text/x-rust", "code"),
+            ("text/csv", "spreadsheet"),
+            ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", "document"),
+            ("application/gzip", "archive"),
+            ("application/json", "data"),
+            ("application/octet-stream", "other"),
+            ("image/svg+xml", "image"),
+        ] {
+            assert_eq!(file_type(mime_type), expected, "{mime_type}");
+        }
+    }
+
+    #[test]
+    fn everything_missing_is_named() {
+        let error = Place::parse(&UploadQuery { name: Some("..".to_owned()), ..UploadQuery::default() }).unwrap_err();
+        let pointers: Vec<&str> = error.fields().iter().map(|field| field.pointer.as_str()).collect();
+        assert_eq!(pointers, ["workspace_id", "name"]);
+    }
+}

@@ -1,0 +1,189 @@
+//! HTTP in and out of files' metadata; their contents have [routes of their own](super::content).
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Json};
+use rowhouse_domain::FileId;
+use rowhouse_problem::Error;
+use rowhouse_web::{
+    ApiJson, ApiPath, ApiQuery, ApiResult, IdempotencyKey, IfMatch, IfNoneMatch, Listing, PageQuery, ProblemDocument,
+    parse_id,
+};
+use uuid::Uuid;
+
+use super::model::{ChangeFile, File, ListFiles, Version};
+use super::store::Within;
+use super::views::{FileView, VersionView, etag};
+use super::{change, store, versions};
+use crate::authentication::{Reader, Writer};
+use crate::state::AppState;
+
+/// Lists files in the order of their making.
+#[utoipa::path(
+    get,
+    path = "/v1/files",
+    operation_id = "list_files",
+    tag = "files",
+    params(ListFiles),
+    responses(
+        (status = 200, description = "A page.", body = Listing<FileView>),
+        (status = 400, description = "An id or the cursor can't be read.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter is not valid.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = ["read_files"]))
+)]
+pub async fn list_files(
+    state: Data<AppState>,
+    reader: Reader,
+    query: ApiQuery<ListFiles>,
+) -> ApiResult<Json<Listing<FileView>>> {
+    let page = query.0.page();
+    let (limit, after) = (page.limit()?, page.after::<FileId>()?.map_or(Uuid::nil(), |id| id.as_uuid()));
+    let within = match (query.0.workspace_id, query.0.folder_id.as_deref()) {
+        (None, Some("root")) => {
+            return Err(Error::invalid_field("workspace_id", "is needed with `folder_id=root`").into());
+        }
+        (None, None) => Within::Tenant,
+        (Some(workspace), None) => Within::Workspace(workspace),
+        (Some(workspace), Some("root")) => Within::Top(workspace),
+        (_, Some(folder)) => Within::Folder(parse_id(folder)?),
+    };
+    let tenant = reader.connection(&state).await?;
+    let mut found = store::list(&tenant, within, query.0.deleted, after, limit + 1).await?;
+    if let Some(workspace) = query.0.workspace_id {
+        // A folder's files are all of one workspace: another one has none of them.
+        found.retain(|file| file.workspace_id == workspace);
+    }
+    Ok(Json(Listing::new(found, limit, |file: &File| file.id).map(FileView::from)))
+}
+
+/// Shows a file.
+#[utoipa::path(
+    get,
+    path = "/v1/files/{fil}",
+    operation_id = "get_file",
+    tag = "files",
+    params(("fil" = String, Path)),
+    responses(
+        (status = 200, description = "The file.", body = FileView),
+        (status = 304, description = "It is as the caller has it."),
+        (status = 404, description = "There is none of this id.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = ["read_files"]))
+)]
+pub async fn get_file(
+    state: Data<AppState>,
+    reader: Reader,
+    id: ApiPath<FileId>,
+    known: IfNoneMatch,
+) -> ApiResult<HttpResponse> {
+    let file = store::find(&reader.connection(&state).await?, id.0).await?;
+    let etag = etag(&file);
+    if known.matches(&etag) {
+        return Ok(HttpResponse::NotModified().insert_header(("etag", etag.as_str())).finish());
+    }
+    Ok(HttpResponse::Ok().insert_header(("etag", etag.as_str())).json(FileView::from(file)))
+}
+
+/// Changes what the body names.
+#[utoipa::path(
+    patch,
+    path = "/v1/files/{fil}",
+    operation_id = "change_file",
+    tag = "files",
+    params(("fil" = String, Path), ("if-match" = Option<String>, Header)),
+    request_body = ChangeFile,
+    responses(
+        (status = 200, description = "The file as it is now.", body = FileView),
+        (status = 404, description = "There is none of this id, or not where it is to go.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The name is in use there.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 412, description = "It has changed since it was read.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 413, description = "The workspace that it is to go to has no room for it.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "A field is not valid.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = ["write_files"]))
+)]
+pub async fn change_file(
+    state: Data<AppState>,
+    writer: Writer,
+    id: ApiPath<FileId>,
+    condition: IfMatch,
+    body: ApiJson<ChangeFile>,
+) -> ApiResult<HttpResponse> {
+    Ok(change::change(&state, &writer, id.0, &condition, body.0).await?.into())
+}
+
+/// Deletes a file; it can be restored until it is purged.
+#[utoipa::path(
+    delete,
+    path = "/v1/files/{fil}",
+    operation_id = "delete_file",
+    tag = "files",
+    params(("fil" = String, Path), ("if-match" = Option<String>, Header)),
+    responses(
+        (status = 204, description = "It is deleted."),
+        (status = 404, description = "There is none of this id.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 412, description = "It has changed since it was read.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = ["write_files"]))
+)]
+pub async fn delete_file(
+    state: Data<AppState>,
+    writer: Writer,
+    id: ApiPath<FileId>,
+    condition: IfMatch,
+) -> ApiResult<HttpResponse> {
+    change::delete(&state, &writer, id.0, &condition).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Restores a deleted file: to its folder, or to the top of its workspace where the folder is gone.
+#[utoipa::path(
+    post,
+    path = "/v1/files/{fil}/restore",
+    operation_id = "restore_file",
+    tag = "files",
+    params(
+        ("fil" = String, Path),
+        ("idempotency-key" = Option<String>, Header, description = "Makes a repeated request have one effect."),
+    ),
+    responses(
+        (status = 200, description = "The file as it is now.", body = FileView),
+        (status = 404, description = "There is none of this id, or its workspace is gone.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It is not deleted, or its name is in use again.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = ["write_files"]))
+)]
+pub async fn restore_file(
+    state: Data<AppState>,
+    writer: Writer,
+    id: ApiPath<FileId>,
+    key: IdempotencyKey,
+) -> ApiResult<HttpResponse> {
+    Ok(change::restore(&state, &writer, id.0, &key).await?.into())
+}
+
+/// Lists a file's versions, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/files/{fil}/versions",
+    operation_id = "list_file_versions",
+    tag = "files",
+    params(("fil" = String, Path), PageQuery),
+    responses(
+        (status = 200, description = "A page.", body = Listing<VersionView>),
+        (status = 404, description = "There is no file of this id.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = ["read_files"]))
+)]
+pub async fn list_file_versions(
+    state: Data<AppState>,
+    reader: Reader,
+    id: ApiPath<FileId>,
+    page: ApiQuery<PageQuery>,
+) -> ApiResult<Json<Listing<VersionView>>> {
+    let (limit, before) = (page.0.limit()?, page.0.after::<i32>()?.unwrap_or(i32::MAX));
+    let tenant = reader.connection(&state).await?;
+    store::find(&tenant, id.0).await?;
+    let found = versions::store::list(&tenant, id.0, before, limit + 1).await?;
+    Ok(Json(Listing::new(found, limit, |version: &Version| version.version_number).map(VersionView::from)))
+}

@@ -1,0 +1,266 @@
+//! Tenant table `files`. Owns its SQL; decides nothing.
+
+use rowhouse_database::{Columns, Described, QueryError, Sql};
+use rowhouse_domain::{Actor, FileId, FolderId, ItemName, WorkspaceId};
+use rowhouse_problem::{Code, Error, Result};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::model::{File, Place};
+
+fn from_row(row: &Row) -> Result<File> {
+    let name: &str = row.column("name")?;
+    Ok(File {
+        id: row.column("id")?,
+        workspace_id: row.column("workspace_id")?,
+        folder_id: row.column("folder_id")?,
+        name: ItemName::parse(name).map_err(Error::internal)?,
+        file_type: row.column("file_type")?,
+        mime_type: row.column("mime_type")?,
+        current_version: row.column("current_version")?,
+        size: row.column("size")?,
+        checksum: row.column("checksum")?,
+        tags: row.column("tags")?,
+        metadata: row.column("metadata")?,
+        created_at: row.column("created_at")?,
+        updated_at: row.column("updated_at")?,
+        deleted_at: row.column("deleted_at")?,
+        indexed_at: row.column("indexed_at")?,
+    })
+}
+
+/// The name is in use where the file is or goes.
+pub(super) fn name_taken() -> Error {
+    Error::new(Code::NameTaken, "A file of this name exists in the same place. Choose another name.")
+}
+
+fn explained<T>(result: Result<T, QueryError>) -> Result<T, QueryError> {
+    result.on_constraint("files_name_key", name_taken)
+}
+
+const FIND: &str = "
+    select id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
+        created_at, updated_at, deleted_at, (select last_indexed from file_search
+            where file_id = files.id and version_number = files.current_version) as indexed_at
+    from files where id = $1 and deleted_at is null";
+
+/// A live file.
+pub(super) async fn find(tenant: &impl Sql, id: FileId) -> Result<File> {
+    let row = tenant.query_opt(FIND, &[&id]).await.context("reading a file")?;
+    row.as_ref().map(from_row).transpose()?.ok_or_else(|| Error::not_found("file", id))
+}
+
+const LOCK: &str = "
+    select id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
+        created_at, updated_at, deleted_at, (select last_indexed from file_search
+            where file_id = files.id and version_number = files.current_version) as indexed_at
+    from files where id = $1 and deleted_at is null for no key update";
+
+/// A live file that nobody else changes until the transaction ends.
+pub(super) async fn lock(transaction: &impl Sql, id: FileId) -> Result<File> {
+    let row = transaction.query_opt(LOCK, &[&id]).await.context("locking a file")?;
+    row.as_ref().map(from_row).transpose()?.ok_or_else(|| Error::not_found("file", id))
+}
+
+const LOCK_DELETED: &str = "
+    select id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
+        created_at, updated_at, deleted_at, (select last_indexed from file_search
+            where file_id = files.id and version_number = files.current_version) as indexed_at
+    from files where id = $1 and deleted_at is not null for no key update";
+
+/// A deleted file that nobody else changes until the transaction ends.
+pub(super) async fn lock_deleted(transaction: &impl Sql, id: FileId) -> Result<Option<File>> {
+    let row = transaction.query_opt(LOCK_DELETED, &[&id]).await.context("locking a deleted file")?;
+    row.as_ref().map(from_row).transpose()
+}
+
+const IS_TAKEN: &str = "
+    select id from files
+    where workspace_id = $1 and name_normalized = $3 and deleted_at is null
+        and (folder_id = $2 or ($2::uuid is null and folder_id is null))";
+
+/// Whether a live file has the name.
+pub(super) async fn is_taken(tenant: &impl Sql, place: &Place) -> Result<bool> {
+    let row = tenant
+        .query_opt(IS_TAKEN, &[&place.workspace, &place.folder, &place.name.normalized()])
+        .await
+        .context("looking for a file's name")?;
+    Ok(row.is_some())
+}
+
+/// What the content of a file is.
+pub(super) struct Content<'a> {
+    pub(super) size: i64,
+    pub(super) checksum: &'a [u8],
+    pub(super) mime_type: &'a str,
+    pub(super) declared_mime_type: Option<&'a str>,
+    pub(super) file_type: &'a str,
+}
+
+const INSERT: &str = "
+    insert into files (id, workspace_id, folder_id, name, name_normalized, file_type, mime_type, declared_mime_type,
+        size, checksum, created_by_kind, created_by)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    returning id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
+        created_at, updated_at, deleted_at, (select last_indexed from file_search
+            where file_id = files.id and version_number = files.current_version) as indexed_at";
+
+/// Records a new file. Its first version must follow in the same transaction.
+pub(super) async fn insert(
+    transaction: &impl Sql,
+    id: FileId,
+    place: &Place,
+    content: &Content<'_>,
+    actor: Actor,
+) -> Result<File> {
+    let row = transaction
+        .query_one(
+            INSERT,
+            &[
+                &id,
+                &place.workspace,
+                &place.folder,
+                &place.name.as_str(),
+                &place.name.normalized(),
+                &content.file_type,
+                &content.mime_type,
+                &content.declared_mime_type,
+                &content.size,
+                &content.checksum,
+                &actor.kind,
+                &actor.id,
+            ],
+        )
+        .await;
+    from_row(&explained(row).context("inserting a file")?)
+}
+
+const SET_CONTENT: &str = "
+    update files set current_version = $2, size = $3, checksum = $4, mime_type = $5, declared_mime_type = $6,
+        file_type = $7
+    where id = $1
+    returning id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
+        created_at, updated_at, deleted_at, (select last_indexed from file_search
+            where file_id = files.id and version_number = files.current_version) as indexed_at";
+
+/// Makes a version the current one.
+pub(super) async fn set_content(
+    transaction: &impl Sql,
+    id: FileId,
+    version: i32,
+    content: &Content<'_>,
+) -> Result<File> {
+    let row = transaction
+        .query_one(
+            SET_CONTENT,
+            &[
+                &id,
+                &version,
+                &content.size,
+                &content.checksum,
+                &content.mime_type,
+                &content.declared_mime_type,
+                &content.file_type,
+            ],
+        )
+        .await
+        .context("changing a file's content")?;
+    from_row(&row)
+}
+
+const UPDATE: &str = "
+    update files set workspace_id = $2, folder_id = $3, name = $4, name_normalized = $5, tags = $6, metadata = $7
+    where id = $1
+    returning id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
+        created_at, updated_at, deleted_at, (select last_indexed from file_search
+            where file_id = files.id and version_number = files.current_version) as indexed_at";
+
+/// Writes what a change of metadata can touch.
+pub(super) async fn update(transaction: &impl Sql, file: &File) -> Result<File> {
+    let row = transaction
+        .query_one(
+            UPDATE,
+            &[
+                &file.id,
+                &file.workspace_id,
+                &file.folder_id,
+                &file.name.as_str(),
+                &file.name.normalized(),
+                &file.tags,
+                &file.metadata,
+            ],
+        )
+        .await;
+    from_row(&explained(row).context("changing a file")?)
+}
+
+const DELETE: &str = "update files set deleted_at = now() where id = $1";
+
+/// Deletes a file; its content is kept until it is purged.
+pub(super) async fn delete(transaction: &impl Sql, id: FileId) -> Result<()> {
+    transaction.execute(DELETE, &[&id]).await.context("deleting a file")?;
+    Ok(())
+}
+
+const RESTORE: &str = "
+    update files set deleted_at = null, folder_id = $2 where id = $1
+    returning id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
+        created_at, updated_at, deleted_at, (select last_indexed from file_search
+            where file_id = files.id and version_number = files.current_version) as indexed_at";
+
+/// Brings a deleted file back, into `folder`.
+pub(super) async fn restore(transaction: &impl Sql, id: FileId, folder: Option<FolderId>) -> Result<File> {
+    let row = transaction.query_one(RESTORE, &[&id, &folder]).await;
+    from_row(&explained(row).context("restoring a file")?)
+}
+
+/// Which files a list holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Within {
+    /// All of the tenant.
+    Tenant,
+    /// All of a workspace.
+    Workspace(WorkspaceId),
+    /// Those at the top of a workspace.
+    Top(WorkspaceId),
+    /// Those in a folder.
+    Folder(FolderId),
+}
+
+const LIST: &str = "
+    select id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
+        created_at, updated_at, deleted_at, (select last_indexed from file_search
+            where file_id = files.id and version_number = files.current_version) as indexed_at
+    from files where is_deleted = $3 and id > $1 order by id limit $2";
+const LIST_OF_WORKSPACE: &str = "
+    select id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
+        created_at, updated_at, deleted_at, (select last_indexed from file_search
+            where file_id = files.id and version_number = files.current_version) as indexed_at
+    from files where workspace_id = $4 and is_deleted = $3 and id > $1 order by id limit $2";
+const LIST_TOP: &str = "
+    select id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
+        created_at, updated_at, deleted_at, (select last_indexed from file_search
+            where file_id = files.id and version_number = files.current_version) as indexed_at
+    from files where workspace_id = $4 and folder_id is null and is_deleted = $3 and id > $1 order by id limit $2";
+const LIST_IN_FOLDER: &str = "
+    select id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
+        created_at, updated_at, deleted_at, (select last_indexed from file_search
+            where file_id = files.id and version_number = files.current_version) as indexed_at
+    from files where folder_id = $4 and is_deleted = $3 and id > $1 order by id limit $2";
+
+/// Live or deleted files in the order of their making, after `after`.
+pub(super) async fn list(
+    tenant: &impl Sql,
+    within: Within,
+    deleted: bool,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<File>> {
+    let rows = match within {
+        Within::Tenant => tenant.query(LIST, &[&after, &limit, &deleted]).await,
+        Within::Workspace(id) => tenant.query(LIST_OF_WORKSPACE, &[&after, &limit, &deleted, &id]).await,
+        Within::Top(id) => tenant.query(LIST_TOP, &[&after, &limit, &deleted, &id]).await,
+        Within::Folder(id) => tenant.query(LIST_IN_FOLDER, &[&after, &limit, &deleted, &id]).await,
+    };
+    rows.context("listing files")?.iter().map(from_row).collect()
+}

@@ -1,0 +1,27 @@
+//! Versions of files, and the blobs that they share.
+
+pub(super) mod store;
+
+use jiff::Timestamp;
+use rowhouse_blobs::BlobKey;
+use rowhouse_domain::ItemName;
+
+/// An object that was written and is to become a blob.
+pub(super) struct NewBlob<'a> {
+    pub(super) sha256: &'a [u8],
+    pub(super) md5: Option<&'a [u8]>,
+    pub(super) size: i64,
+    pub(super) bucket: &'a str,
+    pub(super) object: BlobKey,
+}
+
+/// What it takes to send a version's content.
+#[derive(Debug, Clone)]
+pub(super) struct Stored {
+    pub(super) name: ItemName,
+    pub(super) object: BlobKey,
+    pub(super) size: u64,
+    pub(super) sha256: Vec<u8>,
+    pub(super) mime_type: String,
+    pub(super) created_at: Timestamp,
+}

@@ -1,0 +1,100 @@
+//! Files and versions as the API shows them.
+
+use rowhouse_domain::{FileId, FolderId, VersionId, WorkspaceId};
+use rowhouse_web::{ETag, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::model::{File, Version};
+
+/// A file.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FileView {
+    #[schema(value_type = String, example = "fil_01jd0000000000000000000000")]
+    id: FileId,
+    #[schema(value_type = String)]
+    workspace_id: WorkspaceId,
+    /// The folder that it lies in; none at the workspace's top.
+    #[schema(value_type = Option<String>)]
+    folder_id: Option<FolderId>,
+    name: String,
+    /// The kind that people think in: `document`, `image`, `archive` … and `other`.
+    file_type: String,
+    /// What the bytes are.
+    mime_type: String,
+    /// Bytes of the current version.
+    size: i64,
+    /// SHA-256 of the current version, in hexadecimal.
+    sha256: String,
+    /// Number of the current version.
+    version: i32,
+    tags: Vec<String>,
+    #[schema(value_type = Object)]
+    metadata: Value,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    /// Since when the current version is found by search.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    indexed_at: Option<Timestamp>,
+    /// When it was deleted; only in lists of deleted files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted_at: Option<Timestamp>,
+}
+
+impl From<File> for FileView {
+    fn from(file: File) -> Self {
+        Self {
+            id: file.id,
+            workspace_id: file.workspace_id,
+            folder_id: file.folder_id,
+            name: file.name.to_string(),
+            file_type: file.file_type,
+            mime_type: file.mime_type,
+            size: file.size,
+            sha256: hex::encode(file.checksum),
+            version: file.current_version,
+            tags: file.tags,
+            metadata: file.metadata,
+            created_at: file.created_at.into(),
+            updated_at: file.updated_at.into(),
+            indexed_at: file.indexed_at.map(Into::into),
+            deleted_at: file.deleted_at.map(Into::into),
+        }
+    }
+}
+
+/// The tag of a file's state; its content has one of its own.
+pub(super) fn etag(file: &File) -> ETag {
+    ETag::of_row(file.updated_at)
+}
+
+/// A version of a file.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct VersionView {
+    #[schema(value_type = String, example = "ver_01jd0000000000000000000000")]
+    id: VersionId,
+    #[schema(value_type = String)]
+    file_id: FileId,
+    /// Its number, for `?version=`.
+    version: i32,
+    size: i64,
+    /// SHA-256 in hexadecimal.
+    sha256: String,
+    mime_type: String,
+    created_at: Timestamp,
+}
+
+impl From<Version> for VersionView {
+    fn from(version: Version) -> Self {
+        Self {
+            id: version.id,
+            file_id: version.file_id,
+            version: version.version_number,
+            size: version.size,
+            sha256: hex::encode(version.checksum),
+            mime_type: version.mime_type,
+            created_at: version.created_at.into(),
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Folders: the tree in a workspace that files lie in.
+
+mod change;
+pub mod model;
+pub mod routes;
+pub(crate) mod store;
+mod views;
+
+pub use views::FolderView;

@@ -1,0 +1,131 @@
+//! What a folder is and what may be asked of it. Pure.
+
+use jiff::Timestamp;
+use rowhouse_domain::{FolderId, ItemName, WorkspaceId};
+use rowhouse_problem::Result;
+use rowhouse_web::PageQuery;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::serial::{Checks, nullable};
+
+/// A folder.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the columns of `folders`, explained where the table is made")]
+pub struct Folder {
+    pub id: FolderId,
+    pub workspace_id: WorkspaceId,
+    pub parent_id: Option<FolderId>,
+    pub name: ItemName,
+    pub metadata: Value,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// The body of a creation.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateFolder {
+    /// The workspace that it lies in.
+    #[schema(value_type = String, example = "wrk_01jd0000000000000000000000")]
+    workspace_id: WorkspaceId,
+    /// The folder that it lies in; absent for the workspace's top.
+    #[schema(value_type = Option<String>)]
+    parent_id: Option<FolderId>,
+    /// Unique, whatever its case, among the folders beside it.
+    #[schema(example = "2026")]
+    name: String,
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    metadata: Map<String, Value>,
+}
+
+/// A creation that can be carried out.
+#[derive(Debug)]
+pub struct NewFolder {
+    pub(super) id: FolderId,
+    pub(super) workspace: WorkspaceId,
+    pub(super) parent: Option<FolderId>,
+    pub(super) name: ItemName,
+    pub(super) metadata: Value,
+}
+
+impl NewFolder {
+    /// Checks a body.
+    ///
+    /// # Errors
+    /// Invalid, with every field that is.
+    pub fn parse(body: CreateFolder) -> Result<Self> {
+        let mut checks = Checks::default();
+        let name = checks.name("/name", &body.name);
+        let metadata = checks.metadata("/metadata", body.metadata);
+        checks.finish()?;
+        Ok(Self {
+            id: FolderId::new(),
+            workspace: body.workspace_id,
+            parent: body.parent_id,
+            name: name.expect("a missing name was complained about"),
+            metadata,
+        })
+    }
+}
+
+/// The body of a change: what is absent stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeFolder {
+    name: Option<String>,
+    /// The folder of the same workspace that it goes to; `null` for the workspace's top.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>)]
+    parent_id: Option<Option<FolderId>>,
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Map<String, Value>>,
+}
+
+impl ChangeFolder {
+    /// The folder as it would be.
+    ///
+    /// # Errors
+    /// Invalid, with every field that is.
+    pub fn apply(self, folder: &mut Folder) -> Result<()> {
+        let mut checks = Checks::default();
+        if let Some(name) = self.name.and_then(|name| checks.name("/name", &name)) {
+            folder.name = name;
+        }
+        if let Some(parent) = self.parent_id {
+            if parent == Some(folder.id) {
+                checks.complain("/parent_id", "must not be the folder itself");
+            }
+            folder.parent_id = parent;
+        }
+        if let Some(metadata) = self.metadata {
+            folder.metadata = checks.metadata("/metadata", metadata);
+        }
+        checks.finish()
+    }
+}
+
+/// Which folders to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct ListFolders {
+    /// Only those of this workspace.
+    #[param(value_type = Option<String>)]
+    pub(super) workspace_id: Option<WorkspaceId>,
+    /// Only those directly in this folder; `root` for those at the top of the workspace.
+    pub(super) parent_id: Option<String>,
+    /// Most items to answer with, 1 to 200 (default 50).
+    limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl ListFolders {
+    /// The page.
+    pub(super) fn page(&self) -> PageQuery {
+        PageQuery { limit: self.limit, cursor: self.cursor.clone() }
+    }
+}

@@ -1,0 +1,163 @@
+//! HTTP in and out.
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Json};
+use rowhouse_domain::FolderId;
+use rowhouse_problem::Error;
+use rowhouse_web::{
+    ApiJson, ApiPath, ApiQuery, ApiResult, IdempotencyKey, IfMatch, IfNoneMatch, Listing, ProblemDocument, parse_id,
+};
+use uuid::Uuid;
+
+use super::model::{ChangeFolder, CreateFolder, Folder, ListFolders};
+use super::views::{FolderView, etag};
+use super::{change, store};
+use crate::authentication::{Reader, Writer};
+use crate::state::AppState;
+
+/// Creates a folder.
+#[utoipa::path(
+    post,
+    path = "/v1/folders",
+    operation_id = "create_folder",
+    tag = "folders",
+    params(("idempotency-key" = Option<String>, Header, description = "Makes a repeated request have one effect.")),
+    request_body = CreateFolder,
+    responses(
+        (status = 201, description = "It was made.", body = FolderView),
+        (status = 404, description = "The workspace or folder that it is to lie in does not exist.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The name is in use there.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "A field is not valid.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = ["write_files"]))
+)]
+pub async fn create_folder(
+    state: Data<AppState>,
+    writer: Writer,
+    key: IdempotencyKey,
+    body: ApiJson<CreateFolder>,
+) -> ApiResult<HttpResponse> {
+    Ok(change::create(&state, &writer, &key, body.0).await?.into())
+}
+
+/// Lists folders in the order of their making.
+#[utoipa::path(
+    get,
+    path = "/v1/folders",
+    operation_id = "list_folders",
+    tag = "folders",
+    params(ListFolders),
+    responses(
+        (status = 200, description = "A page.", body = Listing<FolderView>),
+        (status = 400, description = "An id or the cursor can't be read.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter is not valid.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = ["read_files"]))
+)]
+pub async fn list_folders(
+    state: Data<AppState>,
+    reader: Reader,
+    query: ApiQuery<ListFolders>,
+) -> ApiResult<Json<Listing<FolderView>>> {
+    let page = query.0.page();
+    let (limit, after) = (page.limit()?, page.after::<FolderId>()?.map_or(Uuid::nil(), |id| id.as_uuid()));
+    let ask = limit + 1;
+    let found = match (query.0.workspace_id, query.0.parent_id.as_deref()) {
+        (None, Some("root")) => {
+            return Err(Error::invalid_field("workspace_id", "is needed with `parent_id=root`").into());
+        }
+        (None, None) => store::list(&reader.connection(&state).await?, after, ask).await?,
+        (Some(workspace), Some("root")) => {
+            store::list_top(&reader.connection(&state).await?, workspace, after, ask).await?
+        }
+        (Some(workspace), None) => {
+            store::list_of_workspace(&reader.connection(&state).await?, workspace, after, ask).await?
+        }
+        (workspace, Some(parent)) => {
+            let parent = parse_id::<FolderId>(parent)?;
+            let found = store::list_in(&reader.connection(&state).await?, parent, after, ask).await?;
+            // A folder's folders are all of one workspace: another one has none of them.
+            found.into_iter().filter(|folder| workspace.is_none_or(|id| id == folder.workspace_id)).collect()
+        }
+    };
+    Ok(Json(Listing::new(found, limit, |folder: &Folder| folder.id).map(FolderView::from)))
+}
+
+/// Shows a folder.
+#[utoipa::path(
+    get,
+    path = "/v1/folders/{fld}",
+    operation_id = "get_folder",
+    tag = "folders",
+    params(("fld" = String, Path)),
+    responses(
+        (status = 200, description = "The folder.", body = FolderView),
+        (status = 304, description = "It is as the caller has it."),
+        (status = 404, description = "There is none of this id.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = ["read_files"]))
+)]
+pub async fn get_folder(
+    state: Data<AppState>,
+    reader: Reader,
+    id: ApiPath<FolderId>,
+    known: IfNoneMatch,
+) -> ApiResult<HttpResponse> {
+    let folder = store::find(&reader.connection(&state).await?, id.0).await?;
+    let etag = etag(&folder);
+    if known.matches(&etag) {
+        return Ok(HttpResponse::NotModified().insert_header(("etag", etag.as_str())).finish());
+    }
+    Ok(HttpResponse::Ok().insert_header(("etag", etag.as_str())).json(FolderView::from(folder)))
+}
+
+/// Changes what the body names.
+#[utoipa::path(
+    patch,
+    path = "/v1/folders/{fld}",
+    operation_id = "change_folder",
+    tag = "folders",
+    params(("fld" = String, Path), ("if-match" = Option<String>, Header)),
+    request_body = ChangeFolder,
+    responses(
+        (status = 200, description = "The folder as it is now.", body = FolderView),
+        (status = 404, description = "There is none of this id.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The name is in use there.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 412, description = "It has changed since it was read.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "A field is not valid, or the folder would lie in itself.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = ["write_files"]))
+)]
+pub async fn change_folder(
+    state: Data<AppState>,
+    writer: Writer,
+    id: ApiPath<FolderId>,
+    condition: IfMatch,
+    body: ApiJson<ChangeFolder>,
+) -> ApiResult<HttpResponse> {
+    Ok(change::change(&state, &writer, id.0, &condition, body.0).await?.into())
+}
+
+/// Deletes a folder with everything in it.
+#[utoipa::path(
+    delete,
+    path = "/v1/folders/{fld}",
+    operation_id = "delete_folder",
+    tag = "folders",
+    params(("fld" = String, Path), ("if-match" = Option<String>, Header)),
+    responses(
+        (status = 204, description = "It is gone, with its folders and files."),
+        (status = 404, description = "There is none of this id.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 412, description = "It has changed since it was read.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = ["write_files"]))
+)]
+pub async fn delete_folder(
+    state: Data<AppState>,
+    writer: Writer,
+    id: ApiPath<FolderId>,
+    condition: IfMatch,
+) -> ApiResult<HttpResponse> {
+    change::delete(&state, &writer, id.0, &condition).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

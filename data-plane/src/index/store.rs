@@ -1,0 +1,267 @@
+//! Tenant tables of search: `file_search`, `file_embeddings`, `folder_search`, `workspace_search`.
+
+use pgvector::Vector;
+use rowhouse_database::{Columns, Described, Sql};
+use rowhouse_domain::{FileId, FolderId, WorkspaceId};
+use rowhouse_problem::Result;
+use serde_json::Value;
+use tokio_postgres::Row;
+
+use super::label::Label;
+use super::passages::{Passage, Passages, vectors};
+use crate::embed::MODEL;
+
+/// How reading a content ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// There is text.
+    Indexed,
+    /// Nobody knows how to read it.
+    Skipped,
+    /// It could not be read.
+    Failed,
+}
+
+impl State {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Indexed => "indexed",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The current version of a file, and what search knows of it already.
+pub(super) struct Content {
+    pub(super) version: i32,
+    pub(super) name: String,
+    pub(super) tags: Vec<String>,
+    pub(super) metadata: Value,
+    pub(super) mime_type: String,
+    pub(super) size: i64,
+    pub(super) object_key: String,
+    /// Whether this very version was read before, with the model in use.
+    pub(super) is_indexed: bool,
+    /// Whether that gave any passage.
+    pub(super) has_text: bool,
+}
+
+const FIND_CONTENT: &str = "
+    select file.current_version, file.name, file.tags, file.metadata, version.mime_type, version.size, blob.object_key,
+        coalesce(search.version_number = file.current_version and search.state <> 'pending'
+            and coalesce(search.content_model, $2) = $2, false) as is_indexed,
+        coalesce(search.state = 'indexed' and search.search_text <> '', false) as has_text
+    from files file
+    join file_versions version on version.tenant_id = file.tenant_id and version.file_id = file.id
+        and version.version_number = file.current_version
+    join blobs blob on blob.tenant_id = version.tenant_id and blob.id = version.blob_id
+    left join file_search search on search.tenant_id = file.tenant_id and search.file_id = file.id
+    where file.tenant_id = app_tenant_id() and file.id = $1";
+
+/// The file's current content; a deleted file has one too, it may be restored.
+pub(super) async fn find_content(tenant: &impl Sql, id: FileId) -> Result<Option<Content>> {
+    let row = tenant.query_opt(FIND_CONTENT, &[&id, &MODEL]).await.context("looking up a file to index")?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Content {
+        version: row.column("current_version")?,
+        name: row.column("name")?,
+        tags: row.column("tags")?,
+        metadata: row.column("metadata")?,
+        mime_type: row.column("mime_type")?,
+        size: row.column("size")?,
+        object_key: row.column("object_key")?,
+        is_indexed: row.column("is_indexed")?,
+        has_text: row.column("has_text")?,
+    }))
+}
+
+const ANNOUNCE: &str = "
+    insert into file_search (file_id, name_text, metadata_text)
+    select $1, $2, $3 where exists (select from files where tenant_id = app_tenant_id() and id = $1)
+    on conflict (tenant_id, file_id) do nothing";
+
+/// Makes a file searchable by its label, where nothing is known of it yet.
+pub(super) async fn announce(tenant: &impl Sql, id: FileId, label: &Label) -> Result<()> {
+    tenant.execute(ANNOUNCE, &[&id, &label.name, &label.metadata]).await.context("announcing a file to search")?;
+    Ok(())
+}
+
+const LOCK_SEARCH: &str = "
+    insert into file_search (file_id)
+    select $1 where exists (select from files where tenant_id = app_tenant_id() and id = $1)
+    on conflict (tenant_id, file_id) do update set last_indexed = file_search.last_indexed";
+
+/// Keeps every other writer of the file's search rows out until the transaction ends.
+pub(super) async fn lock_search(tenant: &impl Sql, id: FileId) -> Result<()> {
+    tenant.execute(LOCK_SEARCH, &[&id]).await.context("locking a file's search row")?;
+    Ok(())
+}
+
+/// A file as it stands under a lock.
+pub(super) struct Current {
+    pub(super) version: i32,
+    pub(super) label: Label,
+}
+
+const LOCK_FILE: &str = "
+    select current_version, name, tags, metadata from files where tenant_id = app_tenant_id() and id = $1 for share";
+
+/// The file as it is, and stays until the transaction ends.
+pub(super) async fn lock_file(tenant: &impl Sql, id: FileId) -> Result<Option<Current>> {
+    let row = tenant.query_opt(LOCK_FILE, &[&id]).await.context("locking a file to index")?;
+    let Some(row) = row else { return Ok(None) };
+    let label = label_with_tags(&row)?;
+    Ok(Some(Current { version: row.column("current_version")?, label }))
+}
+
+fn label_with_tags(row: &Row) -> Result<Label> {
+    let (tags, metadata): (Vec<String>, Value) = (row.column("tags")?, row.column("metadata")?);
+    Ok(Label::new(row.column("name")?, &tags, &metadata))
+}
+
+const REMOVE_PASSAGES: &str = "delete from file_embeddings where tenant_id = app_tenant_id() and file_id = $1";
+
+/// Removes a file's passages.
+pub(super) async fn remove_passages(tenant: &impl Sql, id: FileId) -> Result<()> {
+    tenant.execute(REMOVE_PASSAGES, &[&id]).await.context("removing a file's passages")?;
+    Ok(())
+}
+
+const ADD_PASSAGES: &str = "
+    insert into file_embeddings (file_id, model, chunk_index, chunk_text, embedding_vector)
+    select $1, $2, $3 + passage.place::integer - 1, passage.chunk, passage.embedding
+    from unnest($4::text[], $5::vector[]) with ordinality passage (chunk, embedding, place)";
+
+/// Adds passages, numbered from `first` on.
+pub(super) async fn add_passages(
+    tenant: &impl Sql,
+    id: FileId,
+    first: i32,
+    passages: &Passages,
+    batch: &[Passage],
+) -> Result<()> {
+    tenant
+        .execute(ADD_PASSAGES, &[&id, &MODEL, &first, &passages.texts(batch), &vectors(batch)])
+        .await
+        .context("adding a file's passages")?;
+    Ok(())
+}
+
+/// Adds a passage that is the file's label, for a file without text.
+pub(super) async fn add_label_passage(
+    tenant: &impl Sql,
+    id: FileId,
+    text: &str,
+    vector: Option<&Vector>,
+) -> Result<()> {
+    // A name without a word, such as `---`, has no direction to be found in.
+    let Some(vector) = vector else { return Ok(()) };
+    tenant
+        .execute(ADD_PASSAGES, &[&id, &MODEL, &0_i32, &vec![text], &vec![vector]])
+        .await
+        .context("adding a file's label as a passage")?;
+    Ok(())
+}
+
+const SAVE_FILE: &str = "
+    update file_search set version_number = $2, state = $3, error = left($4, 1000), name_text = $5, metadata_text = $6,
+        search_text = $7, content_vector = $8, content_model = case when $8::vector is null then null else $9::text end, last_indexed = now()
+    where tenant_id = app_tenant_id() and file_id = $1";
+
+/// Writes what search knows of a file.
+pub(super) async fn save_file(
+    tenant: &impl Sql,
+    id: FileId,
+    file: &Current,
+    state: State,
+    error: Option<&str>,
+    text: &str,
+    vector: Option<&Vector>,
+) -> Result<()> {
+    let label = &file.label;
+    tenant
+        .execute(
+            SAVE_FILE,
+            &[&id, &file.version, &state.as_str(), &error, &label.name, &label.metadata, &text, &vector, &MODEL],
+        )
+        .await
+        .context("writing a file's search row")?;
+    Ok(())
+}
+
+const SAVE_LABEL: &str = "
+    update file_search set name_text = $2, metadata_text = $3, last_indexed = now()
+    where tenant_id = app_tenant_id() and file_id = $1 and (name_text, metadata_text) is distinct from ($2, $3)";
+
+/// Writes a file's label only, where it has changed.
+pub(super) async fn save_label(tenant: &impl Sql, id: FileId, label: &Label) -> Result<()> {
+    tenant.execute(SAVE_LABEL, &[&id, &label.name, &label.metadata]).await.context("writing a file's label")?;
+    Ok(())
+}
+
+const SAVE_LABEL_VECTOR: &str = "
+    update file_search set content_vector = $2, content_model = case when $2::vector is null then null else $3::text end
+    where tenant_id = app_tenant_id() and file_id = $1";
+
+/// Writes the vector of a file without text.
+pub(super) async fn save_label_vector(tenant: &impl Sql, id: FileId, vector: Option<&Vector>) -> Result<()> {
+    tenant.execute(SAVE_LABEL_VECTOR, &[&id, &vector, &MODEL]).await.context("writing a file's vector")?;
+    Ok(())
+}
+
+const LOCK_FOLDER: &str = "
+    select name, '{}'::text[] as tags, metadata from folders where tenant_id = app_tenant_id() and id = $1 for share";
+
+/// The folder's label, which stays until the transaction ends.
+pub(super) async fn lock_folder(tenant: &impl Sql, id: FolderId) -> Result<Option<Label>> {
+    let row = tenant.query_opt(LOCK_FOLDER, &[&id]).await.context("locking a folder to index")?;
+    row.as_ref().map(label_with_tags).transpose()
+}
+
+const SAVE_FOLDER: &str = "
+    insert into folder_search (folder_id, name_text, metadata_text, search_text, content_vector, content_model, last_indexed)
+    values ($1, $2, $3, $4, $5, case when $5::vector is null then null else $6::text end, now())
+    on conflict (tenant_id, folder_id) do update set name_text = excluded.name_text, metadata_text = excluded.metadata_text,
+        search_text = excluded.search_text, content_vector = excluded.content_vector,
+        content_model = excluded.content_model, last_indexed = excluded.last_indexed";
+
+/// Writes what search knows of a folder.
+pub(super) async fn save_folder(tenant: &impl Sql, id: FolderId, label: &Label, vector: Option<&Vector>) -> Result<()> {
+    tenant
+        .execute(SAVE_FOLDER, &[&id, &label.name, &label.metadata, &label.text(), &vector, &MODEL])
+        .await
+        .context("writing a folder's search row")?;
+    Ok(())
+}
+
+const LOCK_WORKSPACE: &str = "
+    select name, tags, metadata from workspaces where tenant_id = app_tenant_id() and id = $1 for share";
+
+/// The workspace's label, which stays until the transaction ends.
+pub(super) async fn lock_workspace(tenant: &impl Sql, id: WorkspaceId) -> Result<Option<Label>> {
+    let row = tenant.query_opt(LOCK_WORKSPACE, &[&id]).await.context("locking a workspace to index")?;
+    row.as_ref().map(label_with_tags).transpose()
+}
+
+const SAVE_WORKSPACE: &str = "
+    insert into workspace_search (workspace_id, name_text, metadata_text, search_text, content_vector, content_model, last_indexed)
+    values ($1, $2, $3, $4, $5, case when $5::vector is null then null else $6::text end, now())
+    on conflict (tenant_id, workspace_id) do update set name_text = excluded.name_text,
+        metadata_text = excluded.metadata_text, search_text = excluded.search_text,
+        content_vector = excluded.content_vector, content_model = excluded.content_model,
+        last_indexed = excluded.last_indexed";
+
+/// Writes what search knows of a workspace.
+pub(super) async fn save_workspace(
+    tenant: &impl Sql,
+    id: WorkspaceId,
+    label: &Label,
+    vector: Option<&Vector>,
+) -> Result<()> {
+    tenant
+        .execute(SAVE_WORKSPACE, &[&id, &label.name, &label.metadata, &label.text(), &vector, &MODEL])
+        .await
+        .context("writing a workspace's search row")?;
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! Where tenants are and whether they may be served, as `saas_platform` says.
+
+mod store;
+
+pub use store::find_active;

@@ -1,0 +1,15 @@
+//! Room for bytes and workspaces, reserved in `saas_platform` before anything is written.
+//!
+//! What was reserved is settled by the usage event of the change, or given back.
+
+mod store;
+
+use rowhouse_problem::{Code, Error};
+
+pub use store::{release, release_workspace, reserve, reserve_workspace};
+
+/// A level's refusal: which one, its limit, and what is used and reserved there.
+pub(crate) fn exceeded(level: &str, limit: i64, used: i64) -> Error {
+    let detail = format!("The {level}'s quota of {limit} bytes has no room for it: {used} bytes are in use.");
+    Error::new(Code::QuotaExceeded, detail).with("level", level).with("limit", limit).with("used", used)
+}

@@ -1,0 +1,88 @@
+//! Calls of the functions that `saas_platform` grants for quotas. Owns their SQL; decides nothing.
+
+use std::time::Duration;
+
+use rowhouse_database::{Columns, Described, PlatformPool, Sql};
+use rowhouse_domain::{AccountId, ReservationId, TenantId};
+use rowhouse_problem::{Code, Error, Result};
+
+use super::exceeded;
+
+const RESERVE: &str = "
+    select granted, level, \"limit\", used from quota_reserve($1, $2, $3, make_interval(secs => $4), $5)";
+
+/// Reserves room for `bytes`, or for so many more under a reservation that exists; either way it lives for `ttl` from now.
+///
+/// # Errors
+/// `quota_exceeded` naming the level that refuses, `quota_unavailable` where nobody can tell.
+pub async fn reserve(
+    platform: &PlatformPool,
+    reservation: ReservationId,
+    tenant: TenantId,
+    account: Option<AccountId>,
+    bytes: u64,
+    ttl: Duration,
+) -> Result<()> {
+    let bytes = i64::try_from(bytes).map_err(|_| Error::new(Code::TooLarge, "No store holds so many bytes."))?;
+    let connection = platform.get().await.map_err(unavailable)?;
+    let row = connection
+        .query_one(RESERVE, &[&reservation, &tenant, &bytes, &ttl.as_secs_f64(), &account])
+        .await
+        .context("reserving storage")
+        .map_err(unavailable)?;
+    if row.column("granted")? {
+        return Ok(());
+    }
+    let level: String = row.column("level")?;
+    Err(exceeded(&level, row.column("limit")?, row.column("used")?))
+}
+
+/// Says that it is the quota that can't be asked.
+fn unavailable(error: Error) -> Error {
+    if error.code() == Code::Unavailable {
+        return Error::new(Code::QuotaUnavailable, "Try again in a moment.").caused_by(error);
+    }
+    error
+}
+
+const RELEASE: &str = "select quota_release($1)";
+
+/// Gives a reservation back; one that is gone is fine.
+///
+/// # Errors
+/// Whatever the server says.
+pub async fn release(platform: &PlatformPool, reservation: ReservationId) -> Result<()> {
+    let connection = platform.get().await?;
+    connection.query_one(RELEASE, &[&reservation]).await.context("releasing a reservation")?;
+    Ok(())
+}
+
+const RESERVE_WORKSPACE: &str = "select granted, \"limit\", used from workspace_reserve($1)";
+
+/// Counts one more workspace of the tenant's organization.
+///
+/// # Errors
+/// `limit_reached` where the organization has as many as it may.
+pub async fn reserve_workspace(platform: &PlatformPool, tenant: TenantId) -> Result<()> {
+    let connection = platform.get().await?;
+    let row = connection.query_one(RESERVE_WORKSPACE, &[&tenant]).await.context("counting a workspace")?;
+    if row.column("granted")? {
+        return Ok(());
+    }
+    let (limit, used): (i32, i32) = (row.column("limit")?, row.column("used")?);
+    let detail = format!("The organization may have {limit} workspaces. Delete one, or ask for more.");
+    let error = Error::new(Code::LimitReached, detail);
+    Err(error.with("limit_name", "max_workspaces").with("limit", limit).with("used", used))
+}
+
+const RELEASE_WORKSPACE: &str = "select workspace_release($1)";
+
+/// Takes back the count of a workspace that was not made.
+///
+/// # Errors
+/// Whatever the server says.
+pub async fn release_workspace(platform: &PlatformPool, tenant: TenantId) -> Result<()> {
+    let connection = platform.get().await?;
+    connection.query_one(RELEASE_WORKSPACE, &[&tenant]).await.context("uncounting a workspace")?;
+    Ok(())
+}

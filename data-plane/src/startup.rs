@@ -1,0 +1,222 @@
+//! From settings to a running service: in `main` and, in the same process, in tests.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpServer, web};
+use rowhouse_database::{Columns, Described, Sql};
+use rowhouse_problem::{Error, Result};
+use rowhouse_settings::Settings;
+use rowhouse_web::{Readiness, RequestSpan, finish, no_such_route, operational};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tracing_actix_web::TracingLogger;
+
+use crate::state::AppState;
+use crate::work::{self, WorkerHandle};
+use crate::{openapi, routes};
+
+/// The platform schema that this build's queries are written for.
+const PLATFORM_SCHEMA: i32 = 6;
+/// A file that an upload has not touched for this long is nobody's: `uploads.idle_timeout` is far shorter.
+const UNFINISHED: Duration = Duration::from_secs(60 * 60);
+
+/// Whether the service stops on SIGTERM and SIGINT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signals {
+    /// It stops: what a process of its own does.
+    Obeyed,
+    /// It does not: whoever holds a [`StopHandle`] stops it, as tests do.
+    Ignored,
+}
+
+/// The service, listening and not serving yet.
+pub struct Application {
+    server: Server,
+    port: u16,
+    state: AppState,
+    worker: WorkerHandle,
+    tasks: JoinSet<()>,
+}
+
+impl Application {
+    /// Binds the port (0: any free one) and starts what runs behind the requests. PostgreSQL need not be up yet.
+    ///
+    /// # Errors
+    /// Where a setting can't be used or the port is taken.
+    pub async fn build(settings: Settings, signals: Signals) -> Result<Self> {
+        // Installed before anything counts.
+        rowhouse_telemetry::metrics();
+        let state = AppState::new(settings)?;
+        let address = &state.settings.data_plane;
+        let listener = TcpListener::bind((address.host.as_str(), address.port)).await.map_err(Error::internal)?;
+        let listener = listener.into_std().map_err(Error::internal)?;
+        let port = listener.local_addr().map_err(Error::internal)?.port();
+        let server = serve(listener, state.clone())?;
+        let worker = work::start(state.work()?, state.nudge.clone());
+        let mut tasks = JoinSet::new();
+        let pools = state.tenants.clone();
+        tasks.spawn(async move { pools.keep_tidy().await });
+        tasks.spawn(sweep_unfinished(state.clone()));
+        if signals == Signals::Obeyed {
+            tasks.spawn(obey_signals(StopHandle(server.handle()))?);
+        }
+        tracing::info!(port, "the data plane listens");
+        Ok(Self { server, port, state, worker, tasks })
+    }
+
+    /// The port that the service listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Something to stop the service with, while [`run_until_stopped`](Self::run_until_stopped) runs.
+    pub fn stop_handle(&self) -> StopHandle {
+        StopHandle(self.server.handle())
+    }
+
+    /// Serves until it is stopped; then requests in flight are finished, and so is the work that was begun behind them.
+    ///
+    /// # Errors
+    /// Where the server can't run.
+    pub async fn run_until_stopped(self) -> std::io::Result<()> {
+        let Self { server, state, worker, mut tasks, .. } = self;
+        let served = server.await;
+        let patience = state.settings.data_plane.shutdown_timeout;
+        if tokio::time::timeout(patience, worker.stop()).await.is_err() {
+            tracing::warn!("jobs are left to whoever comes next: they took too long");
+        }
+        tasks.shutdown().await;
+        state.tenants.close_all();
+        state.platform.close();
+        tracing::info!("the data plane has stopped");
+        served
+    }
+}
+
+/// Stops a running service.
+#[derive(Clone)]
+pub struct StopHandle(ServerHandle);
+
+impl StopHandle {
+    /// Takes no new requests, finishes those in flight, and returns when that is done.
+    pub async fn stop(&self) {
+        self.0.stop(true).await;
+    }
+}
+
+/// Waits for either signal. The server's own way would end requests in flight on SIGINT.
+fn obey_signals(stop: StopHandle) -> Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: requests in flight are finished");
+        stop.stop().await;
+    })
+}
+
+fn serve(listener: std::net::TcpListener, state: AppState) -> Result<Server> {
+    let settings = state.settings.data_plane.clone();
+    let server = HttpServer::new(move || {
+        let state = state.clone();
+        App::new()
+            .app_data(web::Data::new(state.clone()))
+            .configure(routes::configure)
+            .configure(|config| operational(config, readiness(&state), openapi::document()))
+            .default_service(web::to(no_such_route))
+            .wrap(from_fn(finish))
+            .wrap(TracingLogger::<RequestSpan>::new())
+    })
+    // A client that went away is noticed at its end of stream and its handler dropped: a slow query is cancelled and an
+    // upload's traces go at once, instead of the handler running on for nobody. Handlers are written to bear it: a
+    // connection in use is cancelled and destroyed, an upload's traces are removed on drop, and what must not stop
+    // half-way (`files::finalize`) runs in a task of its own. A client that shuts its sending side down early on purpose
+    // gets no answer; HTTP/1.1 clients don't.
+    .h1_allow_half_closed(false)
+    .shutdown_timeout(settings.shutdown_timeout.as_secs().max(1))
+    .disable_signals();
+    let server = if settings.workers > 0 { server.workers(settings.workers) } else { server };
+    Ok(server.listen(listener).map_err(Error::internal)?.run())
+}
+
+/// Ready when keys can be looked up and contents be read.
+fn readiness(state: &AppState) -> Readiness {
+    let state = state.clone();
+    Readiness::new(move || {
+        let state = state.clone();
+        async move {
+            check_platform(&state).await?;
+            state.blobs.check().await.map_err(Error::unavailable)
+        }
+    })
+}
+
+const PLATFORM_VERSION: &str = "select coalesce(max(version), 0)::integer as version from refinery_schema_history";
+
+async fn check_platform(state: &AppState) -> Result<()> {
+    let connection = state.platform.get().await?;
+    let row = connection.query_one(PLATFORM_VERSION, &[]).await.context("reading the platform's schema version")?;
+    let version: i32 = row.column("version")?;
+    if version >= PLATFORM_SCHEMA {
+        return Ok(());
+    }
+    Err(Error::unavailable(format!("saas_platform is at migration {version}; this release needs {PLATFORM_SCHEMA}")))
+}
+
+/// Removes what a crash left of uploads that had not got as far as an object.
+async fn sweep_unfinished(state: AppState) {
+    match state.blobs.sweep_unfinished(UNFINISHED).await {
+        Ok(0) => {}
+        Ok(files) => tracing::info!(files, "removed unfinished uploads"),
+        Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "unfinished uploads stay"),
+    }
+}
+
+/// What `main` does: checks, or serves until SIGTERM or SIGINT.
+pub fn run(file: Option<&Path>, check_only: bool) -> ExitCode {
+    let settings = match rowhouse_settings::load(file) {
+        Ok(settings) => settings,
+        Err(error) => {
+            rowhouse_telemetry::init_logs(&rowhouse_settings::Telemetry {
+                log: "info".to_owned(),
+                format: rowhouse_settings::LogFormat::Pretty,
+            });
+            tracing::error!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    rowhouse_telemetry::init_logs(&settings.telemetry);
+    // Two threads: requests have workers of their own, this runtime does the work behind them.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let result = runtime.map_err(Error::internal).and_then(|runtime| {
+        runtime.block_on(async { if check_only { check(settings).await } else { serve_until_told(settings).await } })
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = error.chain(), "the data plane ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn check(settings: Settings) -> Result<()> {
+    let state = AppState::new(settings)?;
+    check_platform(&state).await?;
+    state.blobs.check().await.map_err(Error::unavailable)?;
+    tracing::info!("settings, platform schema and blob store are fine");
+    Ok(())
+}
+
+async fn serve_until_told(settings: Settings) -> Result<()> {
+    let application = Application::build(settings, Signals::Obeyed).await?;
+    application.run_until_stopped().await.map_err(Error::internal)
+}

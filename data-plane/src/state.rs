@@ -1,0 +1,106 @@
+//! What every handler and every background task of the process works with.
+
+use std::sync::Arc;
+
+use rowhouse_blobs::{Backend, BlobStore, Config, LocalConfig, S3Client, S3Config};
+use rowhouse_database::{PlatformPool, TenantPools, Tls};
+use rowhouse_keys::MasterKey;
+use rowhouse_problem::{Error, Result};
+use rowhouse_settings as settings;
+use rowhouse_settings::Settings;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::authentication::RefusalAudit;
+use crate::work::{Nudge, WorkContext};
+
+/// The login that the data plane has at `saas_platform` where the settings name no other.
+const PLATFORM_LOGIN: &str = "rowhouse_data";
+
+/// Handles to everything outside the process. Cheap to clone.
+#[derive(Clone)]
+pub struct AppState {
+    /// `saas_platform`.
+    pub platform: PlatformPool,
+    /// The only way to tenant data.
+    pub tenants: TenantPools,
+    /// Where contents lie.
+    pub blobs: BlobStore,
+    /// The root of all secrets.
+    pub master: Arc<MasterKey>,
+    /// How this process is set up.
+    pub settings: Arc<Settings>,
+    /// Wakes the worker after a commit that queued jobs.
+    pub nudge: Nudge,
+    /// How refused keys are recorded.
+    pub refusals: RefusalAudit,
+}
+
+impl AppState {
+    /// Opens the blob store and prepares the pools; no connection to PostgreSQL is made yet.
+    ///
+    /// # Errors
+    /// Where a secret, a certificate or the blob store can't be used.
+    pub fn new(settings: Settings) -> Result<Self> {
+        let master = Arc::new(master_key(&settings.keys)?);
+        let tls = Tls::from_settings(&settings.platform).map_err(Error::internal)?;
+        let platform = PlatformPool::new(&settings.platform, PLATFORM_LOGIN)?;
+        Ok(Self {
+            refusals: RefusalAudit::default(),
+            tenants: TenantPools::new(settings.pools.clone(), tls, Arc::clone(&master)),
+            blobs: BlobStore::open(&blob_config(&settings.blobs)).map_err(Error::internal)?,
+            nudge: Nudge::new(settings.work.parallel),
+            settings: Arc::new(settings),
+            platform,
+            master,
+        })
+    }
+
+    /// The part that background work needs; its helper processes are run from this binary unless the settings name another.
+    ///
+    /// # Errors
+    /// Where the operating system does not say which binary this is.
+    pub fn work(&self) -> Result<WorkContext> {
+        Ok(WorkContext {
+            platform: self.platform.clone(),
+            tenants: self.tenants.clone(),
+            blobs: self.blobs.clone(),
+            settings: self.settings.work.clone(),
+            extractor: match &self.settings.work.extractor {
+                own if own.as_os_str().is_empty() => std::env::current_exe().map_err(Error::internal)?,
+                other => other.clone(),
+            },
+        })
+    }
+}
+
+/// The master key, from the settings or from the file that they name.
+fn master_key(keys: &settings::Keys) -> Result<MasterKey> {
+    let text = if keys.master_key.expose_secret().is_empty() {
+        SecretString::from(std::fs::read_to_string(&keys.master_key_file).map_err(Error::internal)?)
+    } else {
+        keys.master_key.clone()
+    };
+    MasterKey::parse(&text).map_err(Error::internal)
+}
+
+fn blob_config(blobs: &settings::Blobs) -> Config {
+    Config {
+        backend: match blobs.backend {
+            settings::BlobBackend::Local => Backend::Local,
+            settings::BlobBackend::S3 => Backend::S3,
+        },
+        local: LocalConfig { root: blobs.root.clone() },
+        s3: S3Config {
+            endpoint: (!blobs.endpoint.is_empty()).then(|| blobs.endpoint.clone()),
+            region: blobs.region.clone(),
+            bucket: blobs.bucket.clone(),
+            path_style: blobs.path_style,
+            allow_http: blobs.allow_http,
+            client: match blobs.client {
+                settings::S3Client::ObjectStore => S3Client::ObjectStore,
+                settings::S3Client::Rusoto => S3Client::Rusoto,
+            },
+            ..S3Config::default()
+        },
+    }
+}

@@ -1,0 +1,15 @@
+//! Usage as the API shows it.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Bytes that the tenant uses. Other tenants of its organization may use up the organization's quota before this one's.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UsageView {
+    /// Most bytes: the tenant's own quota, or the organization's where that is all there is.
+    pub(super) storage_quota: i64,
+    /// Bytes of all versions of all files, a few moments behind.
+    pub(super) used_storage: i64,
+    /// Bytes set aside for uploads under way.
+    pub(super) reserved_storage: i64,
+}

@@ -1,0 +1,33 @@
+//! What background work needs of its process.
+
+use std::path::PathBuf;
+
+use rowhouse_blobs::BlobStore;
+use rowhouse_database::{ActivePlacement, PlatformPool, TenantConnection, TenantPools};
+use rowhouse_problem::Result;
+use rowhouse_settings as settings;
+
+/// Connections, contents and limits for background work. Cheap to clone.
+#[derive(Clone)]
+pub struct WorkContext {
+    /// `saas_platform`.
+    pub platform: PlatformPool,
+    /// The tenants' databases.
+    pub tenants: TenantPools,
+    /// Contents.
+    pub blobs: BlobStore,
+    /// How much at once, how often, how many attempts.
+    pub settings: settings::Work,
+    /// The binary whose subcommand `extract` is the helper process: this service's own.
+    pub extractor: PathBuf,
+}
+
+impl WorkContext {
+    /// Borrows a connection of the tenant.
+    ///
+    /// # Errors
+    /// Unavailable, where the cluster does not answer or is out of room.
+    pub async fn tenant(&self, placement: &ActivePlacement) -> Result<TenantConnection> {
+        self.tenants.checkout(placement).await
+    }
+}

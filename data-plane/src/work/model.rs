@@ -1,0 +1,171 @@
+//! Jobs: what there is to do, for what, and how long to wait after a failure. Pure.
+
+use std::time::Duration;
+
+use rowhouse_domain::{AccountId, FileId, FolderId, JobId, ReservationId, WorkspaceId};
+use rowhouse_problem::{Error, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// What a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JobKind {
+    /// Makes a file's name, metadata and content searchable.
+    IndexFile,
+    /// Makes a folder's name and metadata searchable.
+    IndexFolder,
+    /// Makes a workspace's name, tags and metadata searchable.
+    IndexWorkspace,
+    /// Carries a usage event to `saas_platform`.
+    Usage,
+}
+
+impl JobKind {
+    /// Every kind that this release can do.
+    pub const ALL: [Self; 4] = [Self::IndexFile, Self::IndexFolder, Self::IndexWorkspace, Self::Usage];
+
+    /// The text in `jobs.kind`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::IndexFile => "index_file",
+            Self::IndexFolder => "index_folder",
+            Self::IndexWorkspace => "index_workspace",
+            Self::Usage => "usage",
+        }
+    }
+
+    /// The kind that a text of `jobs.kind` stands for; none where a later release has queued it.
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// Something that was used and is to be counted once. The job's own id and time are the event's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageEvent {
+    /// What kind of use; `storage` moves the used bytes of organization, tenant and account.
+    pub event_type: String,
+    /// How much; less than nothing where something was given back.
+    pub quantity: i64,
+    /// Of what: `bytes`, `requests` …
+    pub unit: String,
+    /// More about it, for a bill's reader.
+    #[serde(default)]
+    pub details: serde_json::Map<String, Value>,
+    /// The reservation that ends with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reservation_id: Option<ReservationId>,
+    /// The storage account that is charged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<AccountId>,
+}
+
+/// A job to queue.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    pub(super) id: JobId,
+    pub(super) kind: JobKind,
+    pub(super) subject: Option<Uuid>,
+    pub(super) payload: Value,
+}
+
+impl NewJob {
+    /// To index a file: after its upload, a new version, and any change of its name, tags or metadata.
+    pub fn index_file(file: FileId) -> Self {
+        Self::about(JobKind::IndexFile, file.as_uuid())
+    }
+
+    /// To index a folder: after it was made or changed.
+    pub fn index_folder(folder: FolderId) -> Self {
+        Self::about(JobKind::IndexFolder, folder.as_uuid())
+    }
+
+    /// To index a workspace: after it was made or changed.
+    pub fn index_workspace(workspace: WorkspaceId) -> Self {
+        Self::about(JobKind::IndexWorkspace, workspace.as_uuid())
+    }
+
+    /// To report a use.
+    pub fn usage(event: &UsageEvent) -> Self {
+        let payload = serde_json::to_value(event).expect("an event is plain JSON");
+        Self { id: JobId::new(), kind: JobKind::Usage, subject: None, payload }
+    }
+
+    fn about(kind: JobKind, subject: Uuid) -> Self {
+        Self { id: JobId::new(), kind, subject: Some(subject), payload: Value::Object(serde_json::Map::new()) }
+    }
+}
+
+/// A job that this process has taken on.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) id: JobId,
+    pub(super) kind: JobKind,
+    pub(super) subject: Option<Uuid>,
+    pub(super) payload: Value,
+    /// This attempt included.
+    pub(super) attempts: i32,
+    pub(super) created_at: jiff::Timestamp,
+}
+
+impl Job {
+    /// What the job is about.
+    pub(super) fn subject(&self) -> Result<Uuid> {
+        self.subject
+            .ok_or_else(|| Error::internal(format!("job {} of kind {} names nothing", self.id, self.kind.as_str())))
+    }
+}
+
+/// The shortest and the longest pause before a job is tried again.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10 * 60));
+
+/// How long to wait after an attempt that failed by the job's own fault: twice as long each time.
+pub(super) fn backoff(attempts: i32) -> Duration {
+    let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(0).min(16);
+    PAUSES.0.saturating_mul(1 << doublings).min(PAUSES.1)
+}
+
+/// How long to wait where something else failed: half as long as the job has waited in all, so that a short outage
+/// is over soon and a long one costs little.
+pub(super) fn patience(age: Duration) -> Duration {
+    (age / 2).clamp(PAUSES.0, PAUSES.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_survive_their_text() {
+        for kind in JobKind::ALL {
+            assert_eq!(JobKind::from_text(kind.as_str()), Some(kind));
+        }
+        assert_eq!(JobKind::from_text("dance"), None);
+    }
+
+    #[test]
+    fn pauses_double_up_to_a_limit() {
+        let seconds = [1, 2, 3, 9, 10, 1000].map(|attempts| backoff(attempts).as_secs());
+        assert_eq!(seconds, [2, 4, 8, 512, 600, 600]);
+    }
+
+    #[test]
+    fn patience_grows_with_the_outage() {
+        let seconds = [0, 10, 60, 86_400].map(|age| patience(Duration::from_secs(age)).as_secs());
+        assert_eq!(seconds, [2, 5, 30, 600]);
+    }
+
+    #[test]
+    fn an_event_survives_its_payload() {
+        let event = UsageEvent {
+            event_type: "storage".to_owned(),
+            quantity: -5,
+            unit: "bytes".to_owned(),
+            details: serde_json::Map::new(),
+            reservation_id: Some(ReservationId::new()),
+            account_id: None,
+        };
+        assert_eq!(serde_json::from_value::<UsageEvent>(NewJob::usage(&event).payload).unwrap(), event);
+    }
+}

@@ -1,0 +1,26 @@
+//! Which module does which kind of job.
+
+use std::sync::Arc;
+
+use rowhouse_database::ActivePlacement;
+use rowhouse_domain::{FileId, FolderId, WorkspaceId};
+use rowhouse_problem::{Error, Result};
+
+use super::context::WorkContext;
+use super::model::{Job, JobKind, UsageEvent};
+use super::store;
+use crate::index;
+
+/// Does the job. Whatever it does may have been done before: its worker can have died just after.
+pub(super) async fn run(context: WorkContext, placement: ActivePlacement, job: Arc<Job>) -> Result<()> {
+    match job.kind {
+        JobKind::IndexFile => index::file(&context, &placement, FileId::from_uuid(job.subject()?)).await,
+        JobKind::IndexFolder => index::folder(&context, &placement, FolderId::from_uuid(job.subject()?)).await,
+        JobKind::IndexWorkspace => index::workspace(&context, &placement, WorkspaceId::from_uuid(job.subject()?)).await,
+        JobKind::Usage => {
+            let event: UsageEvent = serde_json::from_value(job.payload.clone()).map_err(Error::internal)?;
+            let platform = context.platform.get().await?;
+            store::record_usage(&platform, placement.get().tenant, job.id, job.created_at, &event).await
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! SQL of background work: `jobs` of a tenant, and through functions the marks, usage and quota of `saas_platform`.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rowhouse_database::{Columns, Described, Sql};
+use rowhouse_domain::{JobId, TenantId};
+use rowhouse_problem::{Error, Result};
+
+use super::model::{Job, JobKind, NewJob, UsageEvent};
+
+const INSERT: &str = "insert into jobs (id, kind, subject_id, payload) values ($1, $2, $3, $4)";
+
+/// Queues a job in the transaction that causes it.
+///
+/// # Errors
+/// Whatever the server says.
+pub async fn enqueue(transaction: &impl Sql, job: &NewJob) -> Result<()> {
+    transaction
+        .execute(INSERT, &[&job.id, &job.kind.as_str(), &job.subject, &job.payload])
+        .await
+        .context("queueing a job")?;
+    Ok(())
+}
+
+// The attempt counts before it is made, so that a crash counts too. A job whose holder is gone comes first. The id comes
+// from one scalar subquery: of an expression around two of them the planner makes a filter over all jobs.
+const CLAIM: &str = "
+    with abandoned as (
+        select id from jobs where tenant_id = app_tenant_id() and state = 'running' and locked_until < now() and kind = any($3)
+        order by locked_until, id limit 1 for update skip locked
+    ), due as (
+        select id from jobs where tenant_id = app_tenant_id() and state = 'queued' and run_at <= now() and kind = any($3)
+        order by run_at, id limit 1 for update skip locked
+    )
+    update jobs set state = 'running', attempts = attempts + 1, locked_by = $1,
+        locked_until = now() + make_interval(secs => $2)
+    where tenant_id = app_tenant_id() and id = (select id from abandoned union all select id from due limit 1)
+    returning id, kind, subject_id, payload, attempts, created_at";
+
+/// Takes on the job that waited longest, for as long as the lease lasts.
+pub(super) async fn claim(tenant: &impl Sql, worker: &str, lease: Duration) -> Result<Option<Job>> {
+    let row =
+        tenant.query_opt(CLAIM, &[&worker, &lease.as_secs_f64(), &known_kinds()]).await.context("claiming a job")?;
+    let Some(row) = row else { return Ok(None) };
+    let kind: &str = row.column("kind")?;
+    Ok(Some(Job {
+        id: row.column("id")?,
+        kind: JobKind::from_text(kind).ok_or_else(|| Error::internal(format!("claimed a job of kind {kind:?}")))?,
+        subject: row.column("subject_id")?,
+        payload: row.column("payload")?,
+        attempts: row.column("attempts")?,
+        created_at: row.column("created_at")?,
+    }))
+}
+
+/// Jobs that a later release has queued are left to it.
+fn known_kinds() -> Vec<&'static str> {
+    JobKind::ALL.map(JobKind::as_str).to_vec()
+}
+
+const EXTEND: &str = "
+    update jobs set locked_until = now() + make_interval(secs => $3)
+    where tenant_id = app_tenant_id() and id = $1 and state = 'running' and locked_by = $2 and attempts = $4";
+
+/// Prolongs the lease. Says whether it was still held.
+pub(super) async fn extend(tenant: &impl Sql, job: &Job, worker: &str, lease: Duration) -> Result<bool> {
+    let touched = tenant
+        .execute(EXTEND, &[&job.id, &worker, &lease.as_secs_f64(), &job.attempts])
+        .await
+        .context("prolonging a job's lease")?;
+    Ok(touched == 1)
+}
+
+const FINISH: &str = "
+    delete from jobs where tenant_id = app_tenant_id() and id = $1 and state = 'running' and locked_by = $2 and attempts = $3";
+
+/// Removes a job that is done, unless another worker has taken it over.
+pub(super) async fn finish(tenant: &impl Sql, job: &Job, worker: &str) -> Result<()> {
+    tenant.execute(FINISH, &[&job.id, &worker, &job.attempts]).await.context("finishing a job")?;
+    Ok(())
+}
+
+const RETRY: &str = "
+    update jobs set state = 'queued', run_at = now() + make_interval(secs => $4), locked_by = null, locked_until = null,
+        last_error = left($5, 1000)
+    where tenant_id = app_tenant_id() and id = $1 and state = 'running' and locked_by = $2 and attempts = $3";
+
+/// Queues a job that failed again, for after a pause.
+pub(super) async fn retry(tenant: &impl Sql, job: &Job, worker: &str, pause: Duration, error: &str) -> Result<()> {
+    tenant
+        .execute(RETRY, &[&job.id, &worker, &job.attempts, &pause.as_secs_f64(), &error])
+        .await
+        .context("queueing a job again")?;
+    Ok(())
+}
+
+const POSTPONE: &str = "
+    update jobs set state = 'queued', run_at = now() + make_interval(secs => $4), locked_by = null, locked_until = null,
+        attempts = attempts - 1, last_error = left($5, 1000)
+    where tenant_id = app_tenant_id() and id = $1 and state = 'running' and locked_by = $2 and attempts = $3";
+
+/// Queues a job again whose failure was not its own: the attempt does not count.
+pub(super) async fn postpone(tenant: &impl Sql, job: &Job, worker: &str, pause: Duration, error: &str) -> Result<()> {
+    tenant
+        .execute(POSTPONE, &[&job.id, &worker, &job.attempts, &pause.as_secs_f64(), &error])
+        .await
+        .context("postponing a job")?;
+    Ok(())
+}
+
+const PARK: &str = "
+    update jobs set state = 'failed', finished_at = now(), locked_by = null, locked_until = null, last_error = left($4, 1000)
+    where tenant_id = app_tenant_id() and id = $1 and state = 'running' and locked_by = $2 and attempts = $3";
+
+/// Gives a job up; it stays with its error for somebody to look at.
+pub(super) async fn park(tenant: &impl Sql, job: &Job, worker: &str, error: &str) -> Result<()> {
+    tenant.execute(PARK, &[&job.id, &worker, &job.attempts, &error]).await.context("parking a job")?;
+    Ok(())
+}
+
+const NEXT_DUE: &str = "
+    select least(
+        (select min(run_at) from jobs where tenant_id = app_tenant_id() and state = 'queued' and kind = any($1)),
+        (select min(locked_until) from jobs where tenant_id = app_tenant_id() and state = 'running' and kind = any($1))
+    ) as due";
+
+/// When the tenant is to be looked at next: a job's pause or lease ends. None where there is no job.
+pub(super) async fn next_due(tenant: &impl Sql) -> Result<Option<Timestamp>> {
+    let row = tenant.query_one(NEXT_DUE, &[&known_kinds()]).await.context("looking for the next job")?;
+    row.column("due")
+}
+
+const MARK: &str = "select work_mark($1)";
+
+/// Marks in `saas_platform` that the tenant is about to have work. To be called before the tenant's own commit.
+///
+/// # Errors
+/// Whatever the server says.
+pub async fn mark(platform: &impl Sql, tenant: TenantId) -> Result<()> {
+    platform.query_one(MARK, &[&tenant]).await.context("marking work")?;
+    Ok(())
+}
+
+const MARK_FOR: &str = "select work_mark($1, $2)";
+
+/// Marks that the tenant has work from `due` on.
+pub(super) async fn mark_for(platform: &impl Sql, tenant: TenantId, due: Timestamp) -> Result<()> {
+    platform.query_one(MARK_FOR, &[&tenant, &due]).await.context("marking later work")?;
+    Ok(())
+}
+
+const CLEAR: &str = "select work_clear($1, $2, $3)";
+
+/// Takes the mark away where it is still the one that was seen, or moves it to `next`.
+pub(super) async fn clear(
+    platform: &impl Sql,
+    tenant: TenantId,
+    generation: i64,
+    next: Option<Timestamp>,
+) -> Result<()> {
+    platform.query_one(CLEAR, &[&tenant, &generation, &next]).await.context("clearing a mark")?;
+    Ok(())
+}
+
+const LIST: &str = "select tenant_id, generation from work_list($1)";
+
+/// Marked tenants that are due, longest waiting first.
+pub(super) async fn list(platform: &impl Sql, limit: i32) -> Result<Vec<(TenantId, i64)>> {
+    let rows = platform.query(LIST, &[&limit]).await.context("listing marked tenants")?;
+    rows.iter().map(|row| Ok((row.column("tenant_id")?, row.column("generation")?))).collect()
+}
+
+const ACTIVE_AFTER: &str = "
+    select id from tenants where status = 'active' and ($1::uuid is null or id > $1) order by id limit $2";
+
+/// Active tenants in the order of their ids, for a walk over all of them.
+pub(super) async fn active_after(platform: &impl Sql, after: Option<TenantId>, limit: i64) -> Result<Vec<TenantId>> {
+    let rows = platform.query(ACTIVE_AFTER, &[&after, &limit]).await.context("listing active tenants")?;
+    rows.iter().map(|row| row.column("id")).collect()
+}
+
+const RECORD_USAGE: &str = "select usage_record($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+
+/// Records a usage event; the same event again changes nothing.
+pub(super) async fn record_usage(
+    platform: &impl Sql,
+    tenant: TenantId,
+    id: JobId,
+    at: Timestamp,
+    event: &UsageEvent,
+) -> Result<()> {
+    let details = serde_json::Value::Object(event.details.clone());
+    platform
+        .query_one(
+            RECORD_USAGE,
+            &[
+                &id,
+                &tenant,
+                &at,
+                &event.event_type,
+                &event.quantity,
+                &event.unit,
+                &details,
+                &event.reservation_id,
+                &event.account_id,
+            ],
+        )
+        .await
+        .context("recording usage")?;
+    Ok(())
+}
+
+const EXPIRE: &str = "select quota_expire($1) as expired";
+
+/// Gives back reservations that nobody came back for, and says how many.
+pub(super) async fn expire_reservations(platform: &impl Sql, limit: i32) -> Result<i32> {
+    platform.query_one(EXPIRE, &[&limit]).await.context("expiring reservations")?.column("expired")
+}

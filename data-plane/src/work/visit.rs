@@ -1,0 +1,181 @@
+//! One turn of one tenant: at most one job, or proof that there is none.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use rowhouse_database::{ActivePlacement, TenantConnection};
+use rowhouse_domain::TenantId;
+use rowhouse_problem::{Error, Result};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::context::WorkContext;
+use super::model::{Job, backoff, patience};
+use super::nudge::Nudge;
+use super::turns::Reason;
+use super::{run, store};
+use crate::{files, placements};
+
+/// How long a job belongs to its worker without a sign of life: so long does a job wait whose process was killed.
+const LEASE: Duration = Duration::from_secs(15);
+
+/// Three signs of life a lease, so that losing one or two costs nothing.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+
+/// How long a tenant is left alone whose database did not answer.
+const OUT_OF_REACH: Duration = Duration::from_secs(5);
+
+/// How long a tenant is left alone that may not be served; its jobs wait until it may.
+const NOT_SERVED: Duration = Duration::from_secs(5 * 60);
+
+/// How soon a tenant is looked at again while an upload is under way.
+const UPLOAD_UNDER_WAY: Duration = Duration::from_secs(2);
+
+/// How soon removing leftovers is tried again.
+const TIDY_AGAIN: Duration = Duration::from_secs(30);
+
+/// Takes the tenant's turn. Never fails: what goes wrong is logged and tried again later.
+pub(super) async fn visit(context: &WorkContext, nudge: &Nudge, worker: &str, tenant: TenantId, reason: Reason) {
+    if let Err(error) = look(context, nudge, worker, tenant, reason).await {
+        tracing::warn!(tenant.id = %tenant, error = error.chain(), "background work could not reach a tenant");
+        nudge.leave(tenant, OUT_OF_REACH);
+        if let Err(error) = look_again_in(context, tenant, reason, OUT_OF_REACH).await {
+            tracing::debug!(error = error.chain(), "a mark could not be moved");
+        }
+    }
+    nudge.end(tenant);
+}
+
+async fn look(context: &WorkContext, nudge: &Nudge, worker: &str, tenant: TenantId, reason: Reason) -> Result<()> {
+    let placement = {
+        let platform = context.platform.get().await?;
+        placements::find_active(&platform, tenant).await?
+    };
+    let Some(placement) = placement else {
+        return look_again_in(context, tenant, reason, NOT_SERVED).await;
+    };
+    let connection = context.tenant(&placement).await?;
+    match store::claim(&connection, worker, LEASE).await? {
+        Some(job) => {
+            // A job takes a connection only while it needs one.
+            drop(connection);
+            // There may be more, and another worker may be free for it.
+            nudge.offer(tenant, reason);
+            perform(context, &placement, worker, job).await
+        }
+        None => {
+            if reason == Reason::default() {
+                // Only a nudge; the mark that came with it brings somebody here once more.
+                return Ok(());
+            }
+            let next = store::next_due(&connection).await?;
+            let next = earlier(next, tidy_uploads(context, &connection).await);
+            drop(connection);
+            found_nothing(context, tenant, reason, next).await
+        }
+    }
+}
+
+/// Removes what uploads left behind that ended without a word. Returns when there may be more of it.
+async fn tidy_uploads(context: &WorkContext, connection: &TenantConnection) -> Option<Timestamp> {
+    let wait = |pause| Timestamp::now().checked_add(pause).ok();
+    match files::sweep::expired_intents(connection, &context.platform, &context.blobs).await {
+        // An upload under way may commit at any moment, and its process may end right after.
+        Ok((_, Some(next))) => earlier(Some(next), wait(UPLOAD_UNDER_WAY)),
+        Ok((_, None)) => None,
+        Err(error) => {
+            tracing::warn!(tenant.id = %connection.tenant(), error = error.chain(), "leftovers of uploads have to wait");
+            wait(TIDY_AGAIN)
+        }
+    }
+}
+
+fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    one.into_iter().chain(other).min()
+}
+
+/// Clears the mark that led here, or leaves one for what is due later.
+async fn found_nothing(context: &WorkContext, tenant: TenantId, reason: Reason, next: Option<Timestamp>) -> Result<()> {
+    match (reason.generation, next) {
+        (Some(generation), next) => store::clear(&context.platform.get().await?, tenant, generation, next).await,
+        (None, Some(next)) if reason.is_sweep => store::mark_for(&context.platform.get().await?, tenant, next).await,
+        (None, _) => Ok(()),
+    }
+}
+
+async fn look_again_in(context: &WorkContext, tenant: TenantId, reason: Reason, pause: Duration) -> Result<()> {
+    let Some(generation) = reason.generation else { return Ok(()) };
+    let next = Timestamp::now().checked_add(pause).map_err(Error::internal)?;
+    store::clear(&context.platform.get().await?, tenant, generation, Some(next)).await
+}
+
+/// Does a job while its lease is kept alive, and writes down how it went.
+async fn perform(context: &WorkContext, placement: &ActivePlacement, worker: &str, job: Job) -> Result<()> {
+    let tenant = placement.get().tenant;
+    let max_attempts = context.settings.max_attempts;
+    let job = Arc::new(job);
+    if job.attempts > max_attempts {
+        let error = format!("given up: the process died in each of {max_attempts} attempts");
+        tracing::error!(tenant.id = %tenant, job.id = %job.id, kind = job.kind.as_str(), error, "a job was parked");
+        return store::park(&context.tenant(placement).await?, &job, worker, &error).await;
+    }
+    let begun = Instant::now();
+    // In a task of its own, so that a panic ends the job and not the worker.
+    let work = AbortOnDropHandle::new(tokio::spawn(run::run(context.clone(), placement.clone(), Arc::clone(&job))));
+    let result = keep_lease(context, placement, worker, &job, work).await;
+    let connection = context.tenant(placement).await?;
+    let outcome = match result {
+        Ok(()) => {
+            store::finish(&connection, &job, worker).await?;
+            "done"
+        }
+        Err(error) if error.is_retryable() => {
+            let pause = patience(age(&job));
+            tracing::warn!(tenant.id = %tenant, job.id = %job.id, kind = job.kind.as_str(), error = error.chain(), "a job has to wait");
+            store::postpone(&connection, &job, worker, pause, &error.chain()).await?;
+            "postponed"
+        }
+        Err(error) if job.attempts < max_attempts => {
+            tracing::warn!(tenant.id = %tenant, job.id = %job.id, kind = job.kind.as_str(), error = error.chain(), "a job failed");
+            store::retry(&connection, &job, worker, backoff(job.attempts), &error.chain()).await?;
+            "failed"
+        }
+        Err(error) => {
+            tracing::error!(tenant.id = %tenant, job.id = %job.id, kind = job.kind.as_str(), error = error.chain(), "a job was parked");
+            store::park(&connection, &job, worker, &error.chain()).await?;
+            "parked"
+        }
+    };
+    metrics::counter!("rowhouse_jobs_total", "kind" => job.kind.as_str(), "outcome" => outcome).increment(1);
+    metrics::histogram!("rowhouse_job_seconds", "kind" => job.kind.as_str()).record(begun.elapsed().as_secs_f64());
+    Ok(())
+}
+
+async fn keep_lease(
+    context: &WorkContext,
+    placement: &ActivePlacement,
+    worker: &str,
+    job: &Job,
+    mut work: AbortOnDropHandle<Result<()>>,
+) -> Result<()> {
+    loop {
+        match tokio::time::timeout(SIGN_OF_LIFE, &mut work).await {
+            Ok(joined) => return joined.map_err(Error::internal)?,
+            Err(_) => match extend(context, placement, worker, job).await {
+                Ok(true) => {}
+                Ok(false) => return Err(Error::internal("another worker took the job over")),
+                // The lease may still last: the next sign of life can come through.
+                Err(error) => tracing::debug!(error = error.chain(), "a lease could not be prolonged"),
+            },
+        }
+    }
+}
+
+async fn extend(context: &WorkContext, placement: &ActivePlacement, worker: &str, job: &Job) -> Result<bool> {
+    store::extend(&context.tenant(placement).await?, job, worker, LEASE).await
+}
+
+/// How long ago the job was queued; clocks of two machines may differ.
+fn age(job: &Job) -> Duration {
+    Duration::try_from(Timestamp::now().duration_since(job.created_at)).unwrap_or_default()
+}

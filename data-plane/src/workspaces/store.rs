@@ -1,0 +1,253 @@
+//! Tenant table `workspaces`. Owns its SQL; decides nothing.
+
+use rowhouse_database::{Columns, Described, QueryError, Sql};
+use rowhouse_domain::{Actor, ItemName, WorkspaceId};
+use rowhouse_problem::{Code, Error, Result};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::model::{NewWorkspace, Room, Workspace, WorkspaceType};
+
+fn from_row(row: &Row) -> Result<Workspace> {
+    let name: &str = row.column("name")?;
+    Ok(Workspace {
+        id: row.column("id")?,
+        name: ItemName::parse(name).map_err(Error::internal)?,
+        account_id: row.column("account_id")?,
+        unique_identifier: row.column("unique_identifier")?,
+        storage_quota: row.column("storage_quota")?,
+        used_storage: row.column("used_storage")?,
+        workspace_type: WorkspaceType::from_text(row.column("workspace_type")?)?,
+        parent_workspace_id: row.column("parent_workspace_id")?,
+        workspace_path: row.column("workspace_path")?,
+        tags: row.column("tags")?,
+        metadata: row.column("metadata")?,
+        created_at: row.column("created_at")?,
+        updated_at: row.column("updated_at")?,
+    })
+}
+
+const INSERT: &str = "
+    insert into workspaces (id, name, name_normalized, account_id, unique_identifier, storage_quota, workspace_type,
+        parent_workspace_id, tags, metadata, created_by_kind, created_by)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    returning id, name, account_id, unique_identifier, storage_quota, used_storage, workspace_type, parent_workspace_id,
+        workspace_path, tags, metadata, created_at, updated_at";
+
+/// Records a new workspace.
+pub(super) async fn insert(tenant: &impl Sql, new: &NewWorkspace, actor: Actor) -> Result<Workspace> {
+    let row = tenant
+        .query_one(
+            INSERT,
+            &[
+                &new.id,
+                &new.name.as_str(),
+                &new.name.normalized(),
+                &new.account,
+                &new.unique_identifier,
+                &new.storage_quota,
+                &new.workspace_type.as_str(),
+                &new.parent,
+                &new.tags,
+                &new.metadata,
+                &actor.kind,
+                &actor.id,
+            ],
+        )
+        .await;
+    from_row(&explained(row).context("inserting a workspace")?)
+}
+
+/// What the constraints of `workspaces` mean to a caller.
+fn explained<T>(result: Result<T, QueryError>) -> Result<T, QueryError> {
+    let invalid = |pointer: &'static str, detail: &'static str| move || Error::invalid_field(pointer, detail);
+    result
+        .on_constraint("workspaces_name_key", || {
+            Error::new(Code::NameTaken, "A workspace of this name exists in the same place. Choose another name.")
+        })
+        .on_constraint("workspaces_unique_identifier_key", || {
+            Error::new(Code::NameTaken, "Another workspace has this `unique_identifier`. Choose another.")
+        })
+        .on_constraint(
+            "workspaces_no_cycle_check",
+            invalid("/parent_workspace_id", "must not be the workspace itself or lie in it"),
+        )
+        .on_constraint("workspaces_workspace_path_check", invalid("/parent_workspace_id", "lies too deep already"))
+}
+
+const FIND: &str = "
+    select id, name, account_id, unique_identifier, storage_quota, used_storage, workspace_type, parent_workspace_id,
+        workspace_path, tags, metadata, created_at, updated_at
+    from workspaces where id = $1 and deleted_at is null";
+
+/// A live workspace.
+pub(super) async fn find(tenant: &impl Sql, id: WorkspaceId) -> Result<Option<Workspace>> {
+    let row = tenant.query_opt(FIND, &[&id]).await.context("reading a workspace")?;
+    row.as_ref().map(from_row).transpose()
+}
+
+const LOCK: &str = "
+    select id, name, account_id, unique_identifier, storage_quota, used_storage, workspace_type, parent_workspace_id,
+        workspace_path, tags, metadata, created_at, updated_at
+    from workspaces where id = $1 and deleted_at is null for no key update";
+
+/// A live workspace that nobody else changes, or adds anything to, until the transaction ends.
+pub(crate) async fn lock(transaction: &impl Sql, id: WorkspaceId) -> Result<Workspace> {
+    let row = transaction.query_opt(LOCK, &[&id]).await.context("locking a workspace")?;
+    row.as_ref().map(from_row).transpose()?.ok_or_else(|| Error::not_found("workspace", id))
+}
+
+const HOLD: &str = "select id from workspaces where id = $1 and deleted_at is null for share";
+
+/// Keeps a live workspace from being deleted until the transaction ends.
+pub(crate) async fn hold(transaction: &impl Sql, id: WorkspaceId) -> Result<()> {
+    let row = transaction.query_opt(HOLD, &[&id]).await.context("holding a workspace")?;
+    row.map(|_| ()).ok_or_else(|| Error::not_found("workspace", id))
+}
+
+const LIST: &str = "
+    select id, name, account_id, unique_identifier, storage_quota, used_storage, workspace_type, parent_workspace_id,
+        workspace_path, tags, metadata, created_at, updated_at
+    from workspaces where deleted_at is null and id > $1 order by id limit $2";
+
+/// Live workspaces in the order of their making, after `after`.
+pub(super) async fn list(tenant: &impl Sql, after: Uuid, limit: i64) -> Result<Vec<Workspace>> {
+    let rows = tenant.query(LIST, &[&after, &limit]).await.context("listing workspaces")?;
+    rows.iter().map(from_row).collect()
+}
+
+const LIST_IN: &str = "
+    select id, name, account_id, unique_identifier, storage_quota, used_storage, workspace_type, parent_workspace_id,
+        workspace_path, tags, metadata, created_at, updated_at
+    from workspaces where parent_workspace_id = $3 and deleted_at is null and id > $1 order by id limit $2";
+
+/// Live workspaces directly in `parent`.
+pub(super) async fn list_in(tenant: &impl Sql, parent: WorkspaceId, after: Uuid, limit: i64) -> Result<Vec<Workspace>> {
+    let rows = tenant.query(LIST_IN, &[&after, &limit, &parent]).await.context("listing inner workspaces")?;
+    rows.iter().map(from_row).collect()
+}
+
+const LIST_TOP: &str = "
+    select id, name, account_id, unique_identifier, storage_quota, used_storage, workspace_type, parent_workspace_id,
+        workspace_path, tags, metadata, created_at, updated_at
+    from workspaces where parent_workspace_id is null and deleted_at is null and id > $1 order by id limit $2";
+
+/// Live workspaces that lie in none.
+pub(super) async fn list_top(tenant: &impl Sql, after: Uuid, limit: i64) -> Result<Vec<Workspace>> {
+    let rows = tenant.query(LIST_TOP, &[&after, &limit]).await.context("listing outermost workspaces")?;
+    rows.iter().map(from_row).collect()
+}
+
+const UPDATE: &str = "
+    update workspaces set name = $2, name_normalized = $3, account_id = $4, unique_identifier = $5, storage_quota = $6,
+        workspace_type = $7, tags = $8, metadata = $9
+    where id = $1
+    returning id, name, account_id, unique_identifier, storage_quota, used_storage, workspace_type, parent_workspace_id,
+        workspace_path, tags, metadata, created_at, updated_at";
+
+/// Writes everything but the place.
+pub(super) async fn update(transaction: &impl Sql, workspace: &Workspace) -> Result<Workspace> {
+    let row = transaction
+        .query_one(
+            UPDATE,
+            &[
+                &workspace.id,
+                &workspace.name.as_str(),
+                &workspace.name.normalized(),
+                &workspace.account_id,
+                &workspace.unique_identifier,
+                &workspace.storage_quota,
+                &workspace.workspace_type.as_str(),
+                &workspace.tags,
+                &workspace.metadata,
+            ],
+        )
+        .await;
+    from_row(&explained(row).context("changing a workspace")?)
+}
+
+const MOVE: &str = "
+    update workspaces set parent_workspace_id = $2, name_normalized = $3 where id = $1
+    returning id, name, account_id, unique_identifier, storage_quota, used_storage, workspace_type, parent_workspace_id,
+        workspace_path, tags, metadata, created_at, updated_at";
+
+/// Puts a workspace elsewhere; what lies in it comes along. The name goes with it: it must be free where it goes.
+pub(super) async fn relocate(
+    transaction: &impl Sql,
+    id: WorkspaceId,
+    parent: Option<WorkspaceId>,
+    name: &ItemName,
+) -> Result<Workspace> {
+    let row = transaction.query_one(MOVE, &[&id, &parent, &name.normalized()]).await;
+    from_row(&explained(row).context("moving a workspace")?)
+}
+
+const DELETE_TREE: &str = "
+    update workspaces set deleted_at = now()
+    where workspace_path >= $1 and workspace_path < $2 and deleted_at is null returning id";
+
+/// Deletes the workspace with this path and those in it, and names them.
+pub(super) async fn delete_tree(transaction: &impl Sql, path: &str) -> Result<Vec<WorkspaceId>> {
+    // `0` follows `/`: everything that begins with the path lies between the two.
+    let end = format!("{}0", path.trim_end_matches('/'));
+    let rows = transaction.query(DELETE_TREE, &[&path, &end]).await.context("deleting workspaces")?;
+    rows.iter().map(|row| row.column("id")).collect()
+}
+
+const DELETE_FOLDERS: &str =
+    "update folders set deleted_at = now() where workspace_id = any($1) and deleted_at is null";
+const DELETE_FILES: &str = "update files set deleted_at = now() where workspace_id = any($1) and deleted_at is null";
+
+/// Deletes what lies in the workspaces.
+pub(super) async fn delete_contents(transaction: &impl Sql, workspaces: &[WorkspaceId]) -> Result<()> {
+    transaction.execute(DELETE_FOLDERS, &[&workspaces]).await.context("deleting the folders of workspaces")?;
+    transaction.execute(DELETE_FILES, &[&workspaces]).await.context("deleting the files of workspaces")?;
+    Ok(())
+}
+
+const ROOM: &str = "select storage_quota, used_storage from workspaces where id = $1 and deleted_at is null";
+
+/// What a live workspace's quota leaves.
+pub(crate) async fn room(tenant: &impl Sql, id: WorkspaceId) -> Result<Room> {
+    let row = tenant.query_opt(ROOM, &[&id]).await.context("reading a workspace's quota")?;
+    let row = row.ok_or_else(|| Error::not_found("workspace", id))?;
+    Ok(Room { quota: row.column("storage_quota")?, used: row.column("used_storage")? })
+}
+
+const CHARGE: &str = "
+    update workspaces set used_storage = used_storage + $2
+    where id = $1 and deleted_at is null and (storage_quota is null or used_storage + $2 <= storage_quota)";
+
+/// Adds to what a workspace uses, exactly within its quota, and keeps its row until the transaction ends.
+pub(crate) async fn charge(transaction: &impl Sql, id: WorkspaceId, size: i64) -> Result<()> {
+    let touched = transaction.execute(CHARGE, &[&id, &size]).await.context("charging a workspace")?;
+    if touched == 1 {
+        return Ok(());
+    }
+    let room = room(transaction, id).await?;
+    room.check(size.unsigned_abs())?;
+    Err(Error::unavailable("a workspace's quota changed meanwhile"))
+}
+
+const UNCHARGE: &str = "update workspaces set used_storage = greatest(0, used_storage - $2) where id = $1";
+
+/// Takes from what a workspace uses.
+pub(crate) async fn uncharge(transaction: &impl Sql, id: WorkspaceId, size: i64) -> Result<()> {
+    transaction.execute(UNCHARGE, &[&id, &size]).await.context("uncharging a workspace")?;
+    Ok(())
+}
+
+const ACCOUNT: &str = "
+    select account.id from accounts account join tenants tenant on tenant.id = $2
+    where account.id = $1 and (account.tenant_id = $2
+        or (account.tenant_id is null and account.organization_id = tenant.organization_id))";
+
+/// Whether a storage account of `saas_platform` belongs to the tenant or its organization.
+pub(super) async fn is_account_of(
+    platform: &impl Sql,
+    account: rowhouse_domain::AccountId,
+    tenant: rowhouse_domain::TenantId,
+) -> Result<bool> {
+    let row = platform.query_opt(ACCOUNT, &[&account, &tenant]).await.context("looking for an account")?;
+    Ok(row.is_some())
+}

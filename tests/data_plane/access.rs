@@ -1,0 +1,76 @@
+//! Every route × every scope, and every route × another tenant's key.
+
+use reqwest::Method;
+use rowhouse_data_plane::access::TABLE;
+use rowhouse_domain::Scope;
+use rowhouse_testkit::{Answer, Client, TestHouse};
+use serde_json::json;
+
+#[tokio::test]
+async fn a_key_without_the_scope_is_refused_on_every_route() {
+    let house = TestHouse::start().await;
+    let given = house.tenant().await;
+    for access in TABLE {
+        let path = fill(
+            access.path,
+            &given.workspace,
+            &rowhouse_domain::FileId::new().to_string(),
+            &rowhouse_domain::FolderId::new().to_string(),
+        );
+        let others: Vec<&str> =
+            Scope::TENANT.iter().filter(|scope| **scope != access.scope).map(|scope| scope.as_str()).collect();
+        let lesser = house.tenant_key(&given.tenant, &others).await;
+        let (refused, unknown) =
+            (call(&lesser, access.method, &path).await, call(&house.data.anonymous(), access.method, &path).await);
+        if access.method == "HEAD" {
+            // An answer to HEAD has no body.
+            assert_eq!((refused.status.as_u16(), unknown.status.as_u16()), (403, 401), "{path}");
+        } else {
+            refused.problem(403, "missing_scope");
+            unknown.problem(401, "missing_credentials");
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_tenants_things_can_not_be_told_from_what_never_was() {
+    let house = TestHouse::start().await;
+    let (own, other) = (house.tenant().await, house.tenant().await);
+    let file = own.upload("secret.txt", "secret").await;
+    let folder = own.folder("secrets", None).await;
+    let never = (
+        rowhouse_domain::WorkspaceId::new().to_string(),
+        rowhouse_domain::FileId::new().to_string(),
+        rowhouse_domain::FolderId::new().to_string(),
+    );
+    for access in TABLE.iter().filter(|access| access.path.contains('{')) {
+        let foreign = call(&other.data, access.method, &fill(access.path, &own.workspace, &file, &folder)).await;
+        let missing = call(&other.data, access.method, &fill(access.path, &never.0, &never.1, &never.2)).await;
+        let place = format!("{} {}", access.method, access.path);
+        assert_eq!((foreign.status.as_u16(), missing.status.as_u16()), (404, 404), "{place}");
+        let shape = |answer: &Answer| answer.bytes.len();
+        // HEAD has no body; elsewhere the two differ in nothing but the id, which is of equal length.
+        assert_eq!(shape(&foreign), shape(&missing), "{place}");
+    }
+    // Naming them elsewhere does not help either.
+    for path in [
+        format!("/v1/files?workspace_id={}&name=x", own.workspace),
+        format!("/v1/files?workspace_id={}&folder_id={folder}&name=x", other.workspace),
+    ] {
+        other.data.upload(&path, "x").await.problem(404, "not_found");
+    }
+    let nested = json!({"workspace_id": other.workspace, "parent_id": folder, "name": "x"});
+    other.data.post("/v1/folders", &nested).await.problem(404, "not_found");
+    assert_eq!(own.data.get(&format!("/v1/files/{file}/content")).await.expect(200).bytes, b"secret");
+}
+
+fn fill(path: &str, workspace: &str, file: &str, folder: &str) -> String {
+    path.replace("{wrk}", workspace).replace("{fil}", file).replace("{fld}", folder)
+}
+
+async fn call(client: &Client, method: &str, path: &str) -> Answer {
+    let method: Method = method.parse().unwrap();
+    let request = client.request(method.clone(), path);
+    let has_body = [Method::POST, Method::PATCH].contains(&method);
+    Answer::of(if has_body { request.json(&json!({})) } else { request }).await
+}

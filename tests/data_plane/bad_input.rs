@@ -1,0 +1,57 @@
+//! Names, ids and bodies that are not as they should be.
+
+use rowhouse_testkit::TestHouse;
+use serde_json::json;
+
+#[tokio::test]
+async fn path_tricks_in_names_are_refused_and_the_field_is_named() {
+    let given = TestHouse::start().await.into_tenant().await;
+    let long = "x".repeat(256);
+    let names = ["", "..", ".", "../../etc/passwd", "a/b", "a\\b", "nul\0", "line\nbreak", "\u{202e}txt.exe", &long];
+    for name in names {
+        let problem = given.data.post("/v1/workspaces", &json!({"name": name})).await.problem(422, "invalid_request");
+        assert_eq!(problem["errors"][0]["pointer"], "/name", "{name:?}");
+        let folder = json!({"workspace_id": given.workspace, "name": name});
+        given.data.post("/v1/folders", &folder).await.problem(422, "invalid_request");
+        let encoded: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let path = format!("/v1/files?workspace_id={}&name={encoded}", given.workspace);
+        let problem = given.data.upload(&path, "x").await.problem(422, "invalid_request");
+        assert!(problem["errors"][0]["pointer"].as_str().unwrap().contains("name"), "{name:?}: {problem}");
+    }
+}
+
+#[tokio::test]
+async fn ids_that_can_not_be_read_are_400_and_unknown_ones_404() {
+    let given = TestHouse::start().await.into_tenant().await;
+    for path in
+        ["/v1/files/42", "/v1/folders/fil_01h455vb4pex5vsknk084sn02q", "/v1/workspaces/%00", "/v1/files/x/content"]
+    {
+        given.data.get(path).await.problem(400, "malformed_id");
+    }
+    given.data.get(&format!("/v1/files/{}", rowhouse_domain::FileId::new())).await.problem(404, "not_found");
+    given.data.get("/v1/files?cursor=nonsense!").await.problem(400, "malformed_cursor");
+    given.data.get("/v1/files?colour=red").await.problem(422, "invalid_request");
+    given.data.get("/v1/nothing").await.problem(404, "no_such_route");
+    let answer = given.data.delete("/v1/search").await;
+    assert!(answer.header("allow").contains("GET"));
+    answer.problem(405, "method_not_allowed");
+}
+
+#[tokio::test]
+async fn metadata_and_tags_have_a_form() {
+    let given = TestHouse::start().await.into_tenant().await;
+    let file = given.upload("a.txt", "x").await;
+    let path = format!("/v1/files/{file}");
+    for body in [
+        json!({"tags": [1]}),
+        json!({"metadata": []}),
+        json!({"tags": [""]}),
+        json!({"metadata": {"a": "nul\0"}}),
+        json!({"size": 1}),
+    ] {
+        given.data.patch(&path, &body).await.problem(422, "invalid_request");
+    }
+    let changed =
+        given.data.patch(&path, &json!({"tags": ["a", "b"], "metadata": {"deep": {"er": 1}}})).await.expect(200).json();
+    assert_eq!(changed["metadata"], json!({"deep": {"er": 1}}));
+}

@@ -1,0 +1,54 @@
+//! Quotas of organization, tenant and workspace, exact and given back.
+
+use rowhouse_testkit::TestHouse;
+use serde_json::json;
+
+#[tokio::test]
+async fn each_level_refuses_by_its_name() {
+    let house = TestHouse::start().await;
+    let given = house.tenant().await;
+    let tenant = format!("/v1/tenants/{}", given.tenant);
+    let organization = format!("/v1/organizations/{}", given.organization);
+    let workspace = format!("/v1/workspaces/{}", given.workspace);
+    let upload = |name: &str| format!("/v1/files?workspace_id={}&name={name}", given.workspace);
+    let _ = given.data.patch(&workspace, &json!({"storage_quota": 10})).await.expect(200);
+    let problem = given.data.upload(&upload("a"), "elf bytes..").await.problem(413, "quota_exceeded");
+    assert_eq!(
+        (problem["level"].as_str(), problem["limit"].as_i64(), problem["used"].as_i64()),
+        (Some("workspace"), Some(10), Some(0))
+    );
+    let _ = given.data.patch(&workspace, &json!({"storage_quota": null})).await.expect(200);
+    let _ = house.admin.patch(&tenant, &json!({"storage_quota": 10})).await.expect(200);
+    let problem = given.data.upload(&upload("a"), "elf bytes..").await.problem(413, "quota_exceeded");
+    assert_eq!(problem["level"], "tenant");
+    let _ = house.admin.patch(&organization, &json!({"storage_quota": 10})).await.expect(200);
+    let problem = given.data.upload(&upload("a"), "elf bytes..").await.problem(413, "quota_exceeded");
+    assert_eq!(problem["level"], "organization");
+    let _ = given.data.upload(&upload("a"), "ten bytes.").await.expect(201);
+    house.expect_reserved(0).await;
+    house.expect_used(10).await;
+}
+
+#[tokio::test]
+async fn many_at_once_never_pass_the_limit_by_a_byte() {
+    let house = TestHouse::start().await;
+    let given = house.tenant().await;
+    let _ = house
+        .admin
+        .patch(&format!("/v1/tenants/{}", given.tenant), &json!({"storage_quota": 10_500}))
+        .await
+        .expect(200);
+    let racers = (0..30).map(|number: u8| {
+        let data = given.data.clone();
+        let path = format!("/v1/files?workspace_id={}&name={number}", given.workspace);
+        // Another content each time: equal ones count as well, but are stored once.
+        async move { data.upload(&path, vec![number; 1_000]).await.status.as_u16() }
+    });
+    let answers = futures::future::join_all(racers).await;
+    assert_eq!(answers.iter().filter(|status| **status == 201).count(), 10, "{answers:?}");
+    assert!(answers.iter().all(|status| [201, 413].contains(status)), "{answers:?}");
+    house.expect_used(10_000).await;
+    house.expect_reserved(0).await;
+    let usage = given.data.get("/v1/usage").await.expect(200).json();
+    assert_eq!(usage["used_storage"], 10_000, "{usage}");
+}

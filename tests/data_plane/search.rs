@@ -1,0 +1,124 @@
+//! From an upload to a hit, in every mode, and never to another tenant's.
+
+use std::time::{Duration, Instant};
+
+use rowhouse_testkit::{Given, TestHouse};
+use serde_json::{Value, json};
+
+/// The hits, asked for again until there are any or the promise of two seconds (and the machine's patience) is over.
+async fn search(given: &Given, query: &str) -> Vec<Value> {
+    let begun = Instant::now();
+    loop {
+        let answer = given.data.get(&format!("/v1/search?{query}")).await.expect(200).json();
+        let items = answer["items"].as_array().unwrap().clone();
+        if !items.is_empty() || begun.elapsed() > Duration::from_secs(10) {
+            return items;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn names(items: &[Value]) -> Vec<&str> {
+    items.iter().map(|item| item["name"].as_str().unwrap()).collect()
+}
+
+const PDF: &[u8] = include_bytes!("search/hello.pdf");
+
+#[tokio::test]
+async fn every_mode_finds_what_it_should() {
+    let given = TestHouse::start().await.into_tenant().await;
+    given.upload("invoices.md", "# Invoices\n\nThe quarterly **revenue** of the lighthouse was astonishing.").await;
+    given.upload("cats.txt", "Cats sleep most of the day and purr when they are content.").await;
+    given
+        .upload(
+            "page.html",
+            "<html><head><style>p{color:red}</style></head><body><p>Tomatoes &amp; basil</p></body></html>",
+        )
+        .await;
+    let hits = search(&given, "q=lighthouse&mode=text").await;
+    assert_eq!(names(&hits), ["invoices.md"]);
+    assert!(hits[0]["snippet"].as_str().unwrap().to_lowercase().contains("lighthouse"), "{hits:?}");
+    assert_eq!(names(&search(&given, "q=tomatoes&mode=text").await), ["page.html"]);
+    assert!(search_now(&given, "q=color&mode=text").await.is_empty(), "style sheets are no text");
+    assert!(names(&search(&given, "q=invoises&mode=fuzzy").await).contains(&"invoices.md"));
+    assert_eq!(names(&search(&given, "q=purring%20cat&mode=semantic").await)[0], "cats.txt");
+    assert_eq!(names(&search(&given, "q=quarterly%20revenue&mode=hybrid").await)[0], "invoices.md");
+}
+
+async fn search_now(given: &Given, query: &str) -> Vec<Value> {
+    given.data.get(&format!("/v1/search?{query}")).await.expect(200).json()["items"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_pdf_is_read_and_a_broken_one_hurts_nobody() {
+    let given = TestHouse::start().await.into_tenant().await;
+    given.upload("broken.pdf", "%PDF-1.7\n1 0 obj << /Type /Catalog").await;
+    given.upload("hello.pdf", PDF).await;
+    assert_eq!(names(&search(&given, "q=marmalade&mode=text").await), ["hello.pdf"]);
+    // Found by its name all the same.
+    assert!(names(&search(&given, "q=broken&mode=fuzzy").await).contains(&"broken.pdf"));
+}
+
+#[tokio::test]
+async fn folders_and_workspaces_are_found_and_can_be_asked_for_alone() {
+    let given = TestHouse::start().await.into_tenant().await;
+    given.folder("Zeppelin plans", None).await;
+    let other = given.data.post("/v1/workspaces", &json!({"name": "Zeppelin"})).await.expect(201).text("id");
+    given.upload("zeppelin.txt", "zeppelin").await;
+    let begun = Instant::now();
+    let kinds = loop {
+        let items = search_now(&given, "q=zeppelin&mode=text").await;
+        if items.len() == 3 || begun.elapsed() > Duration::from_secs(10) {
+            break items
+                .iter()
+                .map(|item| item["kind"].as_str().unwrap().to_owned())
+                .collect::<std::collections::BTreeSet<_>>();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(kinds.iter().map(String::as_str).collect::<Vec<_>>(), ["file", "folder", "workspace"]);
+    let only = search_now(&given, "q=zeppelin&mode=text&in=folders").await;
+    assert_eq!(names(&only), ["Zeppelin plans"]);
+    let inside = search_now(&given, &format!("q=zeppelin&mode=text&in=files&workspace_id={other}")).await;
+    assert!(inside.is_empty(), "{inside:?}");
+}
+
+#[tokio::test]
+async fn what_is_deleted_is_not_found_and_what_is_renamed_is() {
+    let given = TestHouse::start().await.into_tenant().await;
+    let file = given.upload("walrus.txt", "nothing of note").await;
+    assert_eq!(search(&given, "q=walrus&mode=text").await.len(), 1);
+    let _ = given.data.patch(&format!("/v1/files/{file}"), &json!({"name": "penguin.txt"})).await.expect(200);
+    assert_eq!(names(&search(&given, "q=penguin&mode=text").await), ["penguin.txt"]);
+    assert!(given.data.delete(&format!("/v1/files/{file}")).await.status.is_success());
+    assert!(search_now(&given, "q=penguin&mode=text").await.is_empty());
+}
+
+#[tokio::test]
+async fn another_tenants_words_are_not_found() {
+    let house = TestHouse::start().await;
+    let (own, other) = (house.tenant().await, house.tenant().await);
+    own.upload("xylophone.txt", "xylophone music").await;
+    assert_eq!(search(&own, "q=xylophone&mode=text").await.len(), 1);
+    for mode in ["text", "fuzzy", "semantic", "hybrid"] {
+        assert!(search_now(&other, &format!("q=xylophone&mode={mode}")).await.is_empty(), "{mode}");
+    }
+}
+
+#[tokio::test]
+async fn questions_that_can_not_be_asked_are_refused() {
+    let given = TestHouse::start().await.into_tenant().await;
+    for query in ["", "q=", "q=x&mode=psychic", "q=x&in=planets", "q=x&limit=0", "q=x&limit=1000"] {
+        given.data.get(&format!("/v1/search?{query}")).await.problem(422, "invalid_request");
+    }
+    given.data.get("/v1/search?q=x&workspace_id=42").await.problem(400, "malformed_id");
+    for query in [
+        "q=%27%22%3B--",
+        "q=(((&mode=text",
+        "q=%25_%5C&mode=fuzzy",
+        "q=%F0%9F%90%99&mode=semantic",
+        "q=!%26%7C&mode=hybrid",
+    ] {
+        let _ = given.data.get(&format!("/v1/search?{query}")).await.expect(200);
+    }
+}

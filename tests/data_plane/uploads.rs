@@ -1,0 +1,107 @@
+//! Content coming in: raw, as a form, streamed, checked, cut off.
+
+use std::time::Duration;
+
+use base64::Engine;
+use reqwest::multipart::{Form, Part};
+use reqwest::{Body, Method};
+use rowhouse_testkit::{Answer, TestHouse};
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+#[tokio::test]
+async fn what_goes_in_comes_out() {
+    let given = TestHouse::start().await.into_tenant().await;
+    let content: Vec<u8> = (0..3_000_000u32).flat_map(|number| number.to_le_bytes()).collect();
+    let path = format!("/v1/files?workspace_id={}&name=numbers.bin", given.workspace);
+    let made = given.data.upload(&path, content.clone()).await.expect(201);
+    let hash = Sha256::digest(&content);
+    assert_eq!(made.json()["size"], content.len());
+    let read = given.data.get(&format!("/v1/files/{}/content", made.text("id"))).await.expect(200);
+    assert_eq!(Sha256::digest(&read.bytes), hash);
+    assert_eq!(
+        read.header("etag"),
+        format!("\"{}\"", hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    );
+    let digest = base64::engine::general_purpose::STANDARD.encode(hash);
+    assert_eq!(read.header("repr-digest"), format!("sha-256=:{digest}:"));
+}
+
+#[tokio::test]
+async fn a_form_with_a_file_is_taken_too() {
+    let given = TestHouse::start().await.into_tenant().await;
+    let part = Part::bytes(b"from a form".to_vec()).file_name("form.txt").mime_str("text/plain").unwrap();
+    let form = Form::new().text("workspace_id", given.workspace.clone()).part("file", part);
+    let made = Answer::of(given.data.request(Method::POST, "/v1/files").multipart(form)).await.expect(201);
+    assert_eq!(made.text("name"), "form.txt");
+    let read = given.data.get(&format!("/v1/files/{}/content", made.text("id"))).await.expect(200);
+    assert_eq!(read.bytes, b"from a form");
+}
+
+#[tokio::test]
+async fn a_body_without_a_length_is_cut_at_the_limit() {
+    let house = TestHouse::start_with(|settings| settings.uploads.max_bytes = 1_000_000).await;
+    let given = house.tenant().await;
+    let path = format!("/v1/files?workspace_id={}&name=endless.bin", given.workspace);
+    let pieces = futures::stream::iter((0..400).map(|_| Ok::<_, std::io::Error>(vec![0u8; 10_000])));
+    let request = given.data.request(Method::POST, &path).body(Body::wrap_stream(pieces));
+    Answer::of(request).await.problem(413, "too_large");
+    // A declared length is refused before a byte of the body is read.
+    let never = futures::stream::pending::<Result<Vec<u8>, std::io::Error>>();
+    let request =
+        given.data.request(Method::POST, &path).header("content-length", 1_000_001).body(Body::wrap_stream(never));
+    let answer = tokio::time::timeout(Duration::from_secs(5), Answer::of(request)).await.unwrap();
+    answer.problem(413, "too_large");
+    assert_eq!(house.stored_objects(), 0);
+    house.expect_reserved(0).await;
+}
+
+#[tokio::test]
+async fn a_wrong_digest_is_refused_and_leaves_nothing() {
+    let house = TestHouse::start().await;
+    let given = house.tenant().await;
+    let path = format!("/v1/files?workspace_id={}&name=a.txt", given.workspace);
+    let send = |digest: String| {
+        Answer::of(given.data.request(Method::POST, &path).header("content-digest", digest).body("words"))
+    };
+    let of =
+        |text: &str| format!("sha-256=:{}:", base64::engine::general_purpose::STANDARD.encode(Sha256::digest(text)));
+    send(of("other words")).await.problem(400, "digest_mismatch");
+    assert_eq!(house.stored_objects(), 0);
+    house.expect_reserved(0).await;
+    let _ = send(of("words")).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_nothing() {
+    let house = TestHouse::start().await;
+    let given = house.tenant().await;
+    let path = format!("/v1/files?workspace_id={}&name=half.bin", given.workspace);
+    let address = given.data.base().trim_start_matches("http://");
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {}\r\ncontent-length: 100000000\r\n\r\n",
+        given.data.key()
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    for _ in 0..20 {
+        socket.write_all(&[7; 100_000]).await.unwrap();
+    }
+    house.expect_reserved(100_000_000).await;
+    drop(socket);
+    house.expect_reserved(0).await;
+    assert_eq!(house.stored_objects(), 0);
+    let _ = given.data.upload(&path, "whole").await.expect(201);
+}
+
+#[tokio::test]
+async fn a_retried_upload_makes_one_file() {
+    let given = TestHouse::start().await.into_tenant().await;
+    let path = format!("/v1/files?workspace_id={}&name=once.txt", given.workspace);
+    let send =
+        || Answer::of(given.data.request(Method::POST, &path).header("idempotency-key", "upload-1").body("words"));
+    let first = send().await.expect(201);
+    let second = send().await.expect(201);
+    assert_eq!(first.text("id"), second.text("id"));
+}
