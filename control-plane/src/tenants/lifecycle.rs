@@ -55,13 +55,16 @@ impl Wish {
     fn target(self, tenant: &Tenant) -> Result<TenantStatus> {
         use TenantStatus::{Active, Deleted, Failed, Inactive, Provisioning, Purged, Suspended};
         let to = match (self, tenant.status) {
-            (Self::Suspend, _) => Suspended,
+            (Self::Suspend, Active | Inactive | Suspended | Failed | Provisioning) => Suspended,
             (Self::Delete, _) => Deleted,
             // Provisioning that gave up is tried again.
             (Self::Resume, Failed) => Provisioning,
             (Self::Resume, Active | Inactive | Provisioning | Suspended) => Active,
             (Self::Restore, Deleted) => tenant.status_before_delete.unwrap_or(Active),
-            (Self::Resume, Deleted | Purged) | (Self::Restore, _) => return Err(not_from(self, tenant.status)),
+            // Only a restore brings back what was deleted.
+            (Self::Suspend | Self::Resume, Deleted | Purged) | (Self::Restore, _) => {
+                return Err(not_from(self, tenant.status));
+            }
         };
         // Provisioning ends by its own operation only.
         let possible = tenant.status.can_become(to) && !(tenant.status == Provisioning && to == Active);
@@ -70,7 +73,12 @@ impl Wish {
 }
 
 fn not_from(wish: Wish, status: TenantStatus) -> Error {
-    let detail = format!("A tenant that is {status} can't be {}.", wish.done());
+    let detail = match (wish, status) {
+        (Wish::Restore, TenantStatus::Deleted) => {
+            "It was deleted before it was ready: there is nothing to restore.".to_owned()
+        }
+        (wish, status) => format!("A tenant that is {status} can't be {}.", wish.done()),
+    };
     Error::new(Code::InvalidTransition, detail).with("tenant_status", status.as_str())
 }
 

@@ -1,5 +1,6 @@
 //! Logs and metrics, set up once a process.
 
+use std::io::IsTerminal;
 use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -17,6 +18,7 @@ pub fn init_logs(settings: &Telemetry) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(true)
         .with_span_events(FmtSpan::NONE);
     // Fails where a subscriber is set already, which is what a second call in one process means.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result, bail};
 use comfy_table::Table;
+use comfy_table::{ContentArrangement, presets};
 use serde_json::Value;
 
 use super::api::text;
@@ -57,7 +58,7 @@ fn telling_words(uploaded: &Uploaded) -> Option<Vec<String>> {
 fn print_hits(tenant: &Tenant, mode: &str, query: &str, items: &[Value]) {
     println!("\n  {} · {mode}: {query}", tenant.name);
     let mut table = Table::new();
-    table.set_width(100);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(100);
     for item in items.iter().take(SHOWN) {
         let snippet: String =
             text(item, "snippet").unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
