@@ -24,6 +24,10 @@ pub(crate) fn run(soak: bool, arguments: &[OsString]) -> anyhow::Result<()> {
     console::heading("build", started);
     console::run(&mut workspace::cargo(&["build", "--workspace", "--bins", "--tests"]))?;
 
+    // A feature that is off by default, for the one crate that has it; everything else is tested below.
+    console::heading("test the rusoto backend", started);
+    console::run(&mut workspace::cargo(&["test", "--package", "rowhouse-blobs", "--features", "rusoto"]))?;
+
     console::heading("test", started);
     let mut test = workspace::cargo(&["test", "--workspace", "--no-fail-fast"]);
     if soak {
