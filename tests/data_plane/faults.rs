@@ -1,6 +1,104 @@
 //! What a tenant's users see when something is away.
 
-use rowhouse_testkit::TestHouse;
+use std::time::{Duration, Instant};
+
+use rowhouse_testkit::{Client, Given, TestHouse};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Whether the tests that take minutes are wanted (`cargo xtask test --soak`).
+fn is_soak() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "a switch of these tests alone")]
+    std::env::var("ROWHOUSE_SOAK").is_ok()
+}
+
+/// The head of an upload and the first bytes of its body; the rest is the caller's to send.
+async fn begin_upload(service: &Client, given: &Given, name: &str, length: usize) -> TcpStream {
+    let address = service.base().trim_start_matches("http://");
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /v1/files?workspace_id={}&name={name} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {}\r\n\
+         content-length: {length}\r\nconnection: close\r\n\r\n",
+        given.workspace,
+        given.data.key()
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    socket.write_all(&vec![1; length / 2]).await.unwrap();
+    socket
+}
+
+#[tokio::test]
+async fn a_service_that_is_told_to_stop_finishes_what_it_has_begun() {
+    let house = TestHouse::start().await;
+    let given = house.tenant().await;
+    let process = house.data_plane_process("").await;
+    let mut socket = begin_upload(&process.client, &given, "slow.bin", 200_000).await;
+    house.expect_reserved(200_000).await;
+    process.terminate();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(
+        TcpStream::connect(process.client.base().trim_start_matches("http://")).await.is_err(),
+        "it takes no new requests"
+    );
+    socket.write_all(&vec![1; 100_000]).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    assert_eq!(process.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn what_a_killed_service_left_is_cleaned_up_by_another() {
+    if !is_soak() {
+        return;
+    }
+    let house = TestHouse::start().await;
+    let given = house.tenant().await;
+    let process = house.data_plane_process("uploads.reservation_ttl = '2s'").await;
+    let mut sockets = Vec::new();
+    for number in 0..5 {
+        sockets.push(begin_upload(&process.client, &given, &format!("{number}.bin"), 200_000).await);
+    }
+    house.expect_reserved(1_000_000).await;
+    process.kill().await;
+    let begun = Instant::now();
+    while house.rows("select sum(reserved_storage)::bigint from tenants").await[0].try_get::<_, i64>(0).unwrap() > 0
+        || house.stored_objects() > 0
+    {
+        assert!(begun.elapsed() < Duration::from_secs(120), "the other service does not clean up");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test]
+async fn work_that_a_killed_service_had_taken_on_is_done_by_another() {
+    if !is_soak() {
+        return;
+    }
+    let house = TestHouse::start().await;
+    let given = house.tenant().await;
+    let process = house.data_plane_process("").await;
+    let data = process.client.with_key(given.data.key());
+    for number in 0..40 {
+        let path = format!("/v1/files?workspace_id={}&name={number}.txt", given.workspace);
+        let _ = data.upload(&path, format!("walrus {number}")).await.expect(201);
+    }
+    process.kill().await;
+    house.expect_reserved_within(0, Duration::from_secs(60)).await;
+    house.expect_used((0..40).map(|number: i64| 7 + number.to_string().len() as i64).sum()).await;
+    let begun = Instant::now();
+    loop {
+        let files =
+            given.data.get(&format!("/v1/files?workspace_id={}&limit=200", given.workspace)).await.expect(200).json();
+        let files = files["items"].as_array().unwrap().clone();
+        assert_eq!(files.len(), 40);
+        if files.iter().all(|file| file["indexed_at"].is_string()) {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "the files are not indexed");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
 
 #[tokio::test]
 async fn a_tenant_whose_database_is_away_is_503_and_others_are_served() {

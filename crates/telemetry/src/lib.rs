@@ -19,6 +19,8 @@ pub fn init_logs(settings: &Telemetry) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // A reader of the log that went away must not take the service with it: the complaint would be a panic.
+        .log_internal_errors(false)
         .with_target(true)
         .with_span_events(FmtSpan::NONE);
     // Fails where a subscriber is set already, which is what a second call in one process means.

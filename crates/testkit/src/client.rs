@@ -1,5 +1,7 @@
 //! An HTTP client with one key, whose answers say what they are when they are not as expected.
 
+use std::time::Duration;
+
 use reqwest::header::HeaderMap;
 use reqwest::{Body, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
@@ -50,6 +52,12 @@ impl Client {
             Some(key) => request.bearer_auth(key),
             None => request,
         }
+    }
+
+    /// Whether the service says that it can work.
+    pub(crate) async fn is_ready(&self) -> bool {
+        let answer = self.http.get(format!("{}/readyz", self.base)).timeout(Duration::from_secs(2)).send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
     }
 
     /// `GET`.

@@ -150,23 +150,28 @@ impl TestHouse {
         self.rows(sql).await[0].try_get(0).expect("the only column is a number")
     }
 
-    async fn expect_number(&self, what: &str, sql: &str, expected: i64) {
+    async fn expect_number(&self, what: &str, sql: &str, expected: i64, patience: Duration) {
         let begun = Instant::now();
         loop {
             let found = self.number(sql).await;
             if found == expected {
                 return;
             }
-            assert!(begun.elapsed() < PATIENCE, "{what}: {found} instead of {expected}");
+            assert!(begun.elapsed() < patience, "{what}: {found} instead of {expected}");
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
     }
 
     /// Waits until all organizations, and all tenants, have this much reserved.
     pub async fn expect_reserved(&self, bytes: i64) {
+        self.expect_reserved_within(bytes, PATIENCE).await;
+    }
+
+    /// The same with more patience.
+    pub async fn expect_reserved_within(&self, bytes: i64, patience: Duration) {
         for table in ["organizations", "tenants"] {
             let sql = format!("select sum(reserved_storage)::bigint from {table}");
-            self.expect_number(&format!("reserved in {table}"), &sql, bytes).await;
+            self.expect_number(&format!("reserved in {table}"), &sql, bytes, patience).await;
         }
     }
 
@@ -174,8 +179,13 @@ impl TestHouse {
     pub async fn expect_used(&self, bytes: i64) {
         for table in ["organizations", "tenants"] {
             let sql = format!("select sum(used_storage)::bigint from {table}");
-            self.expect_number(&format!("used in {table}"), &sql, bytes).await;
+            self.expect_number(&format!("used in {table}"), &sql, bytes, PATIENCE).await;
         }
+    }
+
+    /// The folder that contents are kept in.
+    pub(crate) fn blob_root(&self) -> PathBuf {
+        self.blobs.path().join("blobs")
     }
 
     fn objects(&self) -> Vec<PathBuf> {
@@ -296,7 +306,7 @@ fn settings(platform: &str, blobs: PathBuf) -> Settings {
 }
 
 /// A program of this workspace, beside the folder that the tests are in.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("the system says where this program is");
     let program = tests.ancestors().nth(2).expect("tests lie in `deps`").join(name);
     assert!(program.exists(), "{} is missing: run `cargo build --workspace --bins` first", program.display());

@@ -9,8 +9,10 @@ mod databases;
 
 mod house;
 mod janitor;
+mod process;
 
 pub use client::{Answer, Client};
 pub use cluster::{CONTROL_PASSWORD, DATA_PASSWORD, TestCluster};
 pub use databases::{TenantDatabase, master_key, platform_database, tenant_database};
 pub use house::{Given, TestHouse};
+pub use process::DataPlaneProcess;

@@ -15,6 +15,8 @@ use tracing_actix_web::RequestId;
 use crate::error::{ApiError, ApiResult};
 use crate::problem_document::{MEDIA_TYPE, ProblemDocument};
 
+/// Asked for every few seconds by machines, and of no interest to a reader of the log.
+const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Turns every error into a problem document, adds the headers that every answer has, and logs the request once.
@@ -28,6 +30,7 @@ pub async fn finish(
     let begun = Instant::now();
     let request_id = request.extensions().get::<RequestId>().map_or_else(String::new, ToString::to_string);
     let method = request.method().clone();
+    let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
     // No copy of the request is kept: routing needs it to be the only one.
     let mut response = match next.call(request).await {
         Ok(response) if !needs_problem(&response) => response.map_into_left_body(),
@@ -40,11 +43,12 @@ pub async fn finish(
             let status = error.as_response_error().status_code();
             let mut document = problem_answer(Some(&error), status, &HeaderMap::new(), &request_id);
             add_common_headers(document.headers_mut(), &request_id);
+            observe(&method, route, document.status(), begun.elapsed());
             return Err(InternalError::from_response(error, document).into());
         }
     };
     add_common_headers(response.headers_mut(), &request_id);
-    observe(&method, &response, begun.elapsed());
+    observe(&method, route, response.status(), begun.elapsed());
     Ok(response)
 }
 
@@ -124,14 +128,17 @@ fn from_status(status: StatusCode, error: Option<&actix_web::Error>) -> Error {
     }
 }
 
-fn observe<B>(method: &Method, response: &ServiceResponse<B>, elapsed: Duration) {
-    let route = response.request().match_pattern().unwrap_or_else(|| "unmatched".to_owned());
-    let status = response.status().as_u16();
+fn observe(method: &Method, route: String, status: StatusCode, elapsed: Duration) {
+    let status = status.as_u16();
     let labels = [("method", method.to_string()), ("route", route.clone()), ("status", status.to_string())];
     metrics::counter!("rowhouse_http_requests_total", &labels).increment(1);
-    metrics::histogram!("rowhouse_http_request_seconds", "route" => route).record(elapsed.as_secs_f64());
     let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(status, duration_ms, "answered");
+    if PROBES.contains(&route.as_str()) {
+        tracing::debug!(status, duration_ms, "answered");
+    } else {
+        tracing::info!(status, duration_ms, "answered");
+    }
+    metrics::histogram!("rowhouse_http_request_seconds", "route" => route).record(elapsed.as_secs_f64());
 }
 
 /// The answer to every address that is none of ours.

@@ -1,0 +1,95 @@
+//! A further data plane as a process of its own, for tests that end it the hard way.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use secrecy::ExposeSecret;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::client::Client;
+use crate::cluster::{DATA_PASSWORD, TestCluster};
+use crate::databases::master_key;
+use crate::house::{TestHouse, program};
+
+/// How long the process may take to be ready.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A data plane that can be killed. It shares the house's `saas_platform` and contents.
+pub struct DataPlaneProcess {
+    /// The service, without a key.
+    pub client: Client,
+    child: Child,
+    _folder: TempDir,
+}
+
+impl TestHouse {
+    /// Starts one; `further` is TOML that is laid over what it needs to run.
+    ///
+    /// # Panics
+    /// Where it does not become ready.
+    pub async fn data_plane_process(&self, further: &str) -> DataPlaneProcess {
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        let port = free_port();
+        let file = folder.path().join("settings.toml");
+        let text = format!(
+            "platform = {{ port = {}, database = {:?}, password = {DATA_PASSWORD:?}, max_connections = 4 }}\n\
+             keys.master_key = {:?}\nblobs.root = {:?}\ndata_plane = {{ port = {port}, workers = 1 }}\n{further}",
+            TestCluster::get().port(),
+            self.platform,
+            master_key().to_text().expose_secret(),
+            self.blob_root(),
+        );
+        std::fs::write(&file, text).expect("a temporary file can be written");
+        let mut command = Command::new(program("data-plane"));
+        command.arg("--settings").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.kill_on_drop(true).spawn().expect("the data plane starts");
+        let client = Client::new(&format!("http://127.0.0.1:{port}"), None);
+        let begun = Instant::now();
+        while !client.is_ready().await {
+            let ended = child.try_wait().expect("the process can be asked about");
+            assert!(ended.is_none() && begun.elapsed() < PATIENCE, "the data plane does not become ready: {ended:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        DataPlaneProcess { client, child, _folder: folder }
+    }
+}
+
+impl DataPlaneProcess {
+    /// Asks it to finish what it does and end.
+    ///
+    /// # Panics
+    /// Where it is gone already.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Ends it on the spot.
+    ///
+    /// # Panics
+    /// Where it is gone already.
+    pub async fn kill(mut self) {
+        self.signal(Signal::KILL);
+        self.child.wait().await.expect("the process can be waited for");
+    }
+
+    /// Waits for its end and gives its exit code.
+    ///
+    /// # Panics
+    /// Where it does not end in 35 seconds.
+    pub async fn exit_code(mut self) -> Option<i32> {
+        let ended = tokio::time::timeout(Duration::from_secs(35), self.child.wait()).await;
+        ended.expect("the process ends in time").expect("the process can be waited for").code()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        kill_process(id.expect("the process runs"), signal).expect("the process can be signalled");
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+    listener.local_addr().expect("a listener has an address").port()
+}
