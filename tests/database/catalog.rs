@@ -38,6 +38,11 @@ const COMMON: &[(&str, &str)] = &[
              select from pg_attribute where attrelid = ours.oid and attname in ('created_at', 'timestamp') and not attisdropped)",
     ),
     (
+        "what can change says when it did",
+        "select relname from ours where relkind = 'r' and relname not in ('search_vocabulary') and not exists (
+             select from pg_attribute where attrelid = ours.oid and attname = 'updated_at' and not attisdropped)",
+    ),
+    (
         "updated_at has its trigger",
         "select relname from ours join pg_attribute on attrelid = ours.oid and attname = 'updated_at'
          where not exists (
@@ -48,17 +53,13 @@ const COMMON: &[(&str, &str)] = &[
         "every foreign key is the beginning of an index",
         "select format('%s (%s)', relname, conname) from ours join pg_constraint on conrelid = ours.oid and contype = 'f'
          where not exists (
-             select from pg_index where indrelid = ours.oid and indpred is null
-               and (indkey::int2[])[0:cardinality(conkey) - 1] @> conkey)
-           and not exists (
-             select from pg_index where indrelid = ours.oid and indpred is not null
+             select from pg_index where indrelid = ours.oid
                and (indkey::int2[])[0:cardinality(conkey) - 1] @> conkey)",
     ),
     (
         "every JSONB column has a GIN index",
         "select format('%s.%s', relname, attname) from ours join pg_attribute on attrelid = ours.oid
          where atttypid = 'jsonb'::regtype and attnum > 0 and not attisdropped
-           and relname not in ('jobs', 'idempotency_keys', 'operations', 'operation_steps')
            and not exists (
              select from pg_index join pg_class index on index.oid = indexrelid join pg_am on pg_am.oid = index.relam
              where indrelid = ours.oid and amname = 'gin' and attnum = any (indkey))",
@@ -112,10 +113,10 @@ const TENANT: &[(&str, &str)] = &[
              where indrelid = ours.oid and indisprimary and attname = 'tenant_id')",
     ),
     (
-        "tenant_id is part of every unique key",
+        "tenant_id comes first in every unique key",
         "select indexrelid::regclass::text from ours join pg_index on indrelid = ours.oid
          where indisunique and not exists (
-             select from pg_attribute where attrelid = indrelid and attname = 'tenant_id' and attnum = any (indkey))",
+             select from pg_attribute where attrelid = indrelid and attname = 'tenant_id' and attnum = indkey[0])",
     ),
     (
         "tenant_id is part of every foreign key, so no reference crosses tenants",
@@ -195,7 +196,8 @@ async fn the_rules_notice_what_breaks_them() {
     connection
         .run(
             "create table careless (id uuid primary key, at timestamp, updated_at timestamptz, file_id uuid,
-                 state jsonb, amount numeric, foreign key (id) references tenant_identity (tenant_id));
+                 state jsonb, amount numeric, foreign key (file_id) references tenant_identity (tenant_id));
+             create table careless_of_time (id uuid);
              grant truncate on careless to public;
              create view careless_view as select 1 as one;
              create function careless_function() returns setof int language sql security definer as 'select 1';
@@ -205,8 +207,8 @@ async fn the_rules_notice_what_breaks_them() {
         .await
         .unwrap();
     for (rule, sql) in COMMON.iter().chain(TENANT) {
-        // These two need a superuser's hand to break, or a column that the table above can't have at once.
-        if rule.starts_with("extensions are") || rule.starts_with("every foreign key is the beginning") {
+        // Only a superuser could break this one.
+        if rule.starts_with("extensions are") {
             continue;
         }
         let offenders = texts(&connection, &format!("{OUR_TABLES} {sql}")).await;

@@ -31,7 +31,9 @@ fn statements(service: &str) -> Vec<Statement> {
             } else if path.file_name().is_some_and(|name| name == "store.rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
                 found.extend(
-                    constants(&text).map(|(name, sql)| Statement { place: format!("{} {name}", path.display()), sql }),
+                    constants(&text)
+                        .into_iter()
+                        .map(|(name, sql)| Statement { place: format!("{} {name}", path.display()), sql }),
                 );
             }
         }
@@ -41,15 +43,53 @@ fn statements(service: &str) -> Vec<Statement> {
     found
 }
 
-/// Names and values of the string constants in a source text that are statements.
-fn constants(text: &str) -> impl Iterator<Item = (String, String)> {
-    text.split("const ").skip(1).filter_map(|rest| {
-        let (name, rest) = rest.split_once(": &str =")?;
-        let (value, _) = rest.trim_start().strip_prefix('"')?.split_once("\";")?;
-        let sql = value.replace("\\\n", "").replace("\\\"", "\"").replace("\\\\", "\\");
-        let first = sql.split_whitespace().next()?.to_lowercase();
-        ["select", "insert", "update", "delete", "with"].contains(&first.as_str()).then(|| (name.to_owned(), sql))
-    })
+/// Names and values of the constants in a source text that are statements: string literals, and `concat!` of literals and
+/// of the file's own macros without arguments.
+fn constants(text: &str) -> Vec<(String, String)> {
+    let macros: Vec<(String, String)> = text
+        .split("macro_rules! ")
+        .skip(1)
+        .filter_map(|rest| {
+            let (name, body) = rest.split_once(" {")?;
+            let (_, body) = body.split_once("() => {")?;
+            Some((name.to_owned(), literals(body.split_once("};")?.0, &[])))
+        })
+        .collect();
+    text.split("const ")
+        .skip(1)
+        .filter_map(|rest| {
+            let (name, rest) = rest.split_once(": &str =")?;
+            let sql = literals(rest.split_once(";\n")?.0, &macros);
+            let first = sql.split_whitespace().next()?.to_lowercase();
+            ["select", "insert", "update", "delete", "with"].contains(&first.as_str()).then(|| (name.to_owned(), sql))
+        })
+        .collect()
+}
+
+/// The string literals of an expression one after the other, with the texts of macros where those are called.
+fn literals(expression: &str, macros: &[(String, String)]) -> String {
+    let (mut found, mut rest) = (String::new(), expression);
+    while let Some(begin) = rest.find('"') {
+        let between = &rest[..begin];
+        for (name, text) in macros {
+            if between.contains(&format!("{name}!()")) {
+                found.push_str(text);
+            }
+        }
+        rest = &rest[begin + 1..];
+        let mut end = rest.find('"').unwrap();
+        while rest[..end].ends_with('\\') {
+            end += 1 + rest[end + 1..].find('"').unwrap();
+        }
+        found.push_str(&rest[..end].replace("\\\n", "").replace("\\\"", "\"").replace("\\\\", "\\"));
+        rest = &rest[end + 1..];
+    }
+    for (name, text) in macros {
+        if rest.contains(&format!("{name}!()")) {
+            found.push_str(text);
+        }
+    }
+    found
 }
 
 #[tokio::test]
@@ -57,7 +97,7 @@ async fn every_statement_of_the_control_plane_prepares() {
     let database = platform_database().await;
     let control = AdminConnection::open(&TestCluster::get().control(), &database, &Tls::Disabled).await.unwrap();
     let all = statements("control-plane");
-    assert!(all.len() > 30, "only {} statements were found", all.len());
+    assert!(all.len() > 50, "only {} statements were found", all.len());
     for Statement { place, sql } in all {
         run(&control, &format!("prepare probe as {sql}")).await;
         run(&control, "deallocate probe").await;

@@ -266,6 +266,17 @@ impl Cluster {
         Ok(true)
     }
 
+    /// Stops the server of a folder, whoever started it, and keeps its files. A folder that is not ours is an error.
+    pub async fn stop_at(data_dir: &Path) -> Result<(), Error> {
+        let home = absolute(data_dir)?;
+        if Marker::find(&home)?.is_none() {
+            return Ok(());
+        }
+        let home = home.canonicalize().trying("resolve", &home)?;
+        let _lock = lock(&home).await?;
+        postmaster::stop(&Place::existing(&home).data, Shutdown::Fast).await
+    }
+
     async fn end(&mut self, shutdown: Shutdown) -> Result<(), Error> {
         postmaster::stop(&self.place.data, shutdown).await?;
         if let Some(mut server) = self.server.take() {

@@ -90,6 +90,8 @@ impl<T> Listing<T> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -98,6 +100,15 @@ mod tests {
         assert_eq!(page.items, [1, 2]);
         assert_eq!(decode_cursor::<i32>(&page.next_cursor.unwrap()).unwrap(), 2);
         assert!(Listing::new(vec![1, 2], 2, |item| *item).next_cursor.is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn a_cursor_comes_back_and_nonsense_never_panics(number: i64, text in "\\PC*") {
+            let key = (number, text.clone());
+            prop_assert_eq!(decode_cursor::<(i64, String)>(&encode_cursor(&key)).unwrap(), key);
+            prop_assert!(decode_cursor::<(i64, String)>(&text).is_err());
+        }
     }
 
     #[test]

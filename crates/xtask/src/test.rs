@@ -20,6 +20,18 @@ pub(crate) fn run(soak: bool, arguments: &[OsString]) -> anyhow::Result<()> {
     console::heading("lint", started);
     console::run(&mut workspace::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
 
+    console::run(&mut workspace::cargo(&[
+        "clippy",
+        "--package",
+        "rowhouse-blobs",
+        "--features",
+        "rusoto",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
+
     // The programs too: whole-system tests start them.
     console::heading("build", started);
     console::run(&mut workspace::cargo(&["build", "--workspace", "--bins", "--tests"]))?;

@@ -11,10 +11,10 @@ use secrecy::SecretString;
 use serde::Serialize;
 use tokio::process::Command;
 
-use super::Place;
 use super::port::choose;
 use super::secrets::{Secrets, write_private};
-use super::service::{Service, program};
+use super::service::{Service, end_leftover, program};
+use super::{Place, interrupted};
 
 /// Everything that `rowhouse dev` runs.
 pub(crate) struct House {
@@ -33,14 +33,28 @@ pub(crate) struct House {
 }
 
 impl House {
-    /// Starts everything, making what is missing. Interrupted at any point, the next start goes on from there.
+    /// Starts everything, making what is missing. Where that fails or is interrupted, what was started is stopped again.
     pub(crate) async fn start(place: &Place) -> Result<Self> {
         let folder = prepare(&place.data_dir)?;
         let lock = take_lock(&folder)?;
+        // Services that outlived a killed `rowhouse dev` hold their ports.
+        end_leftovers(&folder).await?;
+        let started = tokio::select! {
+            started = Self::start_all(place, &folder, lock) => started,
+            () = interrupted() => Err(anyhow::anyhow!("interrupted")),
+        };
+        if started.is_err() {
+            end_leftovers(&folder).await?;
+            Cluster::stop_at(&folder.join("postgres")).await?;
+        }
+        started
+    }
+
+    async fn start_all(place: &Place, folder: &Path, lock: File) -> Result<Self> {
         let installation =
             Installation::find_complete().context("run `cargo xtask setup` to install what is missing")?;
 
-        let cluster = start_cluster(&installation, &folder, place.pg_port).await?;
+        let cluster = start_cluster(&installation, folder, place.pg_port).await?;
         let secrets_file = folder.join("secrets.toml");
         let mut secrets = Secrets::load_or_make(&secrets_file)?;
         prepare_cluster(&cluster, &secrets).await?;
@@ -48,15 +62,15 @@ impl House {
 
         let control_port = choose(place.control_port, "control plane", "--control-port")?;
         let data_port = choose(place.data_port, "data plane", "--data-port")?;
-        let control_settings = write_settings(&folder, "control-plane", &cluster, &secrets, control_port)?;
-        let data_settings = write_settings(&folder, "data-plane", &cluster, &secrets, data_port)?;
+        let control_settings = write_settings(folder, "control-plane", &cluster, &secrets, control_port)?;
+        let data_settings = write_settings(folder, "data-plane", &cluster, &secrets, data_port)?;
 
         let (control_plane, data_plane) =
             (format!("http://127.0.0.1:{control_port}"), format!("http://127.0.0.1:{data_port}"));
-        let mut control = Service::start("control-plane", &control_settings, &folder).await?;
+        let mut control = Service::start("control-plane", &control_settings, folder)?;
         control.ready(&control_plane).await?;
         say(&format!("control plane at {control_plane}"));
-        let mut data = Service::start("data-plane", &data_settings, &folder).await?;
+        let mut data = Service::start("data-plane", &data_settings, folder)?;
         data.ready(&data_plane).await?;
         say(&format!("data plane at {data_plane}"));
 
@@ -95,6 +109,13 @@ impl House {
         self.cluster.stop().await?;
         Ok(())
     }
+}
+
+async fn end_leftovers(folder: &Path) -> Result<()> {
+    for name in ["control-plane", "data-plane"] {
+        end_leftover(folder, name).await?;
+    }
+    Ok(())
 }
 
 fn say(text: &str) {

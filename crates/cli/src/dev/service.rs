@@ -23,9 +23,8 @@ pub(crate) struct Service {
 
 impl Service {
     /// Starts the program that lies beside this one.
-    pub(crate) async fn start(name: &'static str, settings: &Path, folder: &Path) -> Result<Self> {
-        let pid_file = folder.join(format!("{name}.pid"));
-        end_leftover(&pid_file, name).await?;
+    pub(crate) fn start(name: &'static str, settings: &Path, folder: &Path) -> Result<Self> {
+        let pid_file = pid_file(folder, name);
         let mut child = Command::new(program(name)?)
             .arg("--settings")
             .arg(settings)
@@ -104,10 +103,14 @@ fn to_pid(pid: u32) -> Option<Pid> {
     i32::try_from(pid).ok().and_then(Pid::from_raw)
 }
 
+fn pid_file(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.pid"))
+}
+
 /// Ends a service that outlived a `rowhouse dev` which was killed. The number alone proves nothing, so
 /// the process must also bear the name.
-async fn end_leftover(pid_file: &Path, name: &str) -> Result<()> {
-    let Ok(text) = std::fs::read_to_string(pid_file) else { return Ok(()) };
+pub(crate) async fn end_leftover(folder: &Path, name: &str) -> Result<()> {
+    let Ok(text) = std::fs::read_to_string(pid_file(folder, name)) else { return Ok(()) };
     let Some(pid) = text.trim().parse().ok().and_then(to_pid) else { return Ok(()) };
     let listed = Command::new("ps").args(["-o", "command=", "-p", text.trim()]).output().await?;
     if !String::from_utf8_lossy(&listed.stdout).contains(name) {
