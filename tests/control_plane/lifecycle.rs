@@ -53,3 +53,35 @@ async fn a_tenant_is_changed_but_not_its_database() {
     assert_eq!(before["database"], after["database"]);
     house.admin.patch(&tenant, &json!({"isolation": "shared"})).await.problem(422, "invalid_request");
 }
+
+#[tokio::test]
+async fn an_organization_lifts_its_own_suspensions_only() {
+    let house = TestHouse::start().await;
+    let given = house.tenant().await;
+    let organization = house.organization_key(&given.organization, &["manage_tenants"]).await;
+    let tenant = format!("/v1/tenants/{}", given.tenant);
+    let call = |wish: &str| format!("{tenant}/{wish}");
+    let nothing = json!({});
+
+    let suspended = organization.post(&call("suspend"), &nothing).await.expect(200).json();
+    assert_eq!(suspended["suspended_by_kind"], "organization_key");
+    let resumed = organization.post(&call("resume"), &nothing).await.expect(200).json();
+    assert!(resumed["suspended_by_kind"].is_null(), "{resumed}");
+
+    // What the platform suspends stays so, also where the organization was first, and through a deletion and back.
+    let _ = organization.post(&call("suspend"), &nothing).await.expect(200);
+    let taken_over = house.admin.post(&call("suspend"), &json!({"reason": "unpaid"})).await.expect(200).json();
+    assert_eq!(
+        (&taken_over["suspended_by_kind"], &taken_over["status_reason"]),
+        (&json!("platform_key"), &json!("unpaid"))
+    );
+    organization.post(&call("suspend"), &nothing).await.problem(409, "invalid_transition");
+    let refused = organization.post(&call("resume"), &nothing).await.problem(409, "invalid_transition");
+    assert!(refused["detail"].as_str().unwrap().contains("only the platform can resume it"), "{refused}");
+    organization.patch(&tenant, &json!({"status": "active"})).await.problem(409, "invalid_transition");
+    let _ = organization.delete(&tenant).await.expect(204);
+    let restored = organization.post(&call("restore"), &nothing).await.expect(200).json();
+    assert_eq!((&restored["status"], &restored["suspended_by_kind"]), (&json!("suspended"), &json!("platform_key")));
+    organization.post(&call("resume"), &nothing).await.problem(409, "invalid_transition");
+    assert_eq!(house.admin.post(&call("resume"), &nothing).await.expect(200).json()["status"], "active");
+}

@@ -29,6 +29,17 @@ async fn a_new_tenant_has_a_database_of_its_own() {
     assert_eq!((rows[0].try_get::<_, i64>("open_to_all").unwrap(), rows[0].try_get::<_, i64>("pins").unwrap()), (0, 1));
 }
 
+/// Other tests clone a migrated template to be quick; production begins with the base database and migrates.
+#[tokio::test]
+async fn a_tenant_is_migrated_from_the_base_database() {
+    let house = TestHouse::start_with(|settings| settings.provisioning.template = "rowhouse_base".to_owned()).await;
+    let given = house.tenant().await;
+    let latest = rowhouse_migrations::Set::Tenant.latest();
+    let tenant = house.admin.get(&format!("/v1/tenants/{}", given.tenant)).await.expect(200).json();
+    assert_eq!(tenant["schema_version"], latest);
+    given.upload("a.txt", "words").await;
+}
+
 #[tokio::test]
 async fn the_steps_of_an_operation_are_recorded() {
     let house = TestHouse::start().await;

@@ -166,13 +166,14 @@ async fn every_tenant_table_holds_the_invariants() {
 #[tokio::test]
 async fn every_platform_table_keeps_the_rules() {
     let database = platform_database().await;
-    let connection = TestCluster::get().admin(&database).await;
+    let connection = TestCluster::get().admin(&database.name).await;
     assert_rules(&connection, COMMON).await;
 }
 
 #[tokio::test]
 async fn the_two_sets_never_mix() {
-    let platform = TestCluster::get().admin(&platform_database().await).await;
+    let database = platform_database().await;
+    let platform = TestCluster::get().admin(&database.name).await;
     let tenant = tenant_database().await;
     let tenant_connection = TestCluster::get().admin(&tenant.name).await;
     let all = format!("{OUR_TABLES} select relname::text from ours order by 1");

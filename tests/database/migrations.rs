@@ -2,13 +2,13 @@
 
 use rowhouse_database::{AdminConnection, Tls, quote_ident};
 use rowhouse_migrations::{Options, Set};
-use rowhouse_testkit::{TestCluster, tenant_database};
+use rowhouse_testkit::{OwnDatabase, TestCluster, tenant_database};
 use uuid::Uuid;
 
 use crate::support::{number, run, texts};
 
-/// An empty database with the extensions, and a connection to it that acts as the owner with this search path.
-async fn empty_database(source: &str) -> String {
+/// An empty database with what its source has; dropped with the value.
+async fn empty_database(source: &str) -> OwnDatabase {
     let name = format!("test_{}", Uuid::now_v7().simple());
     let admin = TestCluster::get().admin("postgres").await;
     run(
@@ -17,7 +17,7 @@ async fn empty_database(source: &str) -> String {
     )
     .await;
     run(&admin, &format!("grant connect on database {} to rowhouse_control", quote_ident(&name))).await;
-    name
+    OwnDatabase { name }
 }
 
 async fn as_owner(database: &str, schema: &str) -> AdminConnection {
@@ -29,11 +29,11 @@ async fn as_owner(database: &str, schema: &str) -> AdminConnection {
 #[tokio::test]
 async fn one_set_serves_two_schemas_of_one_database() {
     let database = empty_database("rowhouse_base").await;
-    let admin = TestCluster::get().admin(&database).await;
+    let admin = TestCluster::get().admin(&database.name).await;
     let tenants = [("tenant_one", Uuid::now_v7()), ("tenant_two", Uuid::now_v7())];
     for (schema, tenant) in tenants {
         run(&admin, &format!("create schema {schema} authorization rowhouse_owner")).await;
-        let mut connection = as_owner(&database, schema).await;
+        let mut connection = as_owner(&database.name, schema).await;
         rowhouse_migrations::run(connection.client(), Set::Tenant, &Options::default()).await.unwrap();
         run(
             &connection,
@@ -54,7 +54,7 @@ async fn one_set_serves_two_schemas_of_one_database() {
     assert!(strays.is_empty(), "{strays:?}");
     // Dropping one leaves the other whole, extensions included.
     run(&admin, "drop schema tenant_one cascade").await;
-    let connection = as_owner(&database, "tenant_two").await;
+    let connection = as_owner(&database.name, "tenant_two").await;
     run(&connection, &format!("set app.tenant_id = '{}'", tenants[1].1)).await;
     assert_eq!(number(&connection, "select count(*) from workspaces").await, 1);
     assert_eq!(
@@ -68,11 +68,11 @@ async fn one_set_serves_two_schemas_of_one_database() {
 async fn a_second_run_changes_nothing_and_two_at_once_do_not_collide() {
     let database = empty_database("rowhouse_base").await;
     let runs = (0..4).map(|_| async {
-        let mut connection = as_owner(&database, "public").await;
+        let mut connection = as_owner(&database.name, "public").await;
         rowhouse_migrations::run(connection.client(), Set::Tenant, &Options::default()).await.unwrap();
     });
     futures::future::join_all(runs).await;
-    let connection = as_owner(&database, "public").await;
+    let connection = as_owner(&database.name, "public").await;
     let latest = i64::from(Set::Tenant.latest());
     assert_eq!(number(&connection, "select count(*) from refinery_schema_history").await, latest);
 }
@@ -81,7 +81,7 @@ async fn a_second_run_changes_nothing_and_two_at_once_do_not_collide() {
 async fn undoing_everything_leaves_nothing_behind() {
     for (set, source) in [(Set::Tenant, "rowhouse_base"), (Set::Platform, "saas_platform")] {
         let database = empty_database(source).await;
-        let mut connection = as_owner(&database, "public").await;
+        let mut connection = as_owner(&database.name, "public").await;
         let census = "select (select count(*) from pg_class where relnamespace = 'public'::regnamespace)
                            + (select count(*) from pg_proc where pronamespace = 'public'::regnamespace)
                            + (select count(*) from pg_type where typnamespace = 'public'::regnamespace and typtype = 'e')";
@@ -102,7 +102,7 @@ async fn undoing_everything_leaves_nothing_behind() {
 #[tokio::test]
 async fn a_changed_migration_is_refused() {
     let database = empty_database("rowhouse_base").await;
-    let mut connection = as_owner(&database, "public").await;
+    let mut connection = as_owner(&database.name, "public").await;
     rowhouse_migrations::run(connection.client(), Set::Tenant, &Options::default()).await.unwrap();
     run(&connection, "update refinery_schema_history set checksum = '1' where version = 1").await;
     assert!(rowhouse_migrations::run(connection.client(), Set::Tenant, &Options::default()).await.is_err());

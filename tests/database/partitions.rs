@@ -8,7 +8,8 @@ const LOGS: [&str; 3] = ["org_usage_logs", "tenant_usage_logs", "audit_logs"];
 
 #[tokio::test]
 async fn three_months_ahead_are_ready_whenever_the_task_runs() {
-    let platform = TestCluster::get().admin(&platform_database().await).await;
+    let database = platform_database().await;
+    let platform = TestCluster::get().admin(&database.name).await;
     for now in ["2026-11-20", "2027-02-28", "2031-12-31"] {
         run(&platform, &format!("select ensure_log_partitions(3, timestamptz '{now}')")).await;
         for log in LOGS {
@@ -31,7 +32,8 @@ async fn three_months_ahead_are_ready_whenever_the_task_runs() {
 
 #[tokio::test]
 async fn a_row_outside_every_month_is_caught_and_moved_when_its_month_is_made() {
-    let platform = TestCluster::get().admin(&platform_database().await).await;
+    let database = platform_database().await;
+    let platform = TestCluster::get().admin(&database.name).await;
     run(
         &platform,
         "insert into audit_logs (timestamp, actor_kind, action, resource_type, outcome)

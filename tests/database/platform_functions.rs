@@ -1,13 +1,13 @@
 //! The functions through which the data plane writes to `saas_platform`.
 
 use rowhouse_database::{AdminConnection, Tls};
-use rowhouse_testkit::{TestCluster, platform_database};
+use rowhouse_testkit::{OwnDatabase, TestCluster, platform_database};
 use uuid::Uuid;
 
 use crate::support::{number, run};
 
 struct Platform {
-    database: String,
+    database: OwnDatabase,
     admin: AdminConnection,
     tenant: Uuid,
 }
@@ -15,7 +15,7 @@ struct Platform {
 /// An organization with this quota and one tenant with that.
 async fn platform(organization_quota: i64, tenant_quota: Option<i64>) -> Platform {
     let database = platform_database().await;
-    let admin = TestCluster::get().admin(&database).await;
+    let admin = TestCluster::get().admin(&database.name).await;
     let tenant = Uuid::now_v7();
     let quota = tenant_quota.map_or_else(|| "null".to_owned(), |quota| quota.to_string());
     run(
@@ -34,7 +34,7 @@ async fn platform(organization_quota: i64, tenant_quota: Option<i64>) -> Platfor
 
 impl Platform {
     async fn data(&self) -> AdminConnection {
-        AdminConnection::open(&TestCluster::get().data(), &self.database, &Tls::Disabled).await.unwrap()
+        AdminConnection::open(&TestCluster::get().data(), &self.database.name, &Tls::Disabled).await.unwrap()
     }
 
     async fn reserve(&self, connection: &AdminConnection, reservation: Uuid, bytes: i64) -> (bool, Option<String>) {

@@ -1,7 +1,7 @@
 //! Who may log in where, and whose rights they have.
 
 use rowhouse_database::{AdminConnection, Tls};
-use rowhouse_testkit::{TestCluster, tenant_database};
+use rowhouse_testkit::{TestCluster, platform_database, tenant_database};
 
 use crate::support::{number, refused, run, texts};
 
@@ -53,9 +53,9 @@ async fn a_tenant_logs_in_to_its_own_database_only() {
 
 #[tokio::test]
 async fn the_data_plane_login_writes_through_functions_only() {
-    let platform = rowhouse_testkit::platform_database().await;
-    let data = AdminConnection::open(&TestCluster::get().data(), &platform, &Tls::Disabled).await.unwrap();
-    let admin = TestCluster::get().admin(&platform).await;
+    let platform = platform_database().await;
+    let data = AdminConnection::open(&TestCluster::get().data(), &platform.name, &Tls::Disabled).await.unwrap();
+    let admin = TestCluster::get().admin(&platform.name).await;
     let writable = texts(
         &admin,
         "select relname::text from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')
@@ -69,8 +69,8 @@ async fn the_data_plane_login_writes_through_functions_only() {
 
 #[tokio::test]
 async fn the_audit_log_only_grows() {
-    let platform = rowhouse_testkit::platform_database().await;
-    let control = AdminConnection::open(&TestCluster::get().control(), &platform, &Tls::Disabled).await.unwrap();
+    let platform = platform_database().await;
+    let control = AdminConnection::open(&TestCluster::get().control(), &platform.name, &Tls::Disabled).await.unwrap();
     run(
         &control,
         "insert into audit_logs (actor_kind, action, resource_type, outcome) values ('system', 'test.row', 'test', 'success')",

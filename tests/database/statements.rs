@@ -95,7 +95,7 @@ fn literals(expression: &str, macros: &[(String, String)]) -> String {
 #[tokio::test]
 async fn every_statement_of_the_control_plane_prepares() {
     let database = platform_database().await;
-    let control = AdminConnection::open(&TestCluster::get().control(), &database, &Tls::Disabled).await.unwrap();
+    let control = AdminConnection::open(&TestCluster::get().control(), &database.name, &Tls::Disabled).await.unwrap();
     let all = statements("control-plane");
     assert!(all.len() > 50, "only {} statements were found", all.len());
     for Statement { place, sql } in all {
@@ -112,8 +112,9 @@ async fn no_statement_of_the_data_plane_scans_a_large_table() {
     let tenant = database.connect().await;
     assert_that_a_scan_is_noticed(&tenant).await;
     run(&tenant, "set plan_cache_mode = force_generic_plan").await;
-    let platform = platform_database().await;
-    let platform = AdminConnection::open(&TestCluster::get().data(), &platform, &Tls::Disabled).await.unwrap();
+    let saas_platform = platform_database().await;
+    let platform =
+        AdminConnection::open(&TestCluster::get().data(), &saas_platform.name, &Tls::Disabled).await.unwrap();
 
     let (mut explained, mut slow) = (0, Vec::new());
     for Statement { place, sql } in statements("data-plane") {

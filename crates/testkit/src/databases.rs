@@ -18,8 +18,25 @@ pub fn master_key() -> Arc<MasterKey> {
     Arc::clone(KEY.get_or_init(|| Arc::new(MasterKey::generate())))
 }
 
-/// Makes a migrated `saas_platform` under a name of its own. It is dropped with what it knows of by the caller's house.
-pub async fn platform_database() -> String {
+/// A database of a test's own, dropped with this value.
+pub struct OwnDatabase {
+    /// Its name.
+    pub name: String,
+}
+
+impl Drop for OwnDatabase {
+    fn drop(&mut self) {
+        dispose(Leftover::Database(self.name.clone()));
+    }
+}
+
+/// Makes a migrated `saas_platform` under a name of its own, with nothing around it.
+pub async fn platform_database() -> OwnDatabase {
+    OwnDatabase { name: clone_platform().await }
+}
+
+/// Makes a migrated `saas_platform` that the caller disposes of, and gives its name.
+pub(crate) async fn clone_platform() -> String {
     let name = format!("saas_platform_{}", Uuid::now_v7().simple());
     clone(PLATFORM_TEMPLATE, &name, &["rowhouse_control", "rowhouse_data"]).await;
     name

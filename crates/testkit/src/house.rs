@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::client::Client;
 use crate::cluster::{CONTROL_PASSWORD, DATA_PASSWORD, TENANT_TEMPLATE, TestCluster, block_on};
-use crate::databases::{master_key, platform_database};
+use crate::databases::{clone_platform, master_key};
 use crate::janitor::{Leftover, dispose};
 
 /// How long a figure may take to become what it should be.
@@ -51,7 +51,7 @@ impl TestHouse {
 
     /// Starts both services with other settings than the defaults.
     pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
-        let platform = platform_database().await;
+        let platform = clone_platform().await;
         let blobs = TempDir::new().expect("a temporary folder can be made");
         let mut settings = settings(&platform, blobs.path().join("blobs"));
         change(&mut settings);

@@ -13,6 +13,6 @@ mod process;
 
 pub use client::{Answer, Client};
 pub use cluster::{CONTROL_PASSWORD, DATA_PASSWORD, TestCluster};
-pub use databases::{TenantDatabase, master_key, platform_database, tenant_database};
+pub use databases::{OwnDatabase, TenantDatabase, master_key, platform_database, tenant_database};
 pub use house::{Given, TestHouse};
 pub use process::DataPlaneProcess;

@@ -33,7 +33,7 @@ pub(crate) fn choose(input: Option<PathBuf>) -> Result<(Vec<Document>, Vec<Docum
 }
 
 fn collect(roots: &[&Path]) -> Result<Vec<Document>> {
-    let mut found = Vec::new();
+    let (mut found, mut left_out) = (Vec::new(), 0);
     for root in roots {
         if !root.exists() {
             bail!(
@@ -44,13 +44,22 @@ fn collect(roots: &[&Path]) -> Result<Vec<Document>> {
         let above = root.parent().unwrap_or(Path::new(""));
         for entry in WalkBuilder::new(root).sort_by_file_path(Ord::cmp).build() {
             let entry = entry?;
-            let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
+            if !entry.file_type().is_some_and(|kind| kind.is_file()) {
+                continue;
+            }
             let bytes = entry.metadata()?.len();
-            if is_file && (1..=MAX_BYTES).contains(&bytes) && found.len() < MAX_FILES {
+            if (1..=MAX_BYTES).contains(&bytes) && found.len() < MAX_FILES && entry.path().to_str().is_some() {
                 let place = entry.path().strip_prefix(above).unwrap_or(entry.path()).to_owned();
                 found.push(Document { path: entry.path().to_owned(), place, bytes });
+            } else {
+                left_out += 1;
             }
         }
+    }
+    if left_out > 0 {
+        println!(
+            "  left out: {left_out} files that are empty, over 32 MiB, not named in UTF-8, or beyond the first {MAX_FILES}"
+        );
     }
     if found.is_empty() {
         bail!("there are no files to upload in {roots:?}");

@@ -21,7 +21,7 @@ pub(crate) async fn show(first: &Tenant, second: &Tenant) -> Result<()> {
 
     let own = hits(&first.api, "text", &word).await?;
     ensure!(own == 1, "tenant {} finds its own word {own} times instead of once", first.name);
-    for mode in ["text", "fuzzy"] {
+    for mode in ["text", "fuzzy", "semantic", "hybrid"] {
         let foreign = hits(&second.api, mode, &word).await?;
         ensure!(foreign == 0, "tenant {} finds a word of tenant {} in mode {mode}", second.name, first.name);
     }
