@@ -30,6 +30,10 @@ pub struct AdminConnection {
 
 /// Opening takes milliseconds; a server that takes longer than this is treated as down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest single call, cloning a large template, takes seconds. Migrations set limits of their own.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// Waiting for a lock blocks those who come after.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl AdminConnection {
     /// Connects to `database`.
@@ -40,6 +44,11 @@ impl AdminConnection {
         let mut config =
             connection_config(&address.host, address.port, database, &address.user, "rowhouse_admin", CONNECT_TIMEOUT);
         config.password(address.password.expose_secret());
+        config.options(format!(
+            "-c statement_timeout={} -c lock_timeout={}",
+            CALL_TIMEOUT.as_millis(),
+            LOCK_TIMEOUT.as_millis()
+        ));
         tls.apply(&mut config);
         let connect = async {
             match tls {
@@ -69,7 +78,7 @@ impl AdminConnection {
     /// # Errors
     /// What the server says.
     pub async fn run(&self, sql: &str) -> Result<(), QueryError> {
-        self.client.batch_execute(sql).await.map_err(QueryError::Database)
+        within_deadline(self.client.batch_execute(sql)).await
     }
 
     /// The client, for a migration runner that needs the whole connection.
@@ -86,7 +95,15 @@ impl AdminConnection {
         sql: &str,
         parameters: crate::sql::Parameters<'_>,
     ) -> Result<Vec<tokio_postgres::Row>, QueryError> {
-        self.client.query(sql, parameters).await.map_err(QueryError::Database)
+        within_deadline(self.client.query(sql, parameters)).await
+    }
+}
+
+/// The server's own limit ends a statement that runs; this one also ends the wait for a server that has stopped.
+async fn within_deadline<T>(call: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, QueryError> {
+    match tokio::time::timeout(CALL_TIMEOUT + CONNECT_TIMEOUT, call).await {
+        Ok(result) => result.map_err(QueryError::Database),
+        Err(elapsed) => Err(QueryError::Recognised(Error::unavailable(elapsed))),
     }
 }
 

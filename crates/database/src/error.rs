@@ -78,8 +78,7 @@ enum Class {
 /// Sorts by SQLSTATE class (PostgreSQL manual, appendix A).
 fn classify(error: &tokio_postgres::Error) -> Class {
     let Some(state) = error.code() else {
-        // No answer from the server: it is gone, or the network is.
-        return Class::Unavailable;
+        return if is_about_the_connection(error) { Class::Unavailable } else { Class::Internal };
     };
     match state.code() {
         "57014" => Class::Deadline,
@@ -92,6 +91,20 @@ fn classify(error: &tokio_postgres::Error) -> Class {
         "40001" | "40P01" | "55P03" => Class::Unavailable,
         _ => Class::Internal,
     }
+}
+
+/// Whether the server is gone, or the network is; else the driver refused a value that we gave it or could not read one.
+/// The driver keeps the kind of its errors to itself and shows it in their text only.
+fn is_about_the_connection(error: &tokio_postgres::Error) -> bool {
+    const TEXTS: [&str; 5] = [
+        "connection closed",
+        "error communicating with the server",
+        "error connecting to server",
+        "error performing TLS handshake",
+        "timeout waiting for server",
+    ];
+    let text = error.to_string();
+    error.is_closed() || TEXTS.iter().any(|known| text.starts_with(known))
 }
 
 /// Turns a statement's failure into an [`Error`], naming what was being done.

@@ -5,6 +5,7 @@
 //! statement that was abandoned is cancelled, and a connection that did not end cleanly is destroyed.
 
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use deadpool::managed::{Object, Pool};
 use tokio_postgres::Row;
@@ -15,6 +16,9 @@ use crate::link::LinkManager;
 use crate::sql::Parameters;
 
 pub(crate) type LinkPool = Pool<LinkManager>;
+
+/// How long a server may take to hear that a statement is to be cancelled; it may be gone.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Nothing is running: the connection may go back.
 const CLEAN: u8 = 0;
@@ -116,8 +120,10 @@ impl Drop for Session {
             metrics::counter!("rowhouse_queries_cancelled_total").increment(1);
             runtime.spawn(async move {
                 let (token, tls) = link.canceller();
-                if let Err(error) = tls.cancel(token).await {
-                    tracing::debug!(%error, "an abandoned statement could not be cancelled");
+                match tokio::time::timeout(CANCEL_PATIENCE, tls.cancel(token)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::debug!(%error, "an abandoned statement could not be cancelled"),
+                    Err(_) => tracing::debug!("the server did not take the request to cancel a statement"),
                 }
                 // The link, and its place in the budget, is let go only now.
                 drop(link);

@@ -31,6 +31,7 @@ impl BearerKey {
 }
 
 fn malformed() -> Error {
+    metrics::counter!("rowhouse_keys_malformed_total").increment(1);
     Error::new(
         Code::MalformedKey,
         "The text has not the form of an API key, or a character of it is wrong. Copy it again.",

@@ -130,7 +130,7 @@ fn from_status(status: StatusCode, error: Option<&actix_web::Error>) -> Error {
 
 fn observe(method: &Method, route: String, status: StatusCode, elapsed: Duration) {
     let status = status.as_u16();
-    let labels = [("method", method.to_string()), ("route", route.clone()), ("status", status.to_string())];
+    let labels = [("method", label(method).to_owned()), ("route", route.clone()), ("status", status.to_string())];
     metrics::counter!("rowhouse_http_requests_total", &labels).increment(1);
     let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     if PROBES.contains(&route.as_str()) {
@@ -139,6 +139,23 @@ fn observe(method: &Method, route: String, status: StatusCode, elapsed: Duration
         tracing::info!(status, duration_ms, "answered");
     }
     metrics::histogram!("rowhouse_http_request_seconds", "route" => route).record(elapsed.as_secs_f64());
+}
+
+/// A method may be any word that a client makes up, and each label's value is kept for ever.
+pub(crate) fn label(method: &Method) -> &'static str {
+    const KNOWN: [Method; 9] = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::TRACE,
+        Method::CONNECT,
+    ];
+    const NAMES: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
+    KNOWN.iter().position(|known| known == method).map_or("other", |place| NAMES[place])
 }
 
 /// The answer to every address that is none of ours.

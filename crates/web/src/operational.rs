@@ -3,12 +3,14 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actix_web::http::header;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use rowhouse_problem::{Error, Result};
 use serde_json::json;
+use tokio::sync::Mutex;
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
@@ -16,9 +18,16 @@ use crate::error::ApiResult;
 
 type Check = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<()>> + Send>> + Send + Sync>;
 
+/// How long an answer to "are you ready?" holds: whoever asks more often learns nothing and costs nothing.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// What must answer before a service takes requests.
 #[derive(Clone)]
-pub struct Readiness(Check);
+pub struct Readiness {
+    check: Check,
+    /// When it was last asked and whether it was ready; the lock makes those who ask meanwhile wait for one answer.
+    last: Arc<Mutex<Option<(Instant, bool)>>>,
+}
 
 impl Readiness {
     /// Ready when `check` succeeds.
@@ -26,7 +35,21 @@ impl Readiness {
     where
         F: Future<Output = Result<()>> + Send + 'static,
     {
-        Self(Arc::new(move || Box::pin(check())))
+        Self { check: Arc::new(move || Box::pin(check())), last: Arc::default() }
+    }
+
+    async fn ask(&self) -> Result<()> {
+        let mut last = self.last.lock().await;
+        match *last {
+            Some((asked, true)) if asked.elapsed() < FRESH => return Ok(()),
+            Some((asked, false)) if asked.elapsed() < FRESH => {
+                return Err(Error::unavailable("it was not ready a moment ago"));
+            }
+            Some(_) | None => {}
+        }
+        let answer = (self.check)().await;
+        *last = Some((Instant::now(), answer.is_ok()));
+        answer.map_err(|error| Error::unavailable(error.chain()))
     }
 }
 
@@ -60,7 +83,7 @@ async fn healthz() -> HttpResponse {
 
 /// The service can do its work.
 async fn readyz(readiness: web::Data<Readiness>) -> ApiResult<HttpResponse> {
-    (readiness.0)().await.map_err(|error| Error::unavailable(error.chain()))?;
+    readiness.ask().await?;
     Ok(HttpResponse::Ok().json(json!({"status": "ready"})))
 }
 

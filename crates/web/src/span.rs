@@ -7,6 +7,8 @@ use tracing::Span;
 use tracing::field::Empty;
 use tracing_actix_web::{RequestId, RootSpanBuilder};
 
+use crate::finish::label;
+
 /// Names a request by id, method and route. No query, no header, no body: they may hold secrets.
 pub struct RequestSpan;
 
@@ -16,7 +18,7 @@ impl RootSpanBuilder for RequestSpan {
         tracing::info_span!(
             "request",
             request.id = request_id,
-            http.method = %request.method(),
+            http.method = label(request.method()),
             http.route = request.match_pattern(),
             tenant.id = Empty,
             org.id = Empty,

@@ -1,12 +1,17 @@
 //! The connections that a cluster may be burdened with, shared by all its tenants.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use rowhouse_domain::ClusterId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::pools::Inner;
+
+/// How often a waiter looks for an idle connection to close.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// A place in the budget, held for as long as the connection lives.
 pub(crate) type Permit = OwnedSemaphorePermit;
@@ -42,13 +47,18 @@ impl Admission {
         if let Ok(permit) = Arc::clone(&self.budget.places).try_acquire_owned() {
             return permit;
         }
-        let waiting = Waiting::begin(&self.budget.waiting);
-        if let Some(pools) = self.pools.upgrade() {
-            pools.close_one_idle(self.cluster);
+        let _waiting = Waiting::begin(&self.budget.waiting);
+        let mut place = pin!(Arc::clone(&self.budget.places).acquire_owned());
+        loop {
+            if let Some(pools) = self.pools.upgrade() {
+                pools.close_one_idle(self.cluster);
+            }
+            tokio::select! {
+                permit = &mut place => return permit.expect("the semaphore is never closed"),
+                // A connection may have been returned between the look and the wait; nobody says so twice.
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            }
         }
-        let permit = Arc::clone(&self.budget.places).acquire_owned().await.expect("the semaphore is never closed");
-        drop(waiting);
-        permit
     }
 }
 

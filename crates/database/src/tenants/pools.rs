@@ -181,19 +181,25 @@ impl Inner {
         Ok(Arc::new(TenantPool { pool, placement: placement.clone(), last_used: AtomicU64::new(self.now()) }))
     }
 
-    /// Closes the idle connection of the cluster whose tenant was used longest ago.
-    pub(crate) fn close_one_idle(&self, cluster: ClusterId) {
-        let candidate = self
+    /// Closes an idle connection of the cluster, that of the tenant used longest ago. Says whether there was one.
+    pub(crate) fn close_one_idle(&self, cluster: ClusterId) -> bool {
+        // The pool's own count of idle connections leaves out those that waiters have been promised, so each is asked.
+        let mut candidates: Vec<(u64, Arc<TenantPool>)> = self
             .tenants
             .iter()
-            .filter(|entry| entry.placement.cluster == cluster && entry.pool.status().available > 0)
-            .min_by_key(|entry| entry.last_used.load(Ordering::Relaxed))
-            .map(|entry| Arc::clone(entry.value()));
-        if let Some(tenant) = candidate {
+            .filter(|entry| entry.placement.cluster == cluster && entry.pool.status().size > 0)
+            .map(|entry| (entry.last_used.load(Ordering::Relaxed), Arc::clone(entry.value())))
+            .collect();
+        candidates.sort_unstable_by_key(|(last_used, _)| *last_used);
+        let closed = candidates.iter().any(|(_, tenant)| {
             let mut closed = false;
             tenant.pool.retain(|_, _| std::mem::replace(&mut closed, true));
+            closed
+        });
+        if closed {
             metrics::counter!("rowhouse_idle_connections_evicted_total").increment(1);
         }
+        closed
     }
 
     fn close_idle(&self) {
