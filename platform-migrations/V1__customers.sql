@@ -27,13 +27,17 @@ create table clusters (
     name text not null,
     host text not null,
     port integer not null default 5432,
-    -- Which settings entry holds the credentials of its roles; secrets are never stored here.
+    -- Names the credentials of its roles; secrets are never stored here. Nothing reads it yet: every cluster is logged in to
+    -- with the one set of credentials that the settings hold.
     credential_ref text not null default 'default',
+    -- How its server was reached when it was registered. Nothing reads it yet: connections to every cluster are made as
+    -- `platform.tls` of the settings says.
     tls_mode cluster_tls_mode not null default 'verify_full',
     labels jsonb not null default '{}',
     weight integer not null default 100,
     accepting boolean not null default true,
-    -- Connections that all replicas of the data plane together may hold.
+    -- Connections that all replicas of the data plane together are meant to hold. Shown, not enforced yet: each replica
+    -- keeps to `pools.cluster_budget` of its own settings.
     budget integer not null default 80,
     status cluster_status not null default 'active',
     created_at timestamptz not null default now(),
@@ -91,7 +95,7 @@ create table organizations (
     storage_quota bigint not null,
     used_storage bigint not null default 0,
     reserved_storage bigint not null default 0,
-    -- Live workspaces of all its tenants.
+    -- Live workspaces of all its tenants that are not deleted.
     used_workspaces integer not null default 0,
     max_workspaces integer not null,
     max_members integer not null,
@@ -164,6 +168,8 @@ create table tenants (
     status tenant_status not null default 'provisioning',
     is_active boolean not null generated always as (status = 'active') stored,
     status_reason text,
+    -- Who suspended it, kept while it is deleted: what an organization did not do itself is not its to lift.
+    suspended_by_kind actor_kind,
     isolation tenant_isolation not null default 'dedicated',
     -- The placement; renaming a tenant changes none of it.
     cluster_id uuid,
@@ -179,6 +185,8 @@ create table tenants (
     storage_quota bigint,
     used_storage bigint not null default 0,
     reserved_storage bigint not null default 0,
+    -- Live workspaces. Part of the organization's count, except while the tenant is deleted.
+    used_workspaces integer not null default 0,
     custom_domain text,
     -- A group at the identity provider that is mapped to roles in this tenant.
     identity_group text,
@@ -208,9 +216,12 @@ create table tenants (
     constraint tenants_credential_version_check check (credential_version >= 1),
     constraint tenants_generation_check check (generation >= 0),
     constraint tenants_schema_version_check check (schema_version >= 0),
+    constraint tenants_suspended_by_kind_check check (status <> 'suspended' or suspended_by_kind is not null),
     constraint tenants_storage_quota_check check (storage_quota >= 0),
     constraint tenants_used_storage_check check (used_storage >= 0),
     constraint tenants_reserved_storage_check check (reserved_storage >= 0),
+    constraint tenants_used_workspaces_check check (used_workspaces >= 0),
+    constraint tenants_identity_group_check check (identity_group <> '' and length(identity_group) <= 200),
     constraint tenants_deleted_at_check check ((status in ('deleted', 'purged')) = (deleted_at is not null)),
     constraint tenants_purge_after_check check (purge_after >= deleted_at),
     constraint tenants_settings_check check (jsonb_typeof(settings) = 'object'),
@@ -235,7 +246,8 @@ create index tenants_purge_after_idx on tenants (purge_after) where status = 'de
 create index tenants_settings_idx on tenants using gin (settings jsonb_path_ops);
 create index tenants_metadata_idx on tenants using gin (metadata jsonb_path_ops);
 create trigger tenants_set_updated_at before update on tenants for each row
-    when ((old.used_storage, old.reserved_storage) is not distinct from (new.used_storage, new.reserved_storage))
+    when ((old.used_storage, old.reserved_storage, old.used_workspaces)
+        is not distinct from (new.used_storage, new.reserved_storage, new.used_workspaces))
     execute function set_updated_at();
 
 grant select, insert, update, delete on clusters, organizations, tenants to rowhouse_control;

@@ -101,7 +101,11 @@ language sql security definer
 set search_path = pg_catalog, public, pg_temp
 as $$
     update tenant_api_keys set last_used_at = now()
-    where id = key and (last_used_at is null or last_used_at < now() - interval '1 minute')
+    where id = (
+        -- Nobody waits for the key's row: whoever holds it is noting the same, or changing the key.
+        select id from tenant_api_keys
+        where id = key and (last_used_at is null or last_used_at < now() - interval '1 minute') for update skip locked
+    )
 $$;
 revoke all on function key_touch(uuid) from public;
 

@@ -81,14 +81,14 @@ create table idempotency_keys (
     principal_id uuid not null,
     route text not null,
     key text not null,
-    -- Of the request's body: the same key with another body is an error.
+    -- Of the route and the request's body: the same key with another body is an error.
     request_hash bytea not null,
     state idempotency_state not null default 'in_flight',
     locked_by uuid,
     locked_until timestamptz,
     response_status integer,
     response_headers jsonb not null default '{}',
-    -- Sealed by the application: some answers hold a secret.
+    -- What is kept to answer a repetition from. It holds no secret: a key that the first answer showed is left out.
     response_body bytea,
     expires_at timestamptz not null default now() + interval '24 hours',
     created_at timestamptz not null default now(),

@@ -117,9 +117,10 @@ $$;
 
 -- Reserves `bytes` for an upload, or more for one that has a reservation already. Every writer of the counters takes its
 -- locks in the order organization, tenant, account, so they queue and never deadlock. A refusal changes nothing and says
--- which level refused, its quota, and what is used and reserved there.
+-- which level refused, its quota, and what is used and reserved there. `held` is what the reservation comes to: less than
+-- the caller has asked for in all where an earlier one was given back meanwhile.
 create function quota_reserve(reservation uuid, tenant uuid, bytes bigint, ttl interval, account uuid default null)
-returns table (granted boolean, level text, "limit" bigint, used bigint)
+returns table (granted boolean, level text, "limit" bigint, used bigint, held bigint)
 language plpgsql security definer
 set search_path = pg_catalog, public, pg_temp
 as $$
@@ -127,6 +128,7 @@ as $$
 declare
     organization uuid;
     earlier quota_reservations;
+    total bigint;
 begin
     if quota_reserve.bytes < 0 then
         raise exception 'a reservation can''t be negative' using errcode = 'invalid_parameter_value';
@@ -139,7 +141,7 @@ begin
     update organizations set reserved_storage = reserved_storage + quota_reserve.bytes
     where id = organization and used_storage + reserved_storage + quota_reserve.bytes <= storage_quota;
     if not found then
-        return query select false, 'organization', storage_quota, used_storage + reserved_storage
+        return query select false, 'organization', storage_quota, used_storage + reserved_storage, null::bigint
             from organizations where id = organization;
         return;
     end if;
@@ -148,7 +150,7 @@ begin
     where id = tenant and (storage_quota is null or used_storage + reserved_storage + quota_reserve.bytes <= storage_quota);
     if not found then
         update organizations set reserved_storage = reserved_storage - quota_reserve.bytes where id = organization;
-        return query select false, 'tenant', storage_quota, used_storage + reserved_storage from tenants where id = tenant;
+        return query select false, 'tenant', storage_quota, used_storage + reserved_storage, null::bigint from tenants where id = tenant;
         return;
     end if;
 
@@ -160,7 +162,8 @@ begin
         if not found then
             update tenants set reserved_storage = reserved_storage - quota_reserve.bytes where id = tenant;
             update organizations set reserved_storage = reserved_storage - quota_reserve.bytes where id = organization;
-            return query select false, 'account', storage_quota, used_storage + reserved_storage from accounts where id = account;
+            return query select false, 'account', storage_quota, used_storage + reserved_storage, null::bigint
+                from accounts where id = account;
             if not found then
                 raise exception 'account % does not exist', account using errcode = 'no_data_found';
             end if;
@@ -168,15 +171,34 @@ begin
         end if;
     end if;
 
-    insert into quota_reservations as held (id, organization_id, tenant_id, account_id, bytes, expires_at)
+    insert into quota_reservations as existing (id, organization_id, tenant_id, account_id, bytes, expires_at)
     values (reservation, organization, tenant, account, quota_reserve.bytes, clock_timestamp() + ttl)
-    on conflict (id) do update set bytes = held.bytes + excluded.bytes, expires_at = excluded.expires_at
-    where held.tenant_id = excluded.tenant_id;
-    if not found then
+    on conflict (id) do update set bytes = existing.bytes + excluded.bytes,
+        -- One that is being committed stays until it is settled or released.
+        expires_at = greatest(existing.expires_at, excluded.expires_at)
+    where existing.tenant_id = excluded.tenant_id
+    returning bytes into total;
+    if total is null then
         raise exception 'reservation % belongs to another tenant', reservation using errcode = 'invalid_parameter_value';
     end if;
     perform work_mark(tenant);
-    return query select true, null::text, null::bigint, null::bigint;
+    return query select true, null::text, null::bigint, null::bigint, total;
+end
+$$;
+
+-- To be called before the tenant's commit that makes `bytes` permanent: from here on time alone no longer ends the
+-- reservation, but only the usage event that the commit queues, or a release by whoever finds that the commit never came.
+-- So what is committed is reserved or used at any moment, however long the event takes. False where so much is not held
+-- any more: then nothing may be committed.
+create function quota_commit(reservation uuid, tenant uuid, bytes bigint) returns boolean
+language plpgsql security definer
+set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    update quota_reservations set expires_at = 'infinity'
+    where id = reservation and tenant_id = tenant and bytes >= quota_commit.bytes;
+    return found;
 end
 $$;
 
@@ -226,7 +248,7 @@ begin
 end
 $$;
 
--- Gives back reservations that nobody came back for, and says how many.
+-- Gives back reservations that nobody came back for, and says how many. What is being committed has no end of its own.
 create function quota_expire("limit" integer default 100) returns integer
 language plpgsql security definer
 set search_path = pg_catalog, public, pg_temp
@@ -241,8 +263,9 @@ begin
         ) expired order by organization_id, tenant_id, account_id, id
     loop
         perform from organizations where id = held.organization_id for no key update;
-        -- Extended in the meantime.
-        continue when not exists (select from quota_reservations where id = held.id and expires_at < clock_timestamp());
+        -- Extended, or being committed, in the meantime; the lock keeps either from coming now.
+        perform from quota_reservations where id = held.id and expires_at < clock_timestamp() for update;
+        continue when not found;
         if quota_settle(held.id, held.organization_id, held.tenant_id, null, 0) then
             perform work_mark(held.tenant_id);
             released := released + 1;
@@ -252,7 +275,29 @@ begin
 end
 $$;
 
--- Counts one more workspace of a tenant's organization, before it is made: refused where that has as many as it may.
+-- Moves the count of a tenant's live workspaces by `change`, never below zero, and its organization's by as much: a deleted
+-- tenant's are not in that one, they leave it and come back with the tenant. Not for callers.
+create function workspace_count(organization uuid, tenant uuid, change bigint) returns void
+language plpgsql
+set search_path = pg_catalog, public, pg_temp
+as $$
+declare
+    counted tenants;
+begin
+    -- The organization's lock comes first; whoever deletes or restores a tenant holds it too.
+    perform from organizations where id = organization for no key update;
+    select * into counted from tenants where id = tenant for no key update;
+    change := greatest(-counted.used_workspaces, change);
+    update tenants set used_workspaces = used_workspaces + change where id = tenant;
+    if counted.deleted_at is null then
+        update organizations set used_workspaces = greatest(0, used_workspaces + change) where id = organization;
+    end if;
+end
+$$;
+
+-- Counts one more workspace of a tenant and its organization, before it is made: refused where the organization has as many
+-- as it may. Who makes it commits in another database, after this: a process that dies in between, or never learns how its
+-- commit ended, leaves both counts one too high, and nothing finds that out. So the limit can be met early, never passed.
 create function workspace_reserve(tenant uuid) returns table (granted boolean, "limit" integer, used integer)
 language plpgsql security definer
 set search_path = pg_catalog, public, pg_temp
@@ -260,13 +305,18 @@ as $$
 #variable_conflict use_column
 declare
     organization uuid;
+    has_room boolean;
 begin
     select organization_id into organization from tenants where id = tenant;
     if organization is null then
         raise exception 'tenant % does not exist', tenant using errcode = 'no_data_found';
     end if;
-    update organizations set used_workspaces = used_workspaces + 1 where id = organization and used_workspaces < max_workspaces;
-    return query select found, max_workspaces, used_workspaces from organizations where id = organization;
+    perform from organizations where id = organization for no key update;
+    has_room := exists (select from organizations where id = organization and used_workspaces < max_workspaces);
+    if has_room then
+        perform workspace_count(organization, tenant, 1);
+    end if;
+    return query select has_room, max_workspaces, used_workspaces from organizations where id = organization;
 end
 $$;
 
@@ -275,8 +325,7 @@ create function workspace_release(tenant uuid) returns void
 language sql security definer
 set search_path = pg_catalog, public, pg_temp
 as $$
-    update organizations set used_workspaces = greatest(0, used_workspaces - 1)
-    where id = (select organization_id from tenants where tenants.id = tenant)
+    select workspace_count(organization_id, id, -1) from tenants where id = tenant
 $$;
 
 -- Records a usage event, once, and says whether it was new. A storage event moves the used bytes (down too, never below
@@ -313,7 +362,7 @@ begin
         perform quota_settle(reservation, organization, tenant, account, 0);
     end if;
     if is_new and usage_record.event_type = 'workspaces' then
-        update organizations set used_workspaces = greatest(0, used_workspaces + usage_record.quantity) where id = organization;
+        perform workspace_count(organization, tenant, usage_record.quantity);
     end if;
     -- The tenant has committed: whoever looked too early looks again.
     if reservation is not null then
@@ -324,11 +373,12 @@ end
 $$;
 
 revoke all on function work_mark(uuid, timestamptz), work_clear(uuid, bigint, timestamptz, interval), work_list(integer),
-    quota_reserve(uuid, uuid, bigint, interval, uuid), quota_settle(uuid, uuid, uuid, uuid, bigint), quota_release(uuid),
-    quota_expire(integer), workspace_reserve(uuid), workspace_release(uuid),
+    quota_reserve(uuid, uuid, bigint, interval, uuid), quota_commit(uuid, uuid, bigint),
+    quota_settle(uuid, uuid, uuid, uuid, bigint), quota_release(uuid),
+    quota_expire(integer), workspace_count(uuid, uuid, bigint), workspace_reserve(uuid), workspace_release(uuid),
     usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid) from public;
 grant execute on function work_mark(uuid, timestamptz), work_clear(uuid, bigint, timestamptz, interval), work_list(integer),
-    quota_reserve(uuid, uuid, bigint, interval, uuid), quota_release(uuid), quota_expire(integer),
+    quota_reserve(uuid, uuid, bigint, interval, uuid), quota_commit(uuid, uuid, bigint), quota_release(uuid), quota_expire(integer),
     workspace_reserve(uuid), workspace_release(uuid),
     usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid) to rowhouse_data, rowhouse_control;
 grant select on quota_reservations, org_usage_logs, tenant_usage_logs to rowhouse_control;

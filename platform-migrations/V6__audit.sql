@@ -24,7 +24,7 @@ create table audit_logs (
     risk_score double precision,
     compliance_flags text[] not null default '{}',
     details jsonb not null default '{}',
-    -- Filled by whoever chains the rows.
+    -- For chaining the rows; nothing fills it yet. Only the insert itself can: rows are never updated.
     checksum bytea,
     created_at timestamptz not null default now(),
     constraint audit_logs_pkey primary key (timestamp, id),

@@ -35,7 +35,8 @@ revoke all on function set_updated_at() from public;
 create table tenant_identity (
     tenant_id uuid not null default app_tenant_id(),
     isolation text not null,
-    -- The placement's, as `saas_platform` has it: a stale copy of a moved tenant is told by it.
+    -- The placement's in `saas_platform` when this row was written. Nothing compares the two yet; a stale copy of a moved
+    -- tenant can be told by it.
     generation bigint not null default 0,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),

@@ -8,6 +8,8 @@ create table blobs (
     -- Where somebody asked for it. Collisions are cheap to make, so it is no key.
     md5_hash bytea,
     size bigint not null,
+    -- What the bytes were taken for when they first came. A file's own type can differ: it depends on the name as well.
+    mime_type text,
     bucket text not null,
     object_key text not null,
     -- `deleting`: its object is being removed. It is no longer shared; the same bytes get a new row.
@@ -22,12 +24,14 @@ create table blobs (
     constraint blobs_sha256_check check (octet_length(sha256) = 32),
     constraint blobs_md5_hash_check check (octet_length(md5_hash) = 16),
     constraint blobs_size_check check (size >= 0),
+    constraint blobs_mime_type_check check (mime_type <> '' and length(mime_type) <= 255),
     constraint blobs_object_key_check check (object_key <> '' and length(object_key) <= 1024),
     constraint blobs_state_check check (state in ('ready', 'deleting')),
     constraint blobs_created_by_kind_check check (created_by_kind in ('system', 'platform_key', 'organization_key', 'tenant_key', 'user', 'anonymous'))
 );
 create unique index blobs_sha256_key on blobs (tenant_id, sha256) where state = 'ready';
 create index blobs_md5_hash_idx on blobs (tenant_id, md5_hash) where md5_hash is not null;
+create index blobs_bucket_idx on blobs (tenant_id, bucket);
 create index blobs_state_idx on blobs (tenant_id, state, updated_at);
 create trigger blobs_set_updated_at before update on blobs for each row execute function set_updated_at();
 

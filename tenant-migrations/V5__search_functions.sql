@@ -140,8 +140,8 @@ as $$
 #variable_conflict use_column
 declare
     wanted constant text := search_normalize(left(btrim(q), 200));
-    -- Fewer than three characters make no trigram, and would be found everywhere.
-    contained constant text := case when length(btrim(q)) >= 3
+    -- Without three letters or digits in a row there is no trigram to look up, and every text would be read.
+    contained constant text := case when left(btrim(q), 200) ~ '[[:alnum:]]{3}'
         then '%' || regexp_replace(left(btrim(q), 200), '([\\%_])', '\\\1', 'g') || '%' end;
     alike tsquery;
     likeness real;

@@ -26,6 +26,8 @@ create table jobs (
     constraint jobs_payload_check check (jsonb_typeof(payload) = 'object')
 ) with (fillfactor = 80);
 create index jobs_queued_idx on jobs (tenant_id, run_at, id) where state = 'queued';
+-- Usage is claimed before everything else, however many other jobs wait.
+create index jobs_usage_idx on jobs (tenant_id, run_at, id) where state = 'queued' and kind = 'usage';
 create index jobs_running_idx on jobs (tenant_id, locked_until, id) where state = 'running';
 create index jobs_state_idx on jobs (tenant_id, state, updated_at);
 create index jobs_subject_id_idx on jobs (tenant_id, subject_id, kind);
@@ -39,7 +41,8 @@ create table idempotency_keys (
     principal_id uuid not null,
     route text not null,
     key text not null,
-    -- Of the request's body: the same key with another body is an error.
+    -- Of the route and what is asked for there: the same key with another request is an error. A JSON body is part of it;
+    -- of an upload only the parameters are: its content streams once, and a repetition's is compared with the answer's hash.
     request_hash bytea not null,
     state text not null default 'in_flight',
     locked_by uuid,

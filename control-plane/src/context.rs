@@ -10,8 +10,9 @@ use rowhouse_settings::Settings;
 use secrecy::SecretString;
 
 use crate::authentication::RefusalBudget;
-use crate::clusters::Cluster;
+use crate::clusters::{Cluster, Turn, Turns};
 use crate::operations::Pulse;
+use crate::tenants::RecentLooks;
 
 /// The login of the control plane.
 pub(crate) const LOGIN: &str = "rowhouse_control";
@@ -26,6 +27,8 @@ pub(crate) struct Context {
     pub(crate) tls: Tls,
     pub(crate) pulse: Pulse,
     pub(crate) refusals: RefusalBudget,
+    pub(crate) looks: RecentLooks,
+    turns: Turns,
 }
 
 impl Context {
@@ -37,6 +40,8 @@ impl Context {
             tls: Tls::from_settings(&settings.platform).map_err(Error::internal)?,
             pulse: Pulse::default(),
             refusals: RefusalBudget::default(),
+            looks: RecentLooks::default(),
+            turns: Turns::default(),
             settings,
         })
     }
@@ -51,6 +56,12 @@ impl Context {
     /// A connection for what concerns a whole cluster: roles and databases.
     pub(crate) async fn administer_cluster(&self, cluster: &Cluster) -> Result<AdminConnection> {
         self.administer_database(cluster, MAINTENANCE_DATABASE).await
+    }
+
+    /// The same for a request, which waits for its turn. Not for background work, which is bounded by itself.
+    pub(crate) async fn administer_cluster_in_turn(&self, cluster: &Cluster) -> Result<(Turn, AdminConnection)> {
+        let turn = self.turns.take(cluster.id).await?;
+        Ok((turn, self.administer_cluster(cluster).await?))
     }
 
     /// A connection for DDL inside one database of a cluster.

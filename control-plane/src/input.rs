@@ -93,10 +93,33 @@ fn host_is_fine(host: &str) -> bool {
         })
 }
 
-/// A JSON object that PostgreSQL can hold: `jsonb` has no NUL.
-pub(crate) fn object(value: Map<String, Value>) -> Result<Value, &'static str> {
+/// Largest JSON object that is stored, in bytes of its text: every change writes it to the audit log again, twice.
+const OBJECT_BYTES: usize = 32 * 1024;
+/// Most levels of a JSON object that is stored, itself included.
+const OBJECT_LEVELS: usize = 16;
+
+/// A JSON object that may be stored: of bounded size and depth, and without NUL, which `jsonb` has not.
+pub(crate) fn object(value: Map<String, Value>) -> Result<Value, String> {
     let value = Value::Object(value);
-    if has_nul(&value) { Err("must not contain the character U+0000") } else { Ok(value) }
+    if has_nul(&value) {
+        return Err("must not contain the character U+0000".to_owned());
+    }
+    if levels(&value) > OBJECT_LEVELS {
+        return Err(format!("must not be nested more than {OBJECT_LEVELS} levels deep"));
+    }
+    if value.to_string().len() > OBJECT_BYTES {
+        return Err(format!("must be at most {OBJECT_BYTES} bytes of JSON"));
+    }
+    Ok(value)
+}
+
+/// How deep arrays and objects are nested. The parser's own limit keeps the recursion short.
+fn levels(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(levels).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(levels).max().unwrap_or(0),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    }
 }
 
 fn has_nul(value: &Value) -> bool {
@@ -170,6 +193,21 @@ mod tests {
         assert!(object(members).is_err());
         assert!(text("line\nbreak", 100).is_err());
         assert!(filter("action", Some("\0".to_owned())).is_err());
+    }
+
+    #[test]
+    fn an_object_is_of_bounded_size_and_depth() {
+        let check = |value: Value| {
+            let Value::Object(members) = value else { unreachable!() };
+            object(members).is_ok()
+        };
+        let nested = |levels: usize| (1..levels).fold(json!({}), |inner, _| json!({"a": inner}));
+        assert!(check(nested(OBJECT_LEVELS)));
+        assert!(!check(nested(OBJECT_LEVELS + 1)));
+        assert!(!check(json!({"a": (1..OBJECT_LEVELS).fold(json!([]), |inner, _| json!([inner]))})));
+        let sized = |bytes: usize| json!({"a": "x".repeat(bytes - r#"{"a":""}"#.len())});
+        assert!(check(sized(OBJECT_BYTES)));
+        assert!(!check(sized(OBJECT_BYTES + 1)));
     }
 
     #[test]

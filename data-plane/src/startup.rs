@@ -1,5 +1,6 @@
 //! From settings to a running service: in `main` and, in the same process, in tests.
 
+use std::any::Any;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use rowhouse_database::{Columns, Described, Sql};
 use rowhouse_problem::{Error, Result};
 use rowhouse_settings::Settings;
 use rowhouse_web::{Readiness, RequestSpan, finish, no_such_route, operational};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tracing_actix_web::TracingLogger;
@@ -125,6 +126,7 @@ fn obey_signals(stop: StopHandle) -> Result<impl Future<Output = ()>> {
 
 fn serve(listener: std::net::TcpListener, state: AppState) -> Result<Server> {
     let settings = state.settings.data_plane.clone();
+    let idle_timeout = state.settings.uploads.idle_timeout;
     let server = HttpServer::new(move || {
         let state = state.clone();
         App::new()
@@ -141,10 +143,21 @@ fn serve(listener: std::net::TcpListener, state: AppState) -> Result<Server> {
     // half-way (`files::finalize`) runs in a task of its own. A client that shuts its sending side down early on purpose
     // gets no answer; HTTP/1.1 clients don't.
     .h1_allow_half_closed(false)
+    .on_connect(move |connection, _| bound_writes(connection, idle_timeout))
     .shutdown_timeout(settings.shutdown_timeout.as_secs().max(1))
     .disable_signals();
     let server = if settings.workers > 0 { server.workers(settings.workers) } else { server };
     Ok(server.listen(listener).map_err(Error::internal)?.run())
+}
+
+/// Ends a connection whose other side takes none of what is sent for so long: a download that nobody reads would otherwise
+/// keep its handler for good. The clock is the kernel's, and runs only while sent bytes wait to be taken.
+fn bound_writes(connection: &dyn Any, idle_timeout: Duration) {
+    let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
+    let milliseconds = u32::try_from(idle_timeout.as_millis()).unwrap_or(u32::MAX);
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, milliseconds) {
+        tracing::debug!(%error, "a connection's writes are not bounded");
+    }
 }
 
 /// Ready when keys can be looked up and contents be read.

@@ -10,7 +10,8 @@ use rowhouse_settings as settings;
 use rowhouse_settings::Settings;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::authentication::RefusalAudit;
+use crate::authentication::{RefusalAudit, TouchedKeys};
+use crate::files::UploadSlots;
 use crate::work::{Nudge, WorkContext};
 
 /// The login that the data plane has at `saas_platform` where the settings name no other.
@@ -31,6 +32,10 @@ pub struct AppState {
     pub settings: Arc<Settings>,
     /// Wakes the worker after a commit that queued jobs.
     pub nudge: Nudge,
+    /// How many uploads run at once.
+    pub upload_slots: UploadSlots,
+    /// Which keys' use was noted lately.
+    pub touched: TouchedKeys,
     /// How refused keys are recorded.
     pub refusals: RefusalAudit,
 }
@@ -46,6 +51,8 @@ impl AppState {
         let platform = PlatformPool::new(&settings.platform, PLATFORM_LOGIN)?;
         Ok(Self {
             refusals: RefusalAudit::default(),
+            touched: TouchedKeys::default(),
+            upload_slots: UploadSlots::new(settings.uploads.parallel),
             tenants: TenantPools::new(settings.pools.clone(), tls, Arc::clone(&master)),
             blobs: BlobStore::open(&blob_config(&settings.blobs)).map_err(Error::internal)?,
             nudge: Nudge::new(settings.work.parallel),

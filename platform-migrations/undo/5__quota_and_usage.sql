@@ -2,9 +2,11 @@
 drop function usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid);
 drop function workspace_release(uuid);
 drop function workspace_reserve(uuid);
+drop function workspace_count(uuid, uuid, bigint);
 drop function quota_expire(integer);
 drop function quota_release(uuid);
 drop function quota_settle(uuid, uuid, uuid, uuid, bigint);
+drop function quota_commit(uuid, uuid, bigint);
 drop function quota_reserve(uuid, uuid, bigint, interval, uuid);
 drop function work_list(integer);
 drop function work_clear(uuid, bigint, timestamptz, interval);

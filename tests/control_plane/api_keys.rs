@@ -110,3 +110,27 @@ async fn a_repeated_creation_makes_one_key_and_shows_the_secret_once() {
     let listed = house.admin.get(&path).await.expect(200).json();
     assert_eq!(listed["items"].as_array().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn a_key_is_charged_to_an_account_of_its_own_tenant_only() {
+    let house = TestHouse::start().await;
+    let (own, other) = (house.tenant().await, house.tenant().await);
+    let keys = format!("/v1/tenants/{}/api-keys", own.tenant);
+    let account = async |given: &str, is_active: bool| {
+        let id = rowhouse_domain::AccountId::new();
+        let tenant = given.parse::<rowhouse_domain::TenantId>().unwrap().as_uuid();
+        let (uuid, insert) = (id.as_uuid(), "insert into accounts (id, tenant_id, is_active)");
+        house.sql(&format!("{insert} values ('{uuid}', '{tenant}', {is_active})")).await;
+        id
+    };
+    let body = |account| json!({"name": "app", "scopes": ["write_files"], "account_id": account});
+    let good = account(&own.tenant, true).await;
+    let made = house.admin.post(&keys, &body(good)).await.expect(201);
+    let read = house.admin.get(&format!("{keys}/{}", made.text("id"))).await.expect(200);
+    assert_eq!(read.text("account_id"), good.to_string());
+    let unknown = rowhouse_domain::AccountId::new();
+    for bad in [account(&other.tenant, true).await, account(&own.tenant, false).await, unknown] {
+        let problem = house.admin.post(&keys, &body(bad)).await.problem(422, "invalid_request");
+        assert_eq!(problem["errors"][0]["pointer"], "/account_id");
+    }
+}

@@ -85,3 +85,24 @@ async fn an_organization_lifts_its_own_suspensions_only() {
     organization.post(&call("resume"), &nothing).await.problem(409, "invalid_transition");
     assert_eq!(house.admin.post(&call("resume"), &nothing).await.expect(200).json()["status"], "active");
 }
+
+#[tokio::test]
+async fn a_deleted_tenants_workspaces_make_room_and_need_it_to_come_back() {
+    let house = TestHouse::start().await;
+    let given = house.tenant().await; // one workspace
+    let (tenant, organization) =
+        (format!("/v1/tenants/{}", given.tenant), format!("/v1/organizations/{}", given.organization));
+    let counted = async || {
+        let rows = house.rows("select used_workspaces::bigint from organizations").await;
+        rows[0].try_get::<_, i64>(0).unwrap()
+    };
+    assert_eq!(counted().await, 1);
+    let _ = house.admin.delete(&tenant).await.expect(204);
+    assert_eq!(counted().await, 0);
+    let _ = house.admin.patch(&organization, &json!({"max_workspaces": 0})).await.expect(200);
+    let refused = house.admin.post(&format!("{tenant}/restore"), &json!({})).await.problem(422, "limit_reached");
+    assert_eq!(refused["limit_name"], "max_workspaces");
+    let _ = house.admin.patch(&organization, &json!({"max_workspaces": 1})).await.expect(200);
+    let restored = house.admin.post(&format!("{tenant}/restore"), &json!({})).await.expect(200).json();
+    assert_eq!((restored["used_workspaces"].as_i64(), counted().await), (Some(1), 1));
+}

@@ -1,5 +1,7 @@
 //! Every route × every scope, and every route × another tenant's key.
 
+use std::time::{Duration, Instant};
+
 use reqwest::Method;
 use rowhouse_data_plane::access::TABLE;
 use rowhouse_domain::Scope;
@@ -29,6 +31,15 @@ async fn a_key_without_the_scope_is_refused_on_every_route() {
             refused.problem(403, "missing_scope");
             unknown.problem(401, "missing_credentials");
         }
+    }
+    // Beside the answers, so perhaps a moment later; a scope that is missing is a refusal like any other.
+    let recorded =
+        "select 1 from audit_logs where action = 'api_key.refused' and details ->> 'reason' = 'missing_scope'
+        and resource_id is not null and tenant_id is not null";
+    let begun = Instant::now();
+    while house.rows(recorded).await.is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "no refusal is recorded");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

@@ -1,7 +1,11 @@
 //! Content going out: ranges, conditions, headers that keep a browser out of trouble.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use rowhouse_testkit::{Answer, Given, TestHouse};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 async fn ask(given: &Given, path: &str, headers: &[(&str, &str)]) -> Answer {
     let request = headers
@@ -64,4 +68,24 @@ async fn a_browser_never_runs_what_was_uploaded() {
         "{}",
         answer.header("content-disposition")
     );
+}
+
+#[tokio::test]
+async fn a_download_that_nobody_reads_is_ended() {
+    let house = TestHouse::start_with(|settings| settings.uploads.idle_timeout = Duration::from_secs(1)).await;
+    let given = house.tenant().await;
+    let size = 64 * 1024 * 1024;
+    let file = given.upload("large.bin", vec![1; size]).await;
+    let address = given.data.base().trim_start_matches("http://");
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "GET /v1/files/{file}/content HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {}\r\n\r\n",
+        given.data.key()
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let mut read = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(10), socket.read_to_end(&mut read)).await;
+    let _ = ended.expect("the connection has an end");
+    assert!(read.len() < size, "{} bytes came after all", read.len());
 }

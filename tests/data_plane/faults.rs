@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use rowhouse_testkit::{Client, Given, TestHouse};
+use reqwest::Method;
+use rowhouse_testkit::{Answer, Client, Given, TestCluster, TestHouse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -119,4 +120,25 @@ async fn a_content_that_is_missing_ends_in_an_error_and_not_in_nothing() {
     house.lose_objects();
     let answer = given.data.get(&format!("/v1/files/{file}/content")).await;
     assert!(answer.status.is_server_error(), "{}", answer.status);
+}
+
+#[tokio::test]
+async fn a_commit_that_the_server_refuses_leaves_nothing() {
+    let house = TestHouse::start().await;
+    let given = house.tenant().await;
+    let rows = house.rows("select database_name from tenants").await;
+    let tenant = TestCluster::get().admin(rows[0].try_get(0).unwrap()).await;
+    let refuse = "create function refuse() returns trigger language plpgsql as $$ begin raise 'no'; end $$;
+        create constraint trigger refuse after insert on file_versions deferrable initially deferred
+        for each row execute function refuse()";
+    tenant.run(refuse).await.unwrap();
+    let path = format!("/v1/files?workspace_id={}&name=a.txt", given.workspace);
+    let send =
+        || Answer::of(given.data.request(Method::POST, &path).header("idempotency-key", "upload-1").body("words"));
+    send().await.problem(500, "internal");
+    house.expect_reserved(0).await;
+    assert_eq!(house.stored_objects(), 0);
+    tenant.run("drop function refuse() cascade").await.unwrap();
+    let _ = send().await.expect(201);
+    house.expect_used(5).await;
 }

@@ -1,5 +1,8 @@
 //! Quotas of organization, tenant and workspace, exact and given back.
 
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
 use rowhouse_testkit::TestHouse;
 use serde_json::json;
 
@@ -31,7 +34,8 @@ async fn each_level_refuses_by_its_name() {
 
 #[tokio::test]
 async fn many_at_once_never_pass_the_limit_by_a_byte() {
-    let house = TestHouse::start().await;
+    // Every racer is let in at once.
+    let house = TestHouse::start_with(|settings| settings.uploads.parallel = 200).await;
     let given = house.tenant().await;
     let _ = house
         .admin
@@ -51,4 +55,47 @@ async fn many_at_once_never_pass_the_limit_by_a_byte() {
     house.expect_reserved(0).await;
     let usage = given.data.get("/v1/usage").await.expect(200).json();
     assert_eq!(usage["used_storage"], 10_000, "{usage}");
+}
+
+#[tokio::test]
+async fn what_is_committed_stays_counted_while_its_usage_waits() {
+    let house = TestHouse::start_with(|settings| settings.uploads.reservation_ttl = Duration::from_millis(1_500)).await;
+    let given = house.tenant().await;
+    house.sql("revoke execute on function usage_record from rowhouse_data").await;
+    for number in 0..5u8 {
+        let _ = given.upload(&number.to_string(), vec![number; 1_000]).await;
+    }
+    // An upload that comes to nothing holds nothing for longer than its time.
+    house
+        .sql(&format!(
+            "select quota_reserve(gen_random_uuid(), id, 77, interval '1 millisecond') from tenants where id = '{}'",
+            given.tenant.parse::<rowhouse_domain::TenantId>().unwrap().as_uuid()
+        ))
+        .await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    house.sql("select quota_expire(100)").await;
+    house.expect_reserved(5_000).await;
+    house.sql("grant execute on function usage_record to rowhouse_data").await;
+    house.expect_used(5_000).await;
+    house.expect_reserved(0).await;
+}
+
+#[tokio::test]
+async fn usage_does_not_wait_for_files_that_take_long_to_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let slow = folder.path().join("slow");
+    std::fs::write(&slow, "#!/bin/sh\nexec sleep 40\n").unwrap();
+    std::fs::set_permissions(&slow, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let house = TestHouse::start_with(|settings| {
+        settings.work.parallel = 1;
+        settings.work.extractor = slow;
+        settings.uploads.reservation_ttl = Duration::from_secs(1);
+    })
+    .await;
+    let given = house.tenant().await;
+    for number in 0..6u8 {
+        let _ = given.upload(&format!("{number}.txt"), format!("number {number}")).await;
+    }
+    house.expect_used(6 * 8).await;
+    house.expect_reserved(0).await;
 }

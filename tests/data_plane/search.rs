@@ -40,6 +40,7 @@ async fn every_mode_finds_what_it_should() {
     assert!(hits[0]["snippet"].as_str().unwrap().to_lowercase().contains("lighthouse"), "{hits:?}");
     assert_eq!(names(&search(&given, "q=tomatoes&mode=text").await), ["page.html"]);
     assert!(search_now(&given, "q=color&mode=text").await.is_empty(), "style sheets are no text");
+    assert!(names(&search(&given, "q=---&mode=fuzzy").await).is_empty(), "nothing to go by");
     assert!(names(&search(&given, "q=invoises&mode=fuzzy").await).contains(&"invoices.md"));
     assert_eq!(names(&search(&given, "q=cats%20that%20purr%20and%20sleep&mode=semantic").await)[0], "cats.txt");
     assert_eq!(names(&search(&given, "q=quarterly%20revenue&mode=hybrid").await)[0], "invoices.md");

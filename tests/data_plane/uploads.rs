@@ -5,9 +5,9 @@ use std::time::Duration;
 use base64::Engine;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Method};
-use rowhouse_testkit::{Answer, TestHouse};
+use rowhouse_testkit::{Answer, Given, TestHouse};
 use sha2::{Digest, Sha256};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 #[tokio::test]
@@ -104,4 +104,111 @@ async fn a_retried_upload_makes_one_file() {
     let first = send().await.expect(201);
     let second = send().await.expect(201);
     assert_eq!(first.text("id"), second.text("id"));
+}
+
+#[tokio::test]
+async fn a_key_stands_for_one_content() {
+    let given = TestHouse::start().await.into_tenant().await;
+    let path = format!("/v1/files?workspace_id={}&name=once.txt", given.workspace);
+    let send = |body: &'static str| {
+        Answer::of(given.data.request(Method::POST, &path).header("idempotency-key", "upload-1").body(body))
+    };
+    let first = send("words").await.expect(201);
+    send("wordy").await.problem(422, "idempotency_mismatch");
+    assert_eq!(send("words").await.expect(201).text("id"), first.text("id"));
+    let form = |content: &'static str| {
+        let form = Form::new()
+            .text("workspace_id", given.workspace.clone())
+            .part("file", Part::bytes(content.as_bytes()).file_name("form.txt"));
+        Answer::of(given.data.request(Method::POST, "/v1/files").header("idempotency-key", "form-1").multipart(form))
+    };
+    let first = form("words").await.expect(201);
+    form("other words").await.problem(422, "idempotency_mismatch");
+    assert_eq!(form("words").await.expect(201).text("id"), first.text("id"));
+}
+
+/// Sends the head of an upload and the beginning of its body, and nothing more.
+async fn begin(given: &Given, query: &str, headers: &str, body: &str) -> TcpStream {
+    let address = given.data.base().trim_start_matches("http://");
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /v1/files{query} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {}\r\nconnection: close\r\n\
+         content-length: 1000\r\n{headers}\r\n{body}",
+        given.data.key()
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    socket
+}
+
+async fn end(mut socket: TcpStream) -> String {
+    let mut answer = String::new();
+    let read = tokio::time::timeout(Duration::from_secs(10), socket.read_to_string(&mut answer)).await;
+    let _ = read.expect("an answer comes in time").unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn whoever_stops_sending_is_not_waited_for() {
+    let house = TestHouse::start_with(|settings| settings.uploads.idle_timeout = Duration::from_secs(1)).await;
+    let given = house.tenant().await;
+    let form = "content-type: multipart/form-data; boundary=x\r\n";
+    let workspace =
+        format!("--x\r\ncontent-disposition: form-data; name=\"workspace_id\"\r\n\r\n{}\r\n", given.workspace);
+    let file = "--x\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nwords";
+    let query = format!("?workspace_id={}&name=a", given.workspace);
+    for (query, headers, body) in [
+        (query.as_str(), "", "words".to_owned()),
+        ("", form, "--x\r\ncontent-disp".to_owned()),
+        ("", form, workspace.clone()),
+        ("", form, format!("{workspace}{file}")),
+        ("", form, format!("{workspace}{file}\r\n--x\r\n")),
+    ] {
+        let answer = end(begin(&given, query, headers, &body).await).await;
+        assert!(answer.starts_with("HTTP/1.1 504"), "{body}\n{answer}");
+    }
+    house.expect_reserved(0).await;
+    assert_eq!(house.stored_objects(), 0);
+}
+
+#[tokio::test]
+async fn a_form_is_no_way_to_send_fields_without_end() {
+    let given = TestHouse::start().await.into_tenant().await;
+    let form = (0..20).fold(Form::new(), |form, _| form.text("name", "a"));
+    let part = Part::bytes(b"words".to_vec()).file_name("form.txt");
+    let send = |form: Form| Answer::of(given.data.request(Method::POST, "/v1/files").multipart(form));
+    send(form.part("file", part)).await.problem(422, "invalid_request");
+    let part = Part::bytes(vec![b'x'; 3_000]);
+    send(Form::new().part("name", part)).await.problem(422, "invalid_request");
+}
+
+#[tokio::test]
+async fn a_tenant_that_sends_too_much_at_once_is_asked_to_come_back() {
+    let house = TestHouse::start_with(|settings| settings.uploads.parallel = 4).await;
+    let (busy, other) = (house.tenant().await, house.tenant().await);
+    let query = |given: &Given, name: &str| format!("?workspace_id={}&name={name}", given.workspace);
+    let mut socket = begin(&busy, &query(&busy, "slow"), "", "").await;
+    house.expect_reserved(1_000).await;
+    let refused = busy.data.upload(&format!("/v1/files{}", query(&busy, "quick")), "words").await;
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
+    refused.problem(503, "unavailable");
+    let _ = other.upload("quick", "words").await;
+    socket.write_all(&[1; 1_000]).await.unwrap();
+    assert!(end(socket).await.starts_with("HTTP/1.1 201"));
+    let _ = busy.upload("quick", "words").await;
+}
+
+#[tokio::test]
+async fn an_upload_that_lost_its_room_is_not_recorded() {
+    let house = TestHouse::start().await;
+    let given = house.tenant().await;
+    let mut socket = begin(&given, &format!("?workspace_id={}&name=late", given.workspace), "", "").await;
+    house.expect_reserved(1_000).await;
+    house.sql("update quota_reservations set expires_at = now() - interval '1 second'").await;
+    house.sql("select quota_expire(100)").await;
+    house.expect_reserved(0).await;
+    socket.write_all(&[1; 1_000]).await.unwrap();
+    let answer = end(socket).await;
+    assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
+    assert_eq!(house.stored_objects(), 0);
+    house.expect_used(0).await;
 }

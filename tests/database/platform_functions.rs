@@ -127,6 +127,38 @@ async fn a_reservation_that_nobody_comes_back_for_expires() {
 }
 
 #[tokio::test]
+async fn what_is_being_committed_does_not_expire_and_what_expired_can_not_be_committed() {
+    let platform = platform(1_000, None).await;
+    let connection = platform.data().await;
+    let (early, late) = (Uuid::now_v7(), Uuid::now_v7());
+    let commit = |reservation: Uuid, bytes: i64| {
+        format!("select quota_commit('{reservation}', '{}', {bytes})::int::bigint", platform.tenant)
+    };
+    let grow = |reservation: Uuid, bytes: i64| {
+        format!(
+            "select held from quota_reserve('{reservation}', '{}', {bytes}, interval '15 minutes')",
+            platform.tenant
+        )
+    };
+    assert_eq!(number(&connection, &grow(early, 100)).await, 100);
+    assert_eq!(number(&connection, &grow(late, 200)).await, 200);
+    assert_eq!(number(&connection, &commit(early, 101)).await, 0, "more than is held");
+    assert_eq!(number(&connection, &commit(early, 100)).await, 1);
+    let expire = "update quota_reservations set expires_at = now() - interval '1 second' where expires_at < 'infinity'";
+    run(&platform.admin, expire).await;
+    assert_eq!(number(&connection, "select quota_expire(100)::bigint").await, 1);
+    assert_eq!(number(&connection, &commit(late, 200)).await, 0);
+    assert_eq!(number(&connection, &grow(late, 0)).await, 0, "a sign of life that comes too late shows it");
+    // A sign of life that crosses the commit does not give the reservation an end again.
+    assert_eq!(number(&connection, &grow(early, 0)).await, 100);
+    run(&platform.admin, expire).await;
+    let _ = number(&connection, "select quota_expire(100)::bigint").await;
+    assert_eq!(platform.counters().await, [0, 100, 0, 100]);
+    run(&connection, &format!("select quota_release('{early}')")).await;
+    assert_eq!(platform.counters().await, [0, 0, 0, 0]);
+}
+
+#[tokio::test]
 async fn a_mark_set_meanwhile_is_not_cleared() {
     let platform = platform(1_000, None).await;
     run(

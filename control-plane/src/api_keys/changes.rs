@@ -37,12 +37,23 @@ pub(super) async fn create(
         Some(organization) => organizations::locked_active(&tx, organization).await?.api_key_prefix,
         None => String::new(),
     };
+    hold_account(&tx, owner, &new).await?;
     let (plain, api_key) = issue(context, &tx, owner, &prefix, &new, &caller.requester).await?;
     let mut created = CreatedApiKey { api_key, key: None };
     claim.record(&tx, 201, &created).await?;
     tx.commit().await?;
     created.key = Some(plain.reveal().to_owned());
     Ok(created)
+}
+
+/// The account that is named is one that the tenant's uploads can be charged to.
+async fn hold_account(tx: &impl Sql, owner: &KeyOwner, new: &NewApiKey) -> Result<()> {
+    let (Some(account), KeyOwner::Tenant(tenant, organization)) = (new.account, owner) else { return Ok(()) };
+    if store::hold_account(tx, account, *tenant, *organization).await? {
+        return Ok(());
+    }
+    let detail = "must be the id of an active storage account of the tenant or its organization";
+    Err(Error::invalid_field("/account_id", detail))
 }
 
 /// An organization's key can't make one that may do more than itself in the control plane.

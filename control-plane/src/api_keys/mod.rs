@@ -1,5 +1,6 @@
 //! API keys of platform admins, organizations and tenants: made, listed, revoked. Checking them is `authentication`'s.
 
+mod answers;
 mod changes;
 mod model;
 pub(crate) mod organization_routes;

@@ -1,7 +1,7 @@
 //! What a key is, whose it can be, and which requests about one are valid.
 
 use jiff::Timestamp;
-use rowhouse_domain::{KeyId, OrganizationId, Scope, TenantId};
+use rowhouse_domain::{AccountId, KeyId, OrganizationId, Scope, TenantId};
 use rowhouse_keys::KeyKind;
 use rowhouse_problem::Result;
 use serde::{Deserialize, Serialize};
@@ -79,6 +79,9 @@ pub(crate) struct ApiKey {
     pub(crate) prefix: String,
     /// What it may do.
     pub(crate) scopes: Vec<String>,
+    /// The storage account that uploads with it are charged to as well; only keys of tenants can have one.
+    #[schema(value_type = Option<String>)]
+    pub(crate) account_id: Option<AccountId>,
     /// `production` or `sandbox`.
     #[schema(value_type = String)]
     pub(crate) environment: Environment,
@@ -137,6 +140,10 @@ pub(crate) struct CreateApiKey {
     /// `production` (the default) or `sandbox`.
     #[schema(value_type = Option<String>)]
     environment: Option<Environment>,
+    /// For keys of tenants: the storage account that uploads with it are charged to as well. One of the tenant's, or of
+    /// its organization that is no other tenant's.
+    #[schema(value_type = Option<String>)]
+    account_id: Option<AccountId>,
 }
 
 /// A key that does not exist yet.
@@ -147,6 +154,7 @@ pub(super) struct NewApiKey {
     pub(super) scopes: Vec<Scope>,
     pub(super) expires_at: Option<Timestamp>,
     pub(super) environment: Environment,
+    pub(super) account: Option<AccountId>,
 }
 
 impl NewApiKey {
@@ -165,9 +173,17 @@ impl NewApiKey {
         scopes.dedup();
         let in_future = body.expires_at.is_none_or(|at| at > now);
         complaints.require("/expires_at", in_future, "must be in the future");
+        let can_upload = matches!(owner, KeyOwner::Tenant(..));
+        complaints.require("/account_id", can_upload || body.account_id.is_none(), "only keys of tenants can have one");
         let name = complaints.finish_with(name)?;
-        let environment = body.environment.unwrap_or(Environment::Production);
-        Ok(Self { id: KeyId::new(), name, scopes, expires_at: body.expires_at, environment })
+        Ok(Self {
+            id: KeyId::new(),
+            name,
+            scopes,
+            expires_at: body.expires_at,
+            environment: body.environment.unwrap_or(Environment::Production),
+            account: body.account_id,
+        })
     }
 
     /// The first platform key, which nobody asks for over HTTP.
@@ -180,6 +196,7 @@ impl NewApiKey {
             scopes: vec![Scope::PlatformAdmin],
             expires_at: None,
             environment: Environment::Production,
+            account: None,
         })
     }
 }
@@ -214,5 +231,18 @@ mod tests {
             refused(&tenant, json!({"name": "", "scopes": [], "expires_at": "2020-01-01T00:00:00Z"})),
             ["/name", "/scopes", "/expires_at"]
         );
+    }
+
+    #[test]
+    fn only_keys_of_tenants_are_charged_to_accounts() {
+        let body = json!({"name": "a", "scopes": [], "account_id": AccountId::new()});
+        let (tenant, organization) = (TenantId::new(), OrganizationId::new());
+        for (owner, complaints) in [
+            (KeyOwner::Platform, vec!["/scopes", "/account_id"]),
+            (KeyOwner::Organization(organization), vec!["/scopes", "/account_id"]),
+            (KeyOwner::Tenant(tenant, organization), vec!["/scopes"]),
+        ] {
+            assert_eq!(refused(&owner, body.clone()), complaints, "{owner:?}");
+        }
     }
 }

@@ -1,12 +1,10 @@
 //! HTTP in and out for organizations' keys.
 
-use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
-use rowhouse_problem::Error;
-use rowhouse_web::{ApiJson, ApiPath, ApiQuery, ApiResult, IdempotencyKey, Listing, PageQuery};
+use rowhouse_web::{ApiJson, ApiQuery, ApiResult, IdempotencyKey, Listing, PageQuery};
 
+use super::answers;
 use super::model::{ApiKey, CreateApiKey, CreatedApiKey, KeyOwner};
-use super::{changes, store};
 use crate::authentication::OrganizationAccess;
 use crate::context::Context;
 use crate::problems::Problems;
@@ -21,10 +19,7 @@ pub(crate) async fn create_organization_api_key(
     key: IdempotencyKey,
     body: ApiJson<CreateApiKey>,
 ) -> ApiResult<HttpResponse> {
-    let owner = owner(&access);
-    let created = changes::create(&context, &access.caller, &owner, &key, body.0).await?;
-    let location = format!("{}/{}", owner.path(), created.api_key.id);
-    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(created))
+    answers::create(&context, &access.caller, owner(&access), &key, body.0).await
 }
 
 /// List API keys of an organization.
@@ -35,9 +30,7 @@ pub(crate) async fn list_organization_api_keys(
     context: web::Data<Context>,
     page: ApiQuery<PageQuery>,
 ) -> ApiResult<HttpResponse> {
-    let limit = page.0.limit()?;
-    let keys = store::list(&context.platform.get().await?, &owner(&access), page.0.after()?, limit + 1).await?;
-    Ok(HttpResponse::Ok().json(Listing::new(keys, limit, |key| key.id)))
+    answers::list(&context, owner(&access), &page.0).await
 }
 
 /// Read an API key of an organization.
@@ -49,9 +42,7 @@ pub(crate) async fn get_organization_api_key(
     context: web::Data<Context>,
     request: HttpRequest,
 ) -> ApiResult<HttpResponse> {
-    let id = ApiPath::named(&request, "key")?;
-    let key = store::find(&context.platform.get().await?, &owner(&access), id).await?;
-    Ok(HttpResponse::Ok().json(key.ok_or_else(|| Error::not_found("API key", id))?))
+    answers::get(&context, owner(&access), &request).await
 }
 
 /// Revoke an API key of an organization; it fails at once, everywhere.
@@ -63,8 +54,7 @@ pub(crate) async fn revoke_organization_api_key(
     context: web::Data<Context>,
     request: HttpRequest,
 ) -> ApiResult<HttpResponse> {
-    changes::revoke(&context, &access.caller, &owner(&access), ApiPath::named(&request, "key")?).await?;
-    Ok(HttpResponse::NoContent().finish())
+    answers::revoke(&context, &access.caller, owner(&access), &request).await
 }
 
 fn owner(access: &OrganizationAccess) -> KeyOwner {

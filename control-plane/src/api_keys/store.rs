@@ -1,14 +1,14 @@
 //! Platform tables `platform_api_keys`, `org_api_keys` and `tenant_api_keys`. Owns their SQL; decides nothing.
 
 use rowhouse_database::{Columns, Described, Sql};
-use rowhouse_domain::{Actor, KeyId, OrganizationId, Scope};
+use rowhouse_domain::{AccountId, Actor, KeyId, OrganizationId, Scope, TenantId};
 use rowhouse_keys::{ApiKeyHash, KeyKind};
 use rowhouse_problem::{Error, Result};
 use tokio_postgres::Row;
 
 use super::model::{ApiKey, Environment, KeyOwner, NewApiKey};
 
-/// The same statements over one of the tables: they differ in their owner's column only.
+/// The same statements over one of the tables: they differ in their owner's columns only.
 struct Statements {
     insert: &'static str,
     find: &'static str,
@@ -17,35 +17,38 @@ struct Statements {
 }
 
 macro_rules! columns {
-    () => {
-        "id, key_name, key_prefix, scopes, environment::text as environment, is_active, expires_at, revoked_at,
-            last_used_at, created_at, updated_at"
+    ($account:literal) => {
+        concat!(
+            "id, key_name, key_prefix, scopes, environment::text as environment, is_active, expires_at, revoked_at,
+            last_used_at, created_at, updated_at, ",
+            $account
+        )
     };
 }
 
-// `$1` is the owner: null, and asserted to be so, where the table has no such column.
+// `$1` is the owner and `$12` the account: null, and asserted to be so, where the table has no such column.
 macro_rules! statements {
-    ($table:literal, $owner_column:literal, $owner_value:literal, $owned:literal) => {
+    ($table:literal, $owner_columns:literal, $owner_values:literal, $insertable:literal, $owned:literal, $account:literal) => {
         Statements {
             insert: concat!(
                 "insert into ",
                 $table,
                 " (",
-                $owner_column,
+                $owner_columns,
                 "id, key_name, key_prefix, key_hash, pepper_version, scopes,
                     environment, expires_at, created_by_kind, created_by)
                 select ",
-                $owner_value,
+                $owner_values,
                 "$2, $3, $4, $5, $6, $7, $8::text::key_environment, $9, $10, $11 where ",
-                $owned,
+                $insertable,
                 "
                 returning ",
-                columns!()
+                columns!($account)
             ),
-            find: concat!("select ", columns!(), " from ", $table, " where ", $owned, " and id = $2"),
+            find: concat!("select ", columns!($account), " from ", $table, " where ", $owned, " and id = $2"),
             list: concat!(
                 "select ",
-                columns!(),
+                columns!($account),
                 " from ",
                 $table,
                 "
@@ -60,21 +63,36 @@ macro_rules! statements {
                 $owned,
                 " and id = $2 and revoked_at is null
                 returning ",
-                columns!()
+                columns!($account)
             ),
         }
     };
 }
 
-static PLATFORM: Statements = statements!("platform_api_keys", "", "", "$1::uuid is null");
-static ORGANIZATION: Statements = Statements {
-    insert: statements!("org_api_keys", "organization_id, ", "$1::uuid, ", "$1::uuid is not null").insert,
-    ..statements!("org_api_keys", "", "", "organization_id = $1")
-};
-static TENANT: Statements = Statements {
-    insert: statements!("tenant_api_keys", "tenant_id, ", "$1::uuid, ", "$1::uuid is not null").insert,
-    ..statements!("tenant_api_keys", "", "", "tenant_id = $1")
-};
+static PLATFORM: Statements = statements!(
+    "platform_api_keys",
+    "",
+    "",
+    "$1::uuid is null and $12::uuid is null",
+    "$1::uuid is null",
+    "null::uuid as account_id"
+);
+static ORGANIZATION: Statements = statements!(
+    "org_api_keys",
+    "organization_id, ",
+    "$1::uuid, ",
+    "$1::uuid is not null and $12::uuid is null",
+    "organization_id = $1",
+    "null::uuid as account_id"
+);
+static TENANT: Statements = statements!(
+    "tenant_api_keys",
+    "tenant_id, account_id, ",
+    "$1::uuid, $12::uuid, ",
+    "$1::uuid is not null",
+    "tenant_id = $1",
+    "account_id"
+);
 
 fn statements(owner: &KeyOwner) -> &'static Statements {
     match owner.kind() {
@@ -108,11 +126,30 @@ pub(super) async fn insert(
                 &new.expires_at,
                 &actor.kind,
                 &actor.id,
+                &new.account,
             ],
         )
         .await
         .context("inserting an API key")?;
     from_row(&row)
+}
+
+const HOLD_ACCOUNT: &str = "
+    select id from accounts
+    where id = $1 and is_active and (tenant_id = $2 or (tenant_id is null and organization_id = $3))
+    for key share";
+
+/// Keeps an account from being deleted until the transaction ends; false where there is no such active one of the
+/// tenant, or of its organization without being another tenant's.
+pub(super) async fn hold_account(
+    tx: &impl Sql,
+    account: AccountId,
+    tenant: TenantId,
+    organization: OrganizationId,
+) -> Result<bool> {
+    let row =
+        tx.query_opt(HOLD_ACCOUNT, &[&account, &tenant, &organization]).await.context("looking for an account")?;
+    Ok(row.is_some())
 }
 
 /// One of the owner's keys.
@@ -152,6 +189,7 @@ fn from_row(row: &Row) -> Result<ApiKey> {
         name: row.column("key_name")?,
         prefix: row.column("key_prefix")?,
         scopes: row.column("scopes")?,
+        account_id: row.column("account_id")?,
         environment: match environment {
             "production" => Environment::Production,
             "sandbox" => Environment::Sandbox,

@@ -2,6 +2,7 @@
 
 mod model;
 pub(crate) mod routes;
+mod size;
 mod store;
 
 pub(crate) use model::{Change, Requester};

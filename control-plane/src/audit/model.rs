@@ -9,6 +9,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::size::fit;
+
 /// Who asks for a change, and through which request.
 #[derive(Debug, Clone)]
 pub(crate) struct Requester {
@@ -82,7 +84,7 @@ impl Change {
 }
 
 fn json(view: &impl Serialize) -> Value {
-    serde_json::to_value(view).expect("views are plain values")
+    fit(serde_json::to_value(view).expect("views are plain values"))
 }
 
 /// A change as its columns.
@@ -136,6 +138,13 @@ pub(crate) struct AuditRow {
     pub(super) user_agent: Option<String>,
     /// The request, as in its answer's `x-request-id`.
     pub(super) request_id: Option<String>,
+    /// The session that it was done in, where there was one.
+    #[schema(value_type = Option<String>, format = "uuid")]
+    pub(super) session_id: Option<Uuid>,
+    /// How risky it looked, 0 to 1, where anybody judged it.
+    pub(super) risk_score: Option<f64>,
+    /// The rules that it has to be kept for, as far as anybody marked it.
+    pub(super) compliance_flags: Vec<String>,
     /// Further particulars.
     #[schema(value_type = Object)]
     pub(super) details: Value,

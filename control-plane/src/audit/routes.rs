@@ -61,10 +61,17 @@ impl AuditQuery {
             request_id: input::filter("request_id", self.request_id)?,
             since: input::time("since", self.since.as_deref())?,
             until: input::time("until", self.until.as_deref())?,
-            before: page.after::<(Timestamp, AuditId)>()?,
+            before: page.after()?.map(place).transpose()?,
         };
         Ok((filter, page.limit()?))
     }
+}
+
+/// A cursor's time may be any that `jiff` can read, and PostgreSQL holds fewer.
+fn place((time, id): (Timestamp, AuditId)) -> Result<(Timestamp, AuditId)> {
+    let unusable =
+        |_| Error::new(Code::MalformedCursor, "Use `next_cursor` of an earlier answer of the same list, unchanged.");
+    Ok((input::moment(time).map_err(unusable)?, id))
 }
 
 fn id<T: std::str::FromStr>(text: &str) -> Result<T> {

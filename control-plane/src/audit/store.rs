@@ -59,7 +59,7 @@ pub(super) struct Filter {
 
 const LIST: &str = "
     select id, timestamp, actor_kind, actor_id, organization_id, tenant_id, action, resource_type, resource_id,
-        outcome::text as outcome, before, after, ip, user_agent, request_id, details
+        outcome::text as outcome, before, after, ip, user_agent, request_id, session_id, risk_score, compliance_flags, details
     from audit_logs
     where ($1::uuid is null or organization_id = $1)
         and ($2::uuid is null or tenant_id = $2)
@@ -120,6 +120,9 @@ fn from_row(row: &Row) -> Result<AuditRow> {
         ip: row.column::<Option<IpAddr>>("ip")?.map(|ip| ip.to_string()),
         user_agent: row.column("user_agent")?,
         request_id: row.column("request_id")?,
+        session_id: row.column("session_id")?,
+        risk_score: row.column("risk_score")?,
+        compliance_flags: row.column("compliance_flags")?,
         details: row.column("details")?,
     })
 }

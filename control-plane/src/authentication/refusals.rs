@@ -1,4 +1,10 @@
 //! Refused keys in the audit log, as many as it can bear.
+//!
+//! Every well-formed key that is refused becomes a row `api_key.refused`, up to 20 a second for each process; past that
+//! refusals are counted in the metric `rowhouse_keys_refused_total` (labelled with the reason) and answered as ever, but
+//! not written. The answer does not wait for the row, so a process that dies loses the rows under way. What is missing
+//! or has not the form of a key gets no row at all: it says nothing about any key. The metric
+//! `rowhouse_keys_malformed_total` counts the latter.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

@@ -3,5 +3,7 @@
 mod model;
 pub(crate) mod routes;
 pub(crate) mod store;
+mod turns;
 
 pub(crate) use model::Cluster;
+pub(crate) use turns::{Turn, Turns};

@@ -25,7 +25,8 @@ pub(crate) struct Cluster {
     pub(crate) accepting: bool,
     /// Its share of new tenants.
     pub(crate) weight: i32,
-    /// Connections that all replicas of the data plane together may hold.
+    /// Connections that all replicas of the data plane together are meant to hold. Not enforced yet: each keeps to its
+    /// own setting `pools.cluster_budget`.
     pub(crate) budget: i32,
     /// What an operator says about it.
     #[schema(value_type = Object)]

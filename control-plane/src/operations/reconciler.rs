@@ -1,10 +1,11 @@
 //! Carries operations out. It takes no input: it is woken, or wakes by itself, and looks what is due.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rowhouse_problem::{Code, Error, Result};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -18,6 +19,10 @@ use crate::tenants::{login, provision};
 const LEASE: Duration = Duration::from_secs(15);
 /// The pause before the second attempt; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// Steps take a second at most; twice what a single statement may take shows which one did not.
+const STEP_LIMIT: Duration = Duration::from_secs(120);
+/// A migration may have to rewrite tables.
+const MIGRATION_LIMIT: Duration = Duration::from_secs(15 * 60);
 /// Longest pause between attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -68,7 +73,9 @@ impl Reconciler {
 
     async fn claim(&self, most: usize) -> Result<Vec<Claimed>> {
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        store::claim(&self.context.platform.get().await?, most, &self.holder, LEASE).await
+        // Each claim is a holder of its own: this process may take up again what it lost itself.
+        let holder = format!("{} {}", self.holder, uuid::Uuid::now_v7());
+        store::claim(&self.context.platform.get().await?, most, &holder, LEASE).await
     }
 }
 
@@ -85,10 +92,7 @@ async fn carry_out(work: Work, stop: CancellationToken) {
         // Whoever lost the lease must not go on: somebody else does.
         let outcome = tokio::select! {
             outcome = steps(&work, &stop) => outcome,
-            () = lose_lease(&work) => {
-                tracing::warn!("the lease was lost, the operation is another process's now");
-                return;
-            }
+            () = lose_lease(&work) => Ending::LeaseLost,
         };
         if let Err(error) = conclude(&work, outcome, begun.elapsed()).await {
             // The lease runs out, and the operation is taken up again.
@@ -100,15 +104,22 @@ async fn carry_out(work: Work, stop: CancellationToken) {
     .await;
 }
 
-/// Extends the lease for as long as it is polled; returns only when the lease is lost.
+/// Extends the lease for as long as it is polled; returns only when the lease is lost, or run out unextended.
 async fn lose_lease(work: &Work) {
+    let mut leased_until = work.claimed.leased_until;
     loop {
-        tokio::time::sleep(LEASE / 3).await;
-        let extended = async { store::extend(&work.context.platform.get().await?, &work.claimed, LEASE).await };
-        match extended.await {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(error) => tracing::warn!(error = error.chain(), "a lease could not be extended"),
+        let now = Instant::now();
+        if now >= leased_until {
+            return;
+        }
+        tokio::time::sleep_until(leased_until.min(now + LEASE / 3)).await;
+        // By this process's clock the lease must not last longer than by the server's, so it counts from the question.
+        let asked = Instant::now();
+        let extend = async { store::extend(&work.context.platform.get().await?, &work.claimed, LEASE).await };
+        match tokio::time::timeout_at(leased_until, extend).await {
+            Ok(Ok(true)) => leased_until = asked + LEASE,
+            Ok(Ok(false)) | Err(_) => return,
+            Ok(Err(error)) => tracing::warn!(error = error.chain(), "a lease could not be extended"),
         }
     }
 }
@@ -118,6 +129,8 @@ enum Ending {
     AllDone,
     Obsolete,
     Stopped,
+    /// Somebody else goes on, or soon will.
+    LeaseLost,
     Failed(Error),
 }
 
@@ -127,42 +140,62 @@ async fn steps(work: &Work, stop: &CancellationToken) -> Ending {
             return Ending::Stopped;
         }
         match next_step(work).await {
-            Ok(Some(Outcome::Done)) => {}
-            Ok(Some(Outcome::Obsolete)) => return Ending::Obsolete,
-            Ok(None) => return Ending::AllDone,
+            Ok(None) => {}
+            Ok(Some(ending)) => return ending,
             Err(error) => return Ending::Failed(error),
         }
     }
 }
 
-/// Runs one step; none where all are done.
-async fn next_step(work: &Work) -> Result<Option<Outcome>> {
+/// Runs one step. An ending where there is nothing left to do.
+async fn next_step(work: &Work) -> Result<Option<Ending>> {
     let context = &work.context;
-    let id = work.claimed.id;
+    let claimed = &work.claimed;
     let kind = Kind::parse(&work.claimed.kind).ok_or_else(|| {
         Error::internal(format!("this release does not know operations of kind {:?}", work.claimed.kind))
     })?;
-    let Some(step) = store::begin_step(&context.platform.get().await?, id).await? else { return Ok(None) };
-    let begun = Instant::now();
-    let outcome = match kind {
-        Kind::TenantProvision => provision::run_step(work, &step).await,
-        Kind::TenantLogin => login::run_step(work, &step).await,
+    let Some(step) = store::begin_step(&context.platform.get().await?, claimed).await? else {
+        return Ok(Some(Ending::AllDone));
     };
+    let begun = Instant::now();
+    let limit = step_limit(&step);
+    let outcome = tokio::time::timeout(limit, run_step(work, kind, &step)).await.unwrap_or_else(|_| {
+        let detail = format!("The step took longer than {} s.", limit.as_secs());
+        Err(Error::new(Code::DeadlineExceeded, detail))
+    });
     let elapsed = begun.elapsed();
     metrics::histogram!("rowhouse_operation_step_seconds", "kind" => kind.as_str(), "step" => step.clone())
         .record(elapsed.as_secs_f64());
     match outcome {
         Ok(outcome) => {
             tracing::debug!(step, duration_ms = elapsed.as_millis(), "step done");
-            store::step_done(&context.platform.get().await?, id, &step).await?;
-            Ok(Some(outcome))
+            let recorded = store::step_done(&context.platform.get().await?, claimed, &step).await?;
+            Ok(match outcome {
+                _ if !recorded => Some(Ending::LeaseLost),
+                Outcome::Obsolete => Some(Ending::Obsolete),
+                Outcome::Done => None,
+            })
         }
         Err(error) => {
             tracing::warn!(step, error = error.chain(), "step failed");
-            store::step_failed(&context.platform.get().await?, id, &step, public(&error).detail()).await?;
-            Err(error)
+            let connection = context.platform.get().await?;
+            let recorded = store::step_failed(&connection, claimed, &step, public(&error).detail()).await?;
+            if recorded { Err(error) } else { Ok(Some(Ending::LeaseLost)) }
         }
     }
+}
+
+async fn run_step(work: &Work, kind: Kind, step: &str) -> Result<Outcome> {
+    match kind {
+        Kind::TenantProvision => provision::run_step(work, step).await,
+        Kind::TenantLogin => login::run_step(work, step).await,
+    }
+}
+
+/// How long a step may take before it counts as failed. Its connections close then, and what it began may still be done:
+/// the next attempt looks.
+fn step_limit(step: &str) -> Duration {
+    if step == "migrate" { MIGRATION_LIMIT } else { STEP_LIMIT }
 }
 
 async fn conclude(work: &Work, ending: Ending, elapsed: Duration) -> Result<()> {
@@ -172,13 +205,19 @@ async fn conclude(work: &Work, ending: Ending, elapsed: Duration) -> Result<()> 
         Ending::AllDone => "succeeded",
         Ending::Obsolete => "cancelled",
         Ending::Stopped => "released",
+        Ending::LeaseLost => "lease_lost",
         Ending::Failed(_) if claimed.attempts < context.settings.provisioning.max_attempts => "retried",
         Ending::Failed(_) => "failed",
     };
     let duration_ms = elapsed.as_millis();
     metrics::counter!("rowhouse_operations_total", "kind" => claimed.kind.clone(), "outcome" => outcome).increment(1);
+    if matches!(ending, Ending::LeaseLost) {
+        tracing::warn!(duration_ms, "the lease was lost: whoever claims the operation next goes on");
+        return Ok(());
+    }
     let mut connection = context.platform.get().await?;
     match ending {
+        Ending::LeaseLost => {}
         Ending::Stopped => store::release(&connection, claimed).await?,
         Ending::Failed(error) if outcome == "retried" => {
             store::retry(&connection, claimed, pause(claimed.attempts), &public(&error)).await?;
@@ -194,7 +233,7 @@ async fn conclude(work: &Work, ending: Ending, elapsed: Duration) -> Result<()> 
             let end = match &ending {
                 Ending::Obsolete => End::Cancelled,
                 Ending::Failed(error) => End::Failed(public(error)),
-                Ending::AllDone | Ending::Stopped => End::Succeeded,
+                Ending::AllDone | Ending::Stopped | Ending::LeaseLost => End::Succeeded,
             };
             if !store::finish(&tx, claimed, &end).await? {
                 return Err(Error::new(Code::RequestInFlight, "the lease was lost before the end was recorded"));

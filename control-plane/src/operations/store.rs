@@ -5,6 +5,7 @@ use std::time::Duration;
 use rowhouse_database::{Columns, Described, Sql};
 use rowhouse_domain::{OperationId, OrganizationId, TenantId};
 use rowhouse_problem::{Error, Result};
+use tokio::time::Instant;
 use tokio_postgres::Row;
 
 use super::model::{Kind, Operation, OperationState, OperationStep};
@@ -105,6 +106,8 @@ pub(crate) struct Claimed {
     pub(crate) attempts: i32,
     /// Whose lease it is; every later write asks for it.
     pub(crate) holder: String,
+    /// When the lease runs out, by this process's clock: not after the server takes it for run out.
+    pub(super) leased_until: Instant,
 }
 
 const CLAIM: &str = "
@@ -123,6 +126,7 @@ const CLAIM: &str = "
 /// left to it.
 pub(super) async fn claim(db: &impl Sql, most: i64, holder: &str, lease: Duration) -> Result<Vec<Claimed>> {
     let kinds = Kind::ALL.map(Kind::as_str);
+    let leased_until = Instant::now() + lease;
     let rows = db
         .query(CLAIM, &[&most, &holder, &lease.as_secs_f64(), &kinds.as_slice()])
         .await
@@ -135,6 +139,7 @@ pub(super) async fn claim(db: &impl Sql, most: i64, holder: &str, lease: Duratio
                 tenant: row.column("tenant_id")?,
                 attempts: row.column("attempts")?,
                 holder: holder.to_owned(),
+                leased_until,
             })
         })
         .collect()
@@ -155,29 +160,40 @@ const NEXT_STEP: &str = "
     update operation_steps set state = 'running', attempts = attempts + 1, error = null,
         started_at = coalesce(started_at, now())
     where operation_id = $1 and position = (
-        select min(position) from operation_steps where operation_id = $1 and state not in ('done', 'skipped'))
+            select min(position) from operation_steps where operation_id = $1 and state not in ('done', 'skipped'))
+        and exists (select from operations where id = $1 and locked_by = $2 and state = 'running')
     returning name";
 
-/// Begins the first step that is not done yet, and names it.
-pub(super) async fn begin_step(db: &impl Sql, id: OperationId) -> Result<Option<String>> {
-    let row = db.query_opt(NEXT_STEP, &[&id]).await.context("beginning a step")?;
+/// Begins the first step that is not done yet, and names it. None where all are done, or where the lease is lost: then
+/// [`finish`] refuses.
+pub(super) async fn begin_step(db: &impl Sql, claimed: &Claimed) -> Result<Option<String>> {
+    let row = db.query_opt(NEXT_STEP, &[&claimed.id, &claimed.holder]).await.context("beginning a step")?;
     row.map(|row| row.column("name")).transpose()
 }
 
 const STEP_DONE: &str = "
-    update operation_steps set state = 'done', finished_at = now() where operation_id = $1 and name = $2";
+    update operation_steps set state = 'done', finished_at = now()
+    where operation_id = $1 and name = $3
+        and exists (select from operations where id = $1 and locked_by = $2 and state = 'running')";
 
-/// Records that a step is done.
-pub(super) async fn step_done(db: &impl Sql, id: OperationId, step: &str) -> Result<()> {
-    db.execute(STEP_DONE, &[&id, &step]).await.context("recording a step").map(drop)
+/// Records that a step is done. False where the lease is lost.
+pub(super) async fn step_done(db: &impl Sql, claimed: &Claimed, step: &str) -> Result<bool> {
+    let touched = db.execute(STEP_DONE, &[&claimed.id, &claimed.holder, &step]).await.context("recording a step")?;
+    Ok(touched == 1)
 }
 
 const STEP_FAILED: &str = "
-    update operation_steps set state = 'failed', error = $3 where operation_id = $1 and name = $2";
+    update operation_steps set state = 'failed', error = $4
+    where operation_id = $1 and name = $3
+        and exists (select from operations where id = $1 and locked_by = $2 and state = 'running')";
 
-/// Records that a step failed, for this time.
-pub(super) async fn step_failed(db: &impl Sql, id: OperationId, step: &str, error: &str) -> Result<()> {
-    db.execute(STEP_FAILED, &[&id, &step, &error]).await.context("recording a step's failure").map(drop)
+/// Records that a step failed, for this time. False where the lease is lost.
+pub(super) async fn step_failed(db: &impl Sql, claimed: &Claimed, step: &str, error: &str) -> Result<bool> {
+    let touched = db
+        .execute(STEP_FAILED, &[&claimed.id, &claimed.holder, &step, &error])
+        .await
+        .context("recording a step's failure")?;
+    Ok(touched == 1)
 }
 
 const RETRY: &str = "

@@ -152,6 +152,24 @@ pub(super) async fn delete(tx: &impl Sql, id: OrganizationId) -> Result<()> {
     tx.execute(DELETE, &[&id]).await.context("deleting an organization").map(drop)
 }
 
+const REMOVE_WORKSPACES: &str = "
+    update organizations set used_workspaces = greatest(0, used_workspaces - $2) where id = $1";
+
+/// Takes the workspaces of a tenant that is being deleted out of the count; the row is locked.
+pub(crate) async fn remove_workspaces(tx: &impl Sql, id: OrganizationId, count: i32) -> Result<()> {
+    tx.execute(REMOVE_WORKSPACES, &[&id, &count]).await.context("uncounting a tenant's workspaces").map(drop)
+}
+
+const ADD_WORKSPACES: &str = "
+    update organizations set used_workspaces = used_workspaces + $2
+    where id = $1 and ($2 = 0 or used_workspaces + $2 <= max_workspaces)";
+
+/// Counts the workspaces of a tenant that is being restored; false where there is no room for them.
+pub(crate) async fn add_workspaces(tx: &impl Sql, id: OrganizationId, count: i32) -> Result<bool> {
+    let touched = tx.execute(ADD_WORKSPACES, &[&id, &count]).await.context("counting a tenant's workspaces")?;
+    Ok(touched == 1)
+}
+
 const TIER: &str =
     "select storage_quota, max_workspaces, max_members, max_tenants, feature_flags from tier_limits where tier = $1";
 

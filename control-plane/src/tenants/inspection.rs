@@ -1,4 +1,9 @@
 //! Looking at a tenant's database: where it is, how large, how busy.
+//!
+//! A look takes a connection of its own to the cluster. Any number of requests may ask, so what was seen is kept for a
+//! few seconds, and requests take turns at the cluster.
+
+use std::sync::Arc;
 
 use rowhouse_database::{Columns, Described};
 use rowhouse_domain::{ClusterId, Isolation};
@@ -6,7 +11,8 @@ use rowhouse_problem::{Code, Error, Result};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::model::Tenant;
+use super::model::{Place, Tenant};
+use super::recent::Recent;
 use crate::clusters;
 use crate::context::Context;
 
@@ -31,39 +37,60 @@ pub(crate) struct TenantDatabase {
     generation: i64,
     /// The version of the schema.
     schema_version: i32,
-    /// Bytes on disk; none while it is being made.
+    /// Bytes on disk, as of a few seconds ago; none while it is being made.
     size: Option<i64>,
-    /// Open connections to it, the control plane's included.
+    /// Open connections to it, the control plane's included, as of a few seconds ago.
     connections: i64,
 }
 
+/// What was seen lately.
+#[derive(Default)]
+pub(crate) struct RecentLooks(Recent<Look>);
+
+/// What the cluster says.
+#[derive(Clone)]
+struct Look {
+    cluster: String,
+    size: Option<i64>,
+    connections: i64,
+}
+
+// Owners may measure what nobody can connect to yet. Measuring walks every file of the database: a caller may go away,
+// the server would go on.
+const PREPARE: &str = "set role rowhouse_owner; set statement_timeout = '10s'";
 const LOOK: &str = "
     select (select pg_database_size(oid) from pg_database where datname = $1::text::name) as size,
         (select count(*) from pg_stat_activity where datname = $1::text::name) as connections";
 
-/// Asks the cluster about a tenant's database.
-pub(super) async fn look(context: &Context, tenant: &Tenant) -> Result<TenantDatabase> {
+/// What is known about a tenant's database.
+pub(super) async fn look(context: &Arc<Context>, tenant: &Tenant) -> Result<TenantDatabase> {
     let place = tenant
         .place
         .as_ref()
         .ok_or_else(|| Error::new(Code::TenantNotReady, "Its place is not chosen yet. Try again in a moment."))?;
-    let cluster = clusters::store::find(&context.platform.get().await?, place.cluster).await?;
-    let cluster = cluster.ok_or_else(|| Error::internal("the cluster is not registered"))?;
-    let admin = context.administer_cluster(&cluster).await?;
-    // Owners may measure what nobody can connect to yet.
-    admin.run("set role rowhouse_owner").await.context("becoming the owner")?;
-    let rows = admin.query(LOOK, &[&place.database]).await.context("looking at a database")?;
-    let row = rows.first().ok_or_else(|| Error::internal("no answer about a database"))?;
+    let asked = ask(Arc::clone(context), place.clone());
+    let look = context.looks.0.get((tenant.id, place.generation), asked).await?;
     Ok(TenantDatabase {
-        cluster_id: cluster.id,
-        cluster: cluster.name,
+        cluster_id: place.cluster,
+        cluster: look.cluster,
         database: place.database.clone(),
         schema: place.schema.clone(),
         role: place.role.clone(),
         isolation: tenant.isolation,
         generation: place.generation,
         schema_version: tenant.schema_version,
-        size: row.column("size")?,
-        connections: row.column("connections")?,
+        size: look.size,
+        connections: look.connections,
     })
+}
+
+/// Asks the cluster about a database.
+async fn ask(context: Arc<Context>, place: Place) -> Result<Look> {
+    let cluster = clusters::store::find(&context.platform.get().await?, place.cluster).await?;
+    let cluster = cluster.ok_or_else(|| Error::internal("the cluster is not registered"))?;
+    let (_turn, admin) = context.administer_cluster_in_turn(&cluster).await?;
+    admin.run(PREPARE).await.context("preparing to look at a database")?;
+    let rows = admin.query(LOOK, &[&place.database]).await.context("looking at a database")?;
+    let row = rows.first().ok_or_else(|| Error::internal("no answer about a database"))?;
+    Ok(Look { cluster: cluster.name, size: row.column("size")?, connections: row.column("connections")? })
 }

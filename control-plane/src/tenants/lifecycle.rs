@@ -2,9 +2,12 @@
 //!
 //! The row changes by compare-and-set, along the one table in `TenantStatus::can_become`. What that means for
 //! the login and its sessions is an operation of its own, recorded in the same transaction.
+//!
+//! A suspension belongs to who made it. An organization lifts its own only; the platform lifts any, and makes an
+//! organization's its own by suspending again.
 
 use rowhouse_database::Sql;
-use rowhouse_domain::{OperationId, TenantStatus};
+use rowhouse_domain::{ActorKind, OperationId, TenantStatus};
 use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::{ETag, IfMatch};
 
@@ -51,9 +54,13 @@ impl Wish {
         }
     }
 
-    /// Where the wish leads from the state that the tenant is in.
-    fn target(self, tenant: &Tenant) -> Result<TenantStatus> {
+    /// Where the wish leads from the state that the tenant is in, where who has it may go there.
+    fn target(self, tenant: &Tenant, by: ActorKind) -> Result<TenantStatus> {
         use TenantStatus::{Active, Deleted, Failed, Inactive, Provisioning, Purged, Suspended};
+        if self == Self::Resume && tenant.status == Suspended && !may_lift(tenant, by) {
+            let detail = "The platform suspended the tenant, so only the platform can resume it. Ask its operator.";
+            return Err(Error::new(Code::InvalidTransition, detail).with("tenant_status", tenant.status.as_str()));
+        }
         let to = match (self, tenant.status) {
             (Self::Suspend, Active | Inactive | Suspended | Failed | Provisioning) => Suspended,
             (Self::Delete, _) => Deleted,
@@ -70,6 +77,19 @@ impl Wish {
         let possible = tenant.status.can_become(to) && !(tenant.status == Provisioning && to == Active);
         if possible { Ok(to) } else { Err(not_from(self, tenant.status)) }
     }
+}
+
+/// Whether a suspension is the caller's to lift.
+fn may_lift(tenant: &Tenant, by: ActorKind) -> bool {
+    by == ActorKind::PlatformKey || tenant.suspended_by_kind == Some(ActorKind::OrganizationKey)
+}
+
+/// Whether the platform suspends what its organization has suspended itself.
+fn takes_over(wish: Wish, tenant: &Tenant, by: ActorKind) -> bool {
+    wish == Wish::Suspend
+        && tenant.status == TenantStatus::Suspended
+        && by == ActorKind::PlatformKey
+        && tenant.suspended_by_kind == Some(ActorKind::OrganizationKey)
 }
 
 fn not_from(wish: Wish, status: TenantStatus) -> Error {
@@ -105,7 +125,15 @@ pub(super) async fn fulfil(
     if wish == Wish::Delete && before.status == TenantStatus::Deleted {
         return Ok(Moved { tenant: before, operation: None });
     }
-    let to = wish.target(&before)?;
+    let by = access.caller.requester.actor.kind;
+    if takes_over(wish, &before, by) {
+        let tenant = store::suspend_again(&tx, id, by, reason).await?;
+        let change = Change::new(wish.action(), id.as_uuid()).organization(organization).tenant(id);
+        audit::append(&tx, &access.caller.requester, &change.before(&before).after(&tenant)).await?;
+        tx.commit().await?;
+        return Ok(Moved { tenant, operation: None });
+    }
+    let to = wish.target(&before, by)?;
     if wish == Wish::Restore {
         within_limit(&owner, store::count_live(&tx, organization).await?)?;
         if before.storage_quota.is_some_and(|quota| quota > owner.storage_quota) {
@@ -132,12 +160,27 @@ pub(super) async fn move_to(
     if !before.status.can_become(to) {
         return Err(impossible(before.status, to));
     }
-    let tenant = store::set_status(tx, before.id, before.status, to, reason)
+    let tenant = store::set_status(tx, before.id, before.status, to, reason, caller.requester.actor.kind)
         .await?
         .ok_or_else(|| Error::internal("a locked tenant changed its status"))?;
+    recount_workspaces(tx, before, &tenant).await?;
     let kind = if to == TenantStatus::Provisioning { Kind::TenantProvision } else { Kind::TenantLogin };
     let operation = operations::store::enqueue(tx, kind, tenant.id, tenant.organization_id, &caller.requester).await?;
     Ok(Moved { tenant, operation: Some(operation) })
+}
+
+/// The workspaces of a deleted tenant leave its organization's count; a restore needs room for them again.
+async fn recount_workspaces(tx: &impl Sql, before: &Tenant, after: &Tenant) -> Result<()> {
+    let (organization, count) = (after.organization_id, after.used_workspaces);
+    match (before.deleted_at, after.deleted_at) {
+        (None, Some(_)) => organizations::store::remove_workspaces(tx, organization, count).await,
+        (Some(_), None) if organizations::store::add_workspaces(tx, organization, count).await? => Ok(()),
+        (Some(_), None) => {
+            let detail = format!("The tenant has {count} workspaces, more than the organization has room for.");
+            Err(Error::new(Code::LimitReached, detail).with("limit_name", "max_workspaces"))
+        }
+        (None, None) | (Some(_), Some(_)) => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -148,7 +191,7 @@ mod tests {
         let mut tenant: Tenant = serde_json::from_value(serde_json::json!({
             "id": rowhouse_domain::TenantId::new(), "organization_id": rowhouse_domain::OrganizationId::new(),
             "name": "a", "type": "standard", "status": status, "is_active": false, "isolation": "dedicated",
-            "schema_version": 1, "used_storage": 0, "reserved_storage": 0, "settings": {}, "metadata": {},
+            "schema_version": 1, "used_storage": 0, "reserved_storage": 0, "used_workspaces": 0, "settings": {}, "metadata": {},
             "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"
         }))
         .unwrap();
@@ -174,7 +217,28 @@ mod tests {
             (Wish::Restore, Deleted, Some(Failed), None),
             (Wish::Restore, Active, None, None),
         ] {
-            assert_eq!(wish.target(&tenant(from, before_delete)).ok(), expected, "{wish:?} from {from}");
+            let by = ActorKind::PlatformKey;
+            assert_eq!(wish.target(&tenant(from, before_delete), by).ok(), expected, "{wish:?} from {from}");
+        }
+    }
+
+    #[test]
+    fn a_suspension_is_lifted_by_who_made_it_or_by_the_platform() {
+        use ActorKind::{OrganizationKey, PlatformKey, System, User};
+        for (suspended_by, resumed_by, allowed) in [
+            (OrganizationKey, OrganizationKey, true),
+            (OrganizationKey, PlatformKey, true),
+            (PlatformKey, PlatformKey, true),
+            (PlatformKey, OrganizationKey, false),
+            (System, OrganizationKey, false),
+            (PlatformKey, User, false),
+        ] {
+            let mut suspended = tenant(TenantStatus::Suspended, None);
+            suspended.suspended_by_kind = Some(suspended_by);
+            let outcome = Wish::Resume.target(&suspended, resumed_by);
+            assert_eq!(outcome.is_ok(), allowed, "{suspended_by} then {resumed_by}");
+            let takes_over = (suspended_by, resumed_by) == (OrganizationKey, PlatformKey);
+            assert_eq!(super::takes_over(Wish::Suspend, &suspended, resumed_by), takes_over);
         }
     }
 }

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use rowhouse_database::{AdminConnection, Columns, Described, quote_ident};
-use rowhouse_domain::TenantStatus;
+use rowhouse_database::{AdminConnection, Columns, Described, quote_ident, quote_literal};
+use rowhouse_domain::{ClusterId, TenantStatus};
 use rowhouse_problem::{Error, Result};
 
 use super::model::Tenant;
@@ -13,6 +13,8 @@ use super::store;
 use crate::clusters;
 use crate::operations::{Outcome, Work};
 
+/// A status that changes more often than this while it is followed is left to another attempt.
+const CHANGES: usize = 10;
 /// Looks whether every session is gone, this often, before the step is left to another attempt.
 const LOOKS: usize = 20;
 /// A backend takes a moment to notice that it is to end.
@@ -28,19 +30,63 @@ pub(crate) async fn run_step(work: &Work, step: &str) -> Result<Outcome> {
     .map(|()| Outcome::Done)
 }
 
-/// Lets the login in or shuts it out. The tenant's row stays locked meanwhile, so that what is done is what it says.
+/// Lets the login in or shuts it out, until what was done is what the tenant's row says.
+///
+/// No lock on the row is held while the cluster is asked: it may be slow, and requests wait for the row. Instead the row
+/// is read again afterwards. Of two that do this at the same time, the one that is last at the cluster reads last.
 pub(super) async fn sync_login(work: &Work) -> Result<()> {
-    let mut connection = work.context.platform.get().await?;
-    let tx = connection.transaction().await?;
-    let tenant = store::lock(&tx, work.tenant()?).await?;
-    let Some(place) = &tenant.place else { return Ok(()) };
-    let cluster = clusters::store::find(&tx, place.cluster).await?.ok_or_else(|| Error::internal("no such cluster"))?;
-    let admin = work.context.administer_cluster(&cluster).await?;
-    if role_exists(&admin, &place.role).await? {
-        let word = if may_log_in(tenant.status) { "login" } else { "nologin" };
-        admin.run(&format!("alter role {} {word}", quote_ident(&place.role))).await.context("changing a login")?;
+    let mut wanted = Wanted::of(&current(work).await?);
+    for _ in 0..CHANGES {
+        if let Some(wanted) = &wanted {
+            wanted.establish(work).await?;
+        }
+        let now = Wanted::of(&current(work).await?);
+        if now == wanted {
+            return Ok(());
+        }
+        wanted = now;
     }
-    tx.commit().await
+    Err(Error::unavailable("the tenant's status does not stay the same for long enough"))
+}
+
+/// What a login is to be like.
+#[derive(PartialEq, Eq)]
+struct Wanted {
+    cluster: ClusterId,
+    role: String,
+    generation: i64,
+    may_log_in: bool,
+}
+
+impl Wanted {
+    /// None where the tenant has no place, and so no login.
+    fn of(tenant: &Tenant) -> Option<Self> {
+        let place = tenant.place.as_ref()?;
+        Some(Self {
+            cluster: place.cluster,
+            role: place.role.clone(),
+            generation: place.generation,
+            may_log_in: may_log_in(tenant.status),
+        })
+    }
+
+    async fn establish(&self, work: &Work) -> Result<()> {
+        let cluster = clusters::store::find(&work.context.platform.get().await?, self.cluster).await?;
+        let cluster = cluster.ok_or_else(|| Error::internal("no such cluster"))?;
+        let admin = work.context.administer_cluster(&cluster).await?;
+        if !role_exists(&admin, &self.role).await? {
+            return Ok(());
+        }
+        // One simple query is one transaction. The lock keeps two from changing the role at once, which PostgreSQL
+        // would refuse one of them ("tuple concurrently updated").
+        let changed = format!(
+            "select pg_advisory_xact_lock(hashtextextended({lock}, 0)); alter role {role} {word}",
+            lock = quote_literal(&format!("rowhouse.login {}", self.role)),
+            role = quote_ident(&self.role),
+            word = if self.may_log_in { "login" } else { "nologin" },
+        );
+        admin.run(&changed).await.context("changing a login")
+    }
 }
 
 /// Ends the sessions of a login that is shut out.

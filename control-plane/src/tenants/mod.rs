@@ -7,8 +7,10 @@ mod lifecycle;
 pub(crate) mod login;
 mod model;
 pub(crate) mod provision;
+mod recent;
 mod requests;
 pub(crate) mod routes;
 pub(crate) mod store;
 
+pub(crate) use inspection::RecentLooks;
 pub(crate) use model::Tenant;

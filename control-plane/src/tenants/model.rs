@@ -1,7 +1,7 @@
 //! What a tenant is.
 
 use jiff::Timestamp;
-use rowhouse_domain::{ClusterId, Isolation, OrganizationId, TenantId, TenantStatus, TenantType};
+use rowhouse_domain::{ActorKind, ClusterId, Isolation, OrganizationId, TenantId, TenantStatus, TenantType};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -31,6 +31,9 @@ pub(crate) struct Tenant {
     pub(crate) is_active: bool,
     /// Why it is not active.
     pub(crate) status_reason: Option<String>,
+    /// Who suspended it: `platform_key` or `organization_key`. Kept while it is deleted.
+    #[schema(value_type = Option<String>)]
+    pub(crate) suspended_by_kind: Option<ActorKind>,
     /// `dedicated`: a database of its own.
     #[schema(value_type = String, example = "dedicated")]
     pub(crate) isolation: Isolation,
@@ -45,8 +48,12 @@ pub(crate) struct Tenant {
     pub(crate) used_storage: i64,
     /// Bytes set aside for uploads that are running.
     pub(crate) reserved_storage: i64,
+    /// Workspaces that it has.
+    pub(crate) used_workspaces: i32,
     /// The host name that it is reached by.
     pub(crate) custom_domain: Option<String>,
+    /// The group at the identity provider that belongs to it.
+    pub(crate) identity_group: Option<String>,
     /// Settings of the application.
     #[schema(value_type = Object)]
     pub(crate) settings: Value,

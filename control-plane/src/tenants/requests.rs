@@ -32,6 +32,8 @@ pub(crate) struct CreateTenant {
     #[schema(value_type = Option<Object>)]
     metadata: Option<Map<String, Value>>,
     custom_domain: Option<String>,
+    /// The group at the identity provider that belongs to it.
+    identity_group: Option<String>,
 }
 
 /// A tenant that does not exist yet.
@@ -47,6 +49,7 @@ pub(super) struct NewTenant {
     pub(super) settings: Value,
     pub(super) metadata: Value,
     pub(super) custom_domain: Option<String>,
+    pub(super) identity_group: Option<String>,
 }
 
 impl NewTenant {
@@ -66,6 +69,8 @@ impl NewTenant {
         let settings = complaints.take("/settings", input::object(body.settings.unwrap_or_default()));
         let metadata = complaints.take("/metadata", input::object(body.metadata.unwrap_or_default()));
         let custom_domain = complaints.take_opt("/custom_domain", body.custom_domain, |text| input::hostname(&text));
+        let identity_group =
+            complaints.take_opt("/identity_group", body.identity_group, |text| input::text(&text, 200));
         let ((name, settings), metadata) = complaints.finish_with(name.zip(settings).zip(metadata))?;
         Ok(Self {
             id: TenantId::new(),
@@ -78,6 +83,7 @@ impl NewTenant {
             settings,
             metadata,
             custom_domain,
+            identity_group,
         })
     }
 }
@@ -103,6 +109,9 @@ pub(crate) struct PatchTenant {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     custom_domain: Option<Option<String>>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    identity_group: Option<Option<String>>,
     #[schema(value_type = Option<Object>)]
     settings: Option<Map<String, Value>>,
     #[schema(value_type = Option<Object>)]
@@ -135,6 +144,9 @@ impl PatchTenant {
         }
         if let Some(domain) = self.custom_domain {
             next.custom_domain = complaints.take_opt("/custom_domain", domain, |text| input::hostname(&text));
+        }
+        if let Some(group) = self.identity_group {
+            next.identity_group = complaints.take_opt("/identity_group", group, |text| input::text(&text, 200));
         }
         if let Some(settings) = complaints.take_opt("/settings", self.settings, input::object) {
             next.settings = settings;

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use rowhouse_database::{Columns, Described, QueryError, Sql};
-use rowhouse_domain::{Actor, ClusterId, DatabaseName, OrganizationId, RoleName, TenantId, TenantStatus};
+use rowhouse_domain::{Actor, ActorKind, ClusterId, DatabaseName, OrganizationId, RoleName, TenantId, TenantStatus};
 use rowhouse_problem::{Code, Error, Result};
 use tokio_postgres::Row;
 
@@ -11,10 +11,10 @@ use super::requests::NewTenant;
 
 macro_rules! columns {
     () => {
-        "id, organization_id, name, external_id, type, status, is_active, status_reason, isolation, cluster_id,
-            database_name, schema_name, role_name, credential_version, generation, schema_version, storage_quota,
-            used_storage, reserved_storage, custom_domain, settings, metadata, created_at, updated_at, deleted_at,
-            purge_after, status_before_delete"
+        "id, organization_id, name, external_id, type, status, is_active, status_reason, suspended_by_kind, isolation,
+            cluster_id, database_name, schema_name, role_name, credential_version, generation, schema_version,
+            storage_quota, used_storage, reserved_storage, used_workspaces, custom_domain, identity_group, settings,
+            metadata, created_at, updated_at, deleted_at, purge_after, status_before_delete"
     };
 }
 
@@ -33,8 +33,8 @@ fn name_conflicts<T>(result: Result<T, QueryError>) -> Result<T, QueryError> {
 
 const INSERT: &str = concat!(
     "insert into tenants (id, organization_id, name, external_id, type, isolation, cluster_id, storage_quota, settings,
-        metadata, custom_domain, created_by_kind, created_by)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+        metadata, custom_domain, identity_group, created_by_kind, created_by)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
     returning ",
     columns!()
 );
@@ -62,6 +62,7 @@ pub(super) async fn insert(
                 &new.settings,
                 &new.metadata,
                 &new.custom_domain,
+                &new.identity_group,
                 &actor.kind,
                 &actor.id,
             ],
@@ -138,7 +139,7 @@ pub(crate) async fn largest_quota(db: &impl Sql, organization: OrganizationId) -
 
 const UPDATE: &str = concat!(
     "update tenants set name = $2, external_id = $3, type = $4, storage_quota = $5, custom_domain = $6, settings = $7,
-        metadata = $8
+        metadata = $8, identity_group = $9
     where id = $1 returning ",
     columns!()
 );
@@ -157,6 +158,7 @@ pub(super) async fn update(tx: &impl Sql, next: &Tenant) -> Result<Tenant> {
                 &next.custom_domain,
                 &next.settings,
                 &next.metadata,
+                &next.identity_group,
             ],
         )
         .await;
@@ -167,7 +169,10 @@ const SET_STATUS: &str = concat!(
     "update tenants set status = $3::tenant_status, status_reason = $4,
         deleted_at = case when $3 in ('deleted', 'purged') then coalesce(deleted_at, now()) end,
         purge_after = case when $3 = 'deleted' then now() + make_interval(days => $5) end,
-        status_before_delete = case when $3 = 'deleted' then status end
+        status_before_delete = case when $3 = 'deleted' then status end,
+        suspended_by_kind = case
+            when $3 = 'suspended' and status <> 'deleted' then $6::actor_kind
+            when $3 in ('suspended', 'deleted') then suspended_by_kind end
     where id = $1 and status = $2 returning ",
     columns!()
 );
@@ -175,17 +180,30 @@ const SET_STATUS: &str = concat!(
 /// Days between a tenant's deletion and the end of its data.
 const RETENTION_DAYS: i32 = 30;
 
-/// Compare-and-set: moves a tenant from one status to another; none where it is in another one by now.
+/// Compare-and-set: moves a tenant from one status to another; none where it is in another one by now. A suspension
+/// remembers who made it, also through a deletion and back.
 pub(super) async fn set_status(
     tx: &impl Sql,
     id: TenantId,
     from: TenantStatus,
     to: TenantStatus,
     reason: Option<&str>,
+    by: ActorKind,
 ) -> Result<Option<Tenant>> {
-    let row = tx.query_opt(SET_STATUS, &[&id, &from, &to, &reason, &RETENTION_DAYS]).await;
+    let row = tx.query_opt(SET_STATUS, &[&id, &from, &to, &reason, &RETENTION_DAYS, &by]).await;
     let row = name_conflicts(row).context("changing a tenant's status")?;
     row.as_ref().map(from_row).transpose()
+}
+
+const SUSPEND_AGAIN: &str = concat!(
+    "update tenants set suspended_by_kind = $2, status_reason = $3 where id = $1 and status = 'suspended' returning ",
+    columns!()
+);
+
+/// Makes a suspension somebody else's; the row is locked and suspended.
+pub(super) async fn suspend_again(tx: &impl Sql, id: TenantId, by: ActorKind, reason: Option<&str>) -> Result<Tenant> {
+    let row = tx.query_one(SUSPEND_AGAIN, &[&id, &by, &reason]).await.context("taking a suspension over")?;
+    from_row(&row)
 }
 
 const SET_PLACE: &str = concat!(
@@ -228,13 +246,16 @@ fn from_row(row: &Row) -> Result<Tenant> {
         status: row.column("status")?,
         is_active: row.column("is_active")?,
         status_reason: row.column("status_reason")?,
+        suspended_by_kind: row.column("suspended_by_kind")?,
         isolation: row.column("isolation")?,
         cluster_id: cluster,
         schema_version: row.column("schema_version")?,
         storage_quota: row.column("storage_quota")?,
         used_storage: row.column("used_storage")?,
         reserved_storage: row.column("reserved_storage")?,
+        used_workspaces: row.column("used_workspaces")?,
         custom_domain: row.column("custom_domain")?,
+        identity_group: row.column("identity_group")?,
         settings: row.column("settings")?,
         metadata: row.column("metadata")?,
         created_at: row.column("created_at")?,

@@ -1,12 +1,14 @@
 //! The command `rowhouse`.
 //!
-//! `dev` and `demo` run the product on this machine, `cluster bootstrap` prepares a PostgreSQL cluster.
+//! `org`, `tenant` and `key` talk to a control plane; `dev` and `demo` run the product on this machine; `cluster bootstrap`
+//! prepares a PostgreSQL cluster.
 //! Exit codes: 0 done, 1 failed, 2 wrong usage.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its user")]
 
 mod cluster;
 mod demo;
 mod dev;
+mod remote;
 
 use std::process::ExitCode;
 
@@ -26,6 +28,12 @@ enum Command {
     Dev(dev::Arguments),
     /// Provision two tenants, upload documents, search them, and show that neither sees the other.
     Demo(demo::Arguments),
+    /// Organizations: make, list, show, delete.
+    Org(remote::Remote<remote::OrganizationCommand>),
+    /// Tenants: make, list, show, suspend, resume, delete, restore.
+    Tenant(remote::Remote<remote::TenantCommand>),
+    /// API keys: make, list, revoke.
+    Key(remote::Remote<remote::KeyCommand>),
     /// Prepare PostgreSQL clusters.
     #[command(subcommand)]
     Cluster(cluster::Command),
@@ -36,6 +44,9 @@ async fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Dev(arguments) => dev::run(arguments).await,
         Command::Demo(arguments) => demo::run(arguments).await,
+        Command::Org(remote) => remote::organizations(remote).await,
+        Command::Tenant(remote) => remote::tenants(remote).await,
+        Command::Key(remote) => remote::keys(remote).await,
         Command::Cluster(command) => cluster::run(command).await,
     };
     match result {

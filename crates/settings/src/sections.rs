@@ -140,6 +140,7 @@ pub struct Provisioning {
 #[expect(missing_docs, reason = "default.toml explains each key once")]
 pub struct Uploads {
     pub max_bytes: u64,
+    pub parallel: usize,
     #[serde(with = "humantime_serde")]
     pub idle_timeout: Duration,
     #[serde(with = "humantime_serde")]

@@ -306,7 +306,10 @@ fn settings(platform: &str, blobs: PathBuf) -> Settings {
 }
 
 /// A program of this workspace, beside the folder that the tests are in.
-pub(crate) fn program(name: &str) -> PathBuf {
+///
+/// # Panics
+/// Where it was not built.
+pub fn program(name: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("the system says where this program is");
     let program = tests.ancestors().nth(2).expect("tests lie in `deps`").join(name);
     assert!(program.exists(), "{} is missing: run `cargo build --workspace --bins` first", program.display());

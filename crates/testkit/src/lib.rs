@@ -14,5 +14,5 @@ mod process;
 pub use client::{Answer, Client};
 pub use cluster::{CONTROL_PASSWORD, DATA_PASSWORD, TestCluster};
 pub use databases::{OwnDatabase, TenantDatabase, master_key, platform_database, tenant_database};
-pub use house::{Given, TestHouse};
+pub use house::{Given, TestHouse, program};
 pub use process::DataPlaneProcess;

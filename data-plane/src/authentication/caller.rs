@@ -12,6 +12,7 @@ pub struct Caller {
     pub(super) tenant: TenantId,
     pub(super) organization: OrganizationId,
     pub(super) key: KeyId,
+    pub(super) prefix: String,
     pub(super) account: Option<AccountId>,
     pub(super) scopes: Scopes,
     pub(super) placement: ActivePlacement,

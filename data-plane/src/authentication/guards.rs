@@ -4,12 +4,17 @@ use std::future::{Ready, ready};
 use std::ops::Deref;
 
 use actix_web::dev::Payload;
+use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use rowhouse_domain::Scope;
+use rowhouse_keys::KeyKind;
 use rowhouse_problem::Error;
 use rowhouse_web::ApiError;
 
 use super::caller::Caller;
+use super::refusal::Circumstances;
+use super::store::Refusal;
+use crate::state::AppState;
 
 macro_rules! guards {
     ($($(#[$doc:meta])* $name:ident requires $scope:ident;)+) => {$(
@@ -55,6 +60,11 @@ guards! {
 fn caller_with(request: &HttpRequest, scope: Scope) -> Result<Caller, Error> {
     let extensions = request.extensions();
     let caller = extensions.get::<Caller>().ok_or_else(|| Error::internal("a route without authentication"))?;
-    caller.require(scope)?;
-    Ok(caller.clone())
+    let Err(error) = caller.require(scope) else { return Ok(caller.clone()) };
+    let state = request.app_data::<Data<AppState>>().ok_or_else(|| Error::internal("the application has no state"))?;
+    let refusal =
+        Refusal { error, key: Some(caller.key), organization: Some(caller.organization), tenant: Some(caller.tenant) };
+    let circumstances = Circumstances::of(request, KeyKind::Tenant, &caller.prefix);
+    state.refusals.record(&state.platform, circumstances, &refusal);
+    Err(refusal.error)
 }

@@ -2,13 +2,11 @@
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header;
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, web};
 use rowhouse_keys::{KeyKind, PlainApiKey};
 use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::{ApiError, BearerKey, deadline};
-use tracing_actix_web::RequestId;
 
 use super::caller::Caller;
 use super::refusal::Circumstances;
@@ -86,23 +84,11 @@ async fn verify(state: &AppState, request: &ServiceRequest, key: &PlainApiKey) -
     };
     // A tenant that is not ready is no fault of its key.
     if refusal.error.code().status() < 500 {
-        state.refusals.record(&state.platform, circumstances(request, key), &refusal);
+        state.refusals.record(
+            &state.platform,
+            Circumstances::of(request.request(), key.kind(), key.prefix()),
+            &refusal,
+        );
     }
     Err(refusal.error)
-}
-
-fn circumstances(request: &ServiceRequest, key: &PlainApiKey) -> Circumstances {
-    let header = |name: header::HeaderName| {
-        let value = request.headers().get(name).and_then(|value| value.to_str().ok());
-        value.map(|text| text.chars().take(500).collect())
-    };
-    Circumstances {
-        kind: key.kind().marker(),
-        prefix: key.prefix().to_owned(),
-        address: request.peer_addr().map(|address| address.ip()),
-        user_agent: header(header::USER_AGENT),
-        request_id: request.extensions().get::<RequestId>().map(ToString::to_string),
-        method: request.method().to_string(),
-        path: request.match_pattern().unwrap_or_default(),
-    }
 }

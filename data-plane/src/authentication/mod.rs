@@ -8,9 +8,11 @@ mod guards;
 mod middleware;
 mod refusal;
 mod store;
+mod touched;
 
 pub use caller::Caller;
 pub use guards::{Reader, UsageReader, WorkspaceManager, Writer};
 pub use middleware::{authenticate, authenticate_transfer};
 pub use refusal::RefusalAudit;
 pub use store::SERVED_SCHEMAS;
+pub use touched::TouchedKeys;

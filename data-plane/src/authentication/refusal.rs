@@ -1,11 +1,20 @@
-//! A record of every refused key, as far as that is no way to fill a disk.
+//! A record of refused keys, as far as that is no way to fill a disk.
+//!
+//! Every well-formed key that is refused, a scope that it lacks included, becomes a row `api_key.refused`: up to 50 a
+//! second for each process; beyond that refusals are counted in the metric `rowhouse_refused_keys_total` (labelled with
+//! the reason) and answered as ever, but not written. The answer does not wait for the row, so a process that dies loses
+//! the rows under way. What is missing or has not the form of a key gets no row: it says nothing about any key.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Instant;
 
+use actix_web::http::header;
+use actix_web::{HttpMessage, HttpRequest};
 use rowhouse_database::PlatformPool;
+use rowhouse_keys::KeyKind;
+use tracing_actix_web::RequestId;
 
 use super::store::{self, Refusal};
 
@@ -48,6 +57,22 @@ pub(super) struct Circumstances {
     pub(super) request_id: Option<String>,
     pub(super) method: String,
     pub(super) path: String,
+}
+
+impl Circumstances {
+    /// Of a request with a key of this kind and prefix. The address is the connection's: what proxies claim is not believed.
+    pub(super) fn of(request: &HttpRequest, kind: KeyKind, prefix: &str) -> Self {
+        let agent = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+        Self {
+            kind: kind.marker(),
+            prefix: prefix.to_owned(),
+            address: request.peer_addr().map(|address| address.ip().to_canonical()),
+            user_agent: agent.map(|text| text.chars().take(500).collect()),
+            request_id: request.extensions().get::<RequestId>().map(ToString::to_string),
+            method: request.method().to_string(),
+            path: request.match_pattern().unwrap_or_default(),
+        }
+    }
 }
 
 impl RefusalAudit {

@@ -65,7 +65,7 @@ pub(super) async fn find(state: &AppState, key: &PlainApiKey) -> Result<Result<C
     let id: KeyId = row.column("id")?;
     match decide(&row)? {
         Ok(placement) => {
-            if row.column("untouched")? {
+            if row.column("untouched")? && state.touched.first_in_a_while(id) {
                 touch(state, id);
             }
             let scopes: Vec<String> = row.column("scopes")?;
@@ -73,6 +73,7 @@ pub(super) async fn find(state: &AppState, key: &PlainApiKey) -> Result<Result<C
                 tenant: row.column("tenant_id")?,
                 organization: row.column("organization_id")?,
                 key: id,
+                prefix: key.prefix().to_owned(),
                 account: row.column::<Option<AccountId>>("account_id")?,
                 scopes: Scopes::from_texts(&scopes),
                 placement: ActivePlacement::vouch(placement),

@@ -12,6 +12,9 @@ use crate::state::AppState;
 /// The traces of an upload: cleaned up unless [`Debris::keep`] is called, also when the request is dropped half-way.
 pub(super) struct Debris(Option<Traces>);
 
+/// Traces that are not to be removed, unless [`Debris::take_back`] is called.
+pub(super) struct Kept(Option<Traces>);
+
 struct Traces {
     state: AppState,
     caller: Caller,
@@ -44,8 +47,13 @@ impl Debris {
     }
 
     /// The upload succeeded, or nobody knows: nothing may be undone any more. What a lost commit leaves is found by its intent.
-    pub(super) fn keep(&mut self) {
-        self.0 = None;
+    pub(super) fn keep(&mut self) -> Kept {
+        Kept(self.0.take())
+    }
+
+    /// It turned out that the upload did not succeed.
+    pub(super) fn take_back(&mut self, kept: Kept) {
+        self.0 = kept.0;
     }
 
     /// Cleans up now, so that what was reserved is free when the caller hears of the failure.

@@ -16,8 +16,11 @@ use super::destination::Destination;
 use super::digest::Expected;
 use super::download::{Wish, send};
 use super::model::{Place, UploadQuery};
-use super::multipart::{expect_end, find_file, malformed};
-use super::upload::{Begun, Declared, Identity, Upload, begin};
+use super::multipart::{MAX_PREAMBLE, expect_end, find_file, malformed};
+use super::pace::{Paced, broken};
+use super::repetition::compare;
+use super::slots::Slot;
+use super::upload::{Begun, Declared, Identity, begin};
 use super::views::FileView;
 use super::{store, versions};
 use crate::answer::Answer;
@@ -62,25 +65,31 @@ pub async fn upload_file(
 ) -> ApiResult<HttpResponse> {
     refuse_encoded(&request)?;
     let form = content_type(&request).is_some_and(|kind| kind.to_ascii_lowercase().starts_with("multipart/"));
+    let slot = state.upload_slots.enter(writer.tenant()).await?;
     let answer = if form {
-        upload_form(&state, &writer, query.0, &key, &request, payload).await?
+        upload_form(&state, &writer, query.0, &key, (&request, payload), slot).await?
     } else {
         let place = Place::parse(&query.0)?;
         let declared = declared(&request)?;
         let known = (&query.0, &declared.media_type, declared.length, declared.hashes.sha256);
         let identity = Identity::new(UPLOAD, &key, &known);
         let destination = Destination::New(FileId::new(), place);
-        match begin(&state, &writer, destination, declared, &identity).await? {
-            Begun::Replay(answer) => answer,
-            Begun::Upload(upload) => receive_raw(upload, payload).await?,
-        }
+        let begun = begin(&state, &writer, destination, declared, &identity, slot).await?;
+        receive_raw(&state, begun, payload).await?
     };
     Ok(answer.into())
 }
 
-async fn receive_raw(mut upload: Box<Upload>, payload: Payload) -> Result<Answer> {
-    upload.receive(payload.map(|chunk| chunk.map_err(|error| ended_early(&error.to_string())))).await?;
-    upload.finish().await
+async fn receive_raw(state: &AppState, begun: Begun, payload: Payload) -> Result<Answer> {
+    let body = Paced::new(payload, state.settings.uploads.idle_timeout);
+    let body = body.map(|chunk| chunk.map_err(|error| broken(&error)));
+    match begun {
+        Begun::Replay(answer, _slot) => compare(state, answer, body).await,
+        Begun::Upload(mut upload) => {
+            upload.receive(body).await?;
+            upload.finish().await
+        }
+    }
 }
 
 async fn upload_form(
@@ -88,23 +97,30 @@ async fn upload_form(
     writer: &Writer,
     query: UploadQuery,
     key: &IdempotencyKey,
-    request: &HttpRequest,
-    payload: Payload,
+    (request, payload): (&HttpRequest, Payload),
+    slot: Slot,
 ) -> Result<Answer> {
     let limit = state.settings.uploads.max_bytes;
     if content_length(request)?.is_some_and(|length| length > limit.saturating_add(FORM_OVERHEAD)) {
         return Err(Error::new(Code::TooLarge, format!("A file holds at most {limit} bytes.")).with("limit", limit));
     }
-    let mut form = Multipart::new(request.headers(), payload);
+    let (body, gate) = Paced::gated(payload, state.settings.uploads.idle_timeout, MAX_PREAMBLE);
+    let mut form = Multipart::new(request.headers(), body);
     let part = find_file(&mut form, query).await?;
+    gate.open();
     let place = Place::parse(&part.query)?;
     let declared = Declared { media_type: part.media_type, ..Declared::default() };
     let identity = Identity::new(UPLOAD, key, &(&part.query, &declared.media_type));
     let destination = Destination::New(FileId::new(), place);
-    match begin(state, writer, destination, declared, &identity).await? {
-        Begun::Replay(answer) => Ok(answer),
+    let content = part.field.map(|chunk| chunk.map_err(|error| malformed(&error)));
+    match begin(state, writer, destination, declared, &identity, slot).await? {
+        Begun::Replay(answer, _slot) => {
+            let answer = compare(state, answer, content).await?;
+            expect_end(&mut form).await?;
+            Ok(answer)
+        }
         Begun::Upload(mut upload) => {
-            upload.receive(part.field.map(|chunk| chunk.map_err(|error| malformed(&error)))).await?;
+            upload.receive(content).await?;
             if let Err(error) = expect_end(&mut form).await {
                 upload.discard().await;
                 return Err(error);
@@ -157,11 +173,9 @@ pub async fn put_file_content(
         let tenant = writer.connection(&state).await?;
         Box::new(store::find(&tenant, id.0).await?)
     };
-    let answer = match begin(&state, &writer, Destination::Version(file, condition), declared, &identity).await? {
-        Begun::Replay(answer) => answer,
-        Begun::Upload(upload) => receive_raw(upload, payload).await?,
-    };
-    Ok(answer.into())
+    let slot = state.upload_slots.enter(writer.tenant()).await?;
+    let begun = begin(&state, &writer, Destination::Version(file, condition), declared, &identity, slot).await?;
+    Ok(receive_raw(&state, begun, payload).await?.into())
 }
 
 /// Which content, and how it is to be treated.
@@ -294,8 +308,4 @@ fn refuse_encoded(request: &HttpRequest) -> Result<()> {
             Err(Error::new(Code::UnsupportedMediaType, detail))
         }
     }
-}
-
-fn ended_early(cause: &str) -> Error {
-    Error::new(Code::MalformedRequest, "The body ended early.").caused_by(cause)
 }

@@ -1,17 +1,22 @@
 //! The end of an upload: the object made durable, then one transaction that records it and everything that follows from it.
 
+use std::error::Error as _;
+
 use rowhouse_blobs::{BlobWriter, Written};
 use rowhouse_database::TenantTransaction;
-use rowhouse_problem::{Code, Error, Result};
+use rowhouse_problem::{Error, Result};
 use rowhouse_settings::BlobBackend;
 use rowhouse_web::ETag;
 use serde_json::json;
+use tokio_postgres::error::Severity;
 
 use super::cleanup::Debris;
 use super::destination::Destination;
 use super::failure::blob_failure;
 use super::intents::{self, Intent};
 use super::model::{File, file_type};
+use super::pulse::{Pulse, ran_out};
+use super::slots::Slot;
 use super::store::Content;
 use super::upload::Declared;
 use super::versions::{self, NewBlob};
@@ -20,6 +25,7 @@ use crate::answer::Answer;
 use crate::authentication::Caller;
 use crate::idempotency::Ticket;
 use crate::media::{MediaType, media_type};
+use crate::quota;
 use crate::state::AppState;
 use crate::work::{self, NewJob, UsageEvent};
 
@@ -34,6 +40,8 @@ pub(super) struct Plan {
     pub(super) head: Vec<u8>,
     pub(super) writer: BlobWriter,
     pub(super) debris: Debris,
+    pub(super) pulse: Pulse,
+    pub(super) slot: Slot,
 }
 
 /// Where objects are kept, as `blobs.bucket` has it.
@@ -76,7 +84,20 @@ pub(super) async fn finalize(mut plan: Plan) -> Result<Answer> {
     };
     // Does nothing where the debris is kept: recorded, or of an unknown outcome.
     plan.debris.clear().await;
+    // Both last as long as the upload.
+    drop((plan.pulse, plan.slot));
     outcome
+}
+
+/// Whether the server has said that it did not commit. Anything else is an unknown outcome: no answer at all, or the end of
+/// the session, which can come after the commit.
+fn is_refusal(error: &Error) -> bool {
+    let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
+    let Some(answer) = causes.find_map(|cause| cause.downcast_ref::<tokio_postgres::Error>()?.as_db_error()) else {
+        return false;
+    };
+    let code = answer.code().code();
+    answer.parsed_severity() == Some(Severity::Error) && !code.starts_with("08") && !code.starts_with("57P")
 }
 
 struct Recording<'a> {
@@ -92,12 +113,22 @@ struct Recording<'a> {
 
 impl Recording<'_> {
     async fn record(&self, debris: &mut Debris) -> Result<Answer> {
+        let size = i64::try_from(self.written.size).map_err(Error::internal)?;
+        let (platform, reservation) = (&self.state.platform, self.intent.reservation);
+        if !quota::commit(platform, reservation, self.caller.tenant(), size).await? {
+            return Err(ran_out());
+        }
         let mut tenant = self.caller.connection(self.state).await?;
         let transaction = tenant.transaction().await?;
         let (answer, is_duplicate) = self.write(&transaction).await?;
         // From here on nobody knows before the answer comes, and without one nobody ever does.
-        debris.keep();
-        transaction.commit().await?;
+        let traces = debris.keep();
+        if let Err(error) = transaction.commit().await {
+            if is_refusal(&error) {
+                debris.take_back(traces);
+            }
+            return Err(error);
+        }
         self.state.nudge.tenant(self.caller.tenant());
         if is_duplicate {
             self.drop_object(&tenant).await;
@@ -121,6 +152,7 @@ impl Recording<'_> {
             sha256: &self.written.sha256,
             md5: self.written.md5.as_ref().map(|hash| &hash[..]),
             size,
+            mime_type: self.mime_type.as_str(),
             bucket: bucket(self.state),
             object: self.intent.object,
         };
@@ -132,7 +164,7 @@ impl Recording<'_> {
             intents::store::fulfil(transaction, self.intent.id).await?
         };
         if !still_stood {
-            return Err(Error::new(Code::DeadlineExceeded, "The upload's time ran out. Send it again."));
+            return Err(ran_out());
         }
         let file = self.destination.record(transaction, blob, &content, self.caller.account(), actor).await?;
         self.queue(transaction, &file, size).await?;

@@ -15,12 +15,18 @@ mod finalize;
 mod intents;
 pub mod model;
 mod multipart;
+mod pace;
+mod pulse;
 mod range;
+mod repetition;
+mod reservation;
 pub mod routes;
+mod slots;
 pub(crate) mod store;
 pub mod sweep;
 mod upload;
 pub mod versions;
 mod views;
 
+pub use slots::UploadSlots;
 pub use views::{FileView, VersionView};

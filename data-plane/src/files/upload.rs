@@ -1,6 +1,6 @@
 //! A content on its way in: reserved, written and hashed as it comes, then handed to [`finalize`](super::finalize).
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -17,19 +17,19 @@ use super::digest::Expected;
 use super::failure::blob_failure;
 use super::finalize::{self, Plan};
 use super::intents::{self, Intent};
+use super::pulse::{LEASE, Pulse};
+use super::reservation::Reservation;
+use super::slots::Slot;
 use crate::answer::Answer;
 use crate::authentication::Caller;
 use crate::idempotency::{self, Claim, Request, Ticket};
-use crate::quota;
 use crate::state::AppState;
 use crate::workspaces::model::Room;
 
-/// What a body of unknown length reserves at a time.
-const BLOCK: u64 = 8 * 1024 * 1024;
 /// First bytes that the media type is judged by.
 const HEAD: usize = 8 * 1024;
 /// A busy sender's chunks are of this order; hashing so many inline delays other requests by less than a millisecond.
-const LARGEST_PIECE: usize = 256 * 1024;
+pub(super) const LARGEST_PIECE: usize = 256 * 1024;
 
 /// What the sender says of the content.
 #[derive(Debug, Clone, Default)]
@@ -60,8 +60,8 @@ impl<'a> Identity<'a> {
 pub(super) enum Begun {
     /// The body may be read.
     Upload(Box<Upload>),
-    /// It was uploaded before, and this was the answer.
-    Replay(Answer),
+    /// It was uploaded before, and this was the answer; the place is for finding out whether it is the same content.
+    Replay(Answer, Slot),
 }
 
 /// An upload under way. Dropping it removes all its traces.
@@ -73,11 +73,12 @@ pub(super) struct Upload {
     room: Room,
     intent: Intent,
     ticket: Option<Ticket>,
-    reserved: u64,
+    reservation: Arc<Reservation>,
+    pulse: Pulse,
+    slot: Slot,
     head: Vec<u8>,
     writer: BlobWriter,
     debris: Debris,
-    last_sign_of_life: Instant,
 }
 
 /// Does everything that can be done before the body: whatever is refused here costs the sender no byte.
@@ -87,6 +88,7 @@ pub(super) async fn begin(
     destination: Destination,
     declared: Declared,
     identity: &Identity<'_>,
+    slot: Slot,
 ) -> Result<Begun> {
     check_size(state, declared.length.unwrap_or(0))?;
     let ttl = state.settings.uploads.reservation_ttl;
@@ -99,8 +101,8 @@ pub(super) async fn begin(
         let mut tenant = caller.connection(state).await?;
         let transaction = tenant.transaction().await?;
         let request = Request { caller, route: identity.route, key: identity.key, hash: identity.hash.clone() };
-        let ticket = match idempotency::claim(&transaction, &request, ttl).await? {
-            Claim::Replay(answer) => return Ok(Begun::Replay(answer)),
+        let ticket = match idempotency::claim(&transaction, &request, LEASE).await? {
+            Claim::Replay(answer) => return Ok(Begun::Replay(answer, slot)),
             Claim::Fresh(ticket) => ticket,
         };
         let room = destination.check(&transaction).await?;
@@ -111,27 +113,28 @@ pub(super) async fn begin(
         transaction.commit().await?;
         (room, ticket)
     };
-    let mut upload = Box::new(Upload {
-        debris: Debris::new(state.clone(), caller.clone(), intent.clone(), ticket),
+    let mut debris = Debris::new(state.clone(), caller.clone(), intent.clone(), ticket);
+    let reservation = Arc::new(Reservation::new(state.clone(), caller.clone(), intent.reservation));
+    // Marks the tenant as having work, too.
+    if let Err(error) = reservation.grow(declared.length.unwrap_or(0)).await {
+        debris.clear().await;
+        return Err(error);
+    }
+    Ok(Begun::Upload(Box::new(Upload {
+        pulse: Pulse::start(state, caller, &intent, ticket, Arc::clone(&reservation)),
         writer: writer(state, &intent, &declared),
         state: state.clone(),
         caller: caller.clone(),
+        head: Vec::new(),
         destination,
+        declared,
         room,
         intent,
         ticket,
-        reserved: 0,
-        head: Vec::new(),
-        last_sign_of_life: Instant::now(),
-        declared,
-    });
-    // Marks the tenant as having work, too.
-    let first = upload.declared.length.unwrap_or(0);
-    if let Err(error) = upload.reserve(first).await {
-        upload.debris.clear().await;
-        return Err(error);
-    }
-    Ok(Begun::Upload(upload))
+        reservation,
+        slot,
+        debris,
+    })))
 }
 
 fn writer(state: &AppState, intent: &Intent, declared: &Declared) -> BlobWriter {
@@ -139,7 +142,8 @@ fn writer(state: &AppState, intent: &Intent, declared: &Declared) -> BlobWriter 
     if declared.hashes.md5.is_some() { writer.with_md5() } else { writer }
 }
 
-fn check_size(state: &AppState, size: u64) -> Result<()> {
+/// Refuses what is larger than any file may be.
+pub(super) fn check_size(state: &AppState, size: u64) -> Result<()> {
     let limit = state.settings.uploads.max_bytes;
     if size <= limit {
         return Ok(());
@@ -158,10 +162,13 @@ impl Upload {
     }
 
     async fn stream(&mut self, body: impl Stream<Item = Result<Bytes>>) -> Result<()> {
-        let idle = self.state.settings.uploads.idle_timeout;
         let mut body = std::pin::pin!(body);
         loop {
-            let chunk = tokio::time::timeout(idle, body.next()).await.map_err(|_| stalled(idle))?;
+            let chunk = tokio::select! {
+                biased;
+                error = self.pulse.lost() => return Err(error),
+                chunk = body.next() => chunk,
+            };
             let Some(chunk) = chunk else { break };
             self.take(chunk?).await?;
         }
@@ -178,56 +185,12 @@ impl Upload {
         let size = self.writer.size() + chunk.len() as u64;
         check_size(&self.state, size)?;
         self.room.check(size)?;
-        if size > self.reserved {
-            self.reserve_more(size).await?;
-        }
-        self.show_life().await;
+        self.reservation.cover(size).await?;
         let missing = HEAD.saturating_sub(self.head.len());
         self.head.extend_from_slice(&chunk[..missing.min(chunk.len())]);
         while !chunk.is_empty() {
             let piece = chunk.split_to(LARGEST_PIECE.min(chunk.len()));
             self.writer.write(piece).await.map_err(blob_failure)?;
-        }
-        Ok(())
-    }
-
-    async fn reserve(&mut self, bytes: u64) -> Result<()> {
-        let ttl = self.state.settings.uploads.reservation_ttl;
-        let (tenant, account) = (self.caller.tenant(), self.caller.account());
-        quota::reserve(&self.state.platform, self.intent.reservation, tenant, account, bytes, ttl).await?;
-        self.reserved += bytes;
-        Ok(())
-    }
-
-    /// A block at a time; near the limit, where no block fits, just what is needed, so that it stays exact.
-    async fn reserve_more(&mut self, size: u64) -> Result<()> {
-        let needed = size - self.reserved;
-        let block = needed.max(BLOCK.min(self.state.settings.uploads.max_bytes.saturating_sub(self.reserved)));
-        match self.reserve(block).await {
-            Err(error) if error.code() == Code::QuotaExceeded && block > needed => self.reserve(needed).await,
-            result => result,
-        }
-    }
-
-    /// Keeps the reservation, the intent and the idempotency key of a long upload from running out.
-    async fn show_life(&mut self) {
-        let ttl = self.state.settings.uploads.reservation_ttl;
-        if self.last_sign_of_life.elapsed() < ttl / 3 {
-            return;
-        }
-        self.last_sign_of_life = Instant::now();
-        if let Err(error) = self.prolong(ttl).await {
-            // There are two more tries before it matters.
-            tracing::warn!(error = error.chain(), "an upload could not be prolonged");
-        }
-    }
-
-    async fn prolong(&mut self, ttl: Duration) -> Result<()> {
-        self.reserve(0).await?;
-        let tenant = self.caller.connection(&self.state).await?;
-        intents::store::extend(&tenant, self.intent.id, ttl).await?;
-        if let Some(ticket) = self.ticket {
-            ticket.extend(&tenant, ttl).await?;
         }
         Ok(())
     }
@@ -250,12 +213,10 @@ impl Upload {
             head: self.head,
             writer: self.writer,
             debris: self.debris,
+            pulse: self.pulse,
+            slot: self.slot,
         };
         let task = tokio::spawn(tracing::Instrument::in_current_span(finalize::finalize(plan)));
         task.await.map_err(Error::internal)?
     }
-}
-
-fn stalled(idle: Duration) -> Error {
-    Error::new(Code::DeadlineExceeded, format!("No byte came for {} s.", idle.as_secs()))
 }

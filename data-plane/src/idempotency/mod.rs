@@ -55,10 +55,7 @@ pub async fn claim(tenant: &impl Sql, request: &Request<'_>, lease: Duration) ->
         return Ok(Claim::Fresh(Some(Ticket { row, owner })));
     }
     match store::find(tenant, request, key).await? {
-        Some(found) if found.request_hash != request.hash => Err(Error::new(
-            Code::IdempotencyMismatch,
-            "The key was sent before with another request. Use a new key for a new request.",
-        )),
+        Some(found) if found.request_hash != request.hash => Err(mismatch()),
         Some(store::Found { answer: Some(answer), .. }) => Ok(Claim::Replay(answer)),
         // In flight, or given up a moment ago.
         Some(_) | None => {
@@ -66,6 +63,17 @@ pub async fn claim(tenant: &impl Sql, request: &Request<'_>, lease: Duration) ->
                 .retry_after(Duration::from_secs(1)))
         }
     }
+}
+
+/// The key stands for another request.
+pub fn mismatch() -> Error {
+    let detail = "The key was sent before with another request. Use a new key for a new request.";
+    Error::new(Code::IdempotencyMismatch, detail)
+}
+
+/// The lease ran out, and a repetition answers for the key now.
+pub fn taken_over() -> Error {
+    Error::new(Code::RequestInFlight, "A repetition of this request has taken over. Repeat it for its answer.")
 }
 
 impl Ticket {
@@ -77,14 +85,14 @@ impl Ticket {
         if store::complete(transaction, self.row, self.owner, answer).await? {
             return Ok(());
         }
-        Err(Error::new(Code::RequestInFlight, "A repetition of this request has taken over. Repeat it for its answer."))
+        Err(taken_over())
     }
 
-    /// Prolongs the lease.
+    /// Prolongs the lease. Says whether it was still held.
     ///
     /// # Errors
     /// Whatever the server says.
-    pub async fn extend(self, tenant: &impl Sql, lease: Duration) -> Result<()> {
+    pub async fn extend(self, tenant: &impl Sql, lease: Duration) -> Result<bool> {
         store::extend(tenant, self.row, self.owner, lease).await
     }
 

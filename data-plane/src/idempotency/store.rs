@@ -87,9 +87,10 @@ const EXTEND: &str = "
     update idempotency_keys set locked_until = now() + make_interval(secs => $3)
     where id = $1 and locked_by = $2 and state = 'in_flight'";
 
-pub(super) async fn extend(tenant: &impl Sql, row: Uuid, owner: Uuid, lease: Duration) -> Result<()> {
-    tenant.execute(EXTEND, &[&row, &owner, &lease.as_secs_f64()]).await.context("prolonging an idempotency key")?;
-    Ok(())
+pub(super) async fn extend(tenant: &impl Sql, row: Uuid, owner: Uuid, lease: Duration) -> Result<bool> {
+    let touched =
+        tenant.execute(EXTEND, &[&row, &owner, &lease.as_secs_f64()]).await.context("prolonging an idempotency key")?;
+    Ok(touched == 1)
 }
 
 const RELEASE: &str = "delete from idempotency_keys where id = $1 and locked_by = $2 and state = 'in_flight'";

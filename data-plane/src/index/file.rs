@@ -150,8 +150,13 @@ async fn rename(context: &WorkContext, placement: &ActivePlacement, id: FileId, 
     Ok(Written::Done)
 }
 
+/// A content that ends early may only be a connection that did: it is tried again, but counts as an attempt.
 fn store_failed(error: BlobError) -> Error {
-    if error.is_retryable() { Error::unavailable(error) } else { Error::internal(error) }
+    if error.is_retryable() && !matches!(error, BlobError::Truncated { .. }) {
+        Error::unavailable(error)
+    } else {
+        Error::internal(error)
+    }
 }
 
 fn not_extracted(error: ExtractError) -> Error {

@@ -9,9 +9,10 @@ use rowhouse_problem::{Code, Error, Result};
 use super::exceeded;
 
 const RESERVE: &str = "
-    select granted, level, \"limit\", used from quota_reserve($1, $2, $3, make_interval(secs => $4), $5)";
+    select granted, level, \"limit\", used, held from quota_reserve($1, $2, $3, make_interval(secs => $4), $5)";
 
 /// Reserves room for `bytes`, or for so many more under a reservation that exists; either way it lives for `ttl` from now.
+/// Returns what it comes to: less than expected where an earlier one had run out and been given back.
 ///
 /// # Errors
 /// `quota_exceeded` naming the level that refuses, `quota_unavailable` where nobody can tell.
@@ -22,7 +23,7 @@ pub async fn reserve(
     account: Option<AccountId>,
     bytes: u64,
     ttl: Duration,
-) -> Result<()> {
+) -> Result<u64> {
     let bytes = i64::try_from(bytes).map_err(|_| Error::new(Code::TooLarge, "No store holds so many bytes."))?;
     let connection = platform.get().await.map_err(unavailable)?;
     let row = connection
@@ -31,7 +32,8 @@ pub async fn reserve(
         .context("reserving storage")
         .map_err(unavailable)?;
     if row.column("granted")? {
-        return Ok(());
+        let held: i64 = row.column("held")?;
+        return u64::try_from(held).map_err(Error::internal);
     }
     let level: String = row.column("level")?;
     Err(exceeded(&level, row.column("limit")?, row.column("used")?))
@@ -43,6 +45,23 @@ fn unavailable(error: Error) -> Error {
         return Error::new(Code::QuotaUnavailable, "Try again in a moment.").caused_by(error);
     }
     error
+}
+
+const COMMIT: &str = "select quota_commit($1, $2, $3) as held";
+
+/// Keeps the reservation, however long it takes until it is settled or released: to be called before the commit that makes
+/// its bytes permanent. Says whether `bytes` are held; otherwise there must be no commit.
+///
+/// # Errors
+/// `quota_unavailable` where nobody can tell.
+pub async fn commit(platform: &PlatformPool, reservation: ReservationId, tenant: TenantId, bytes: i64) -> Result<bool> {
+    let connection = platform.get().await.map_err(unavailable)?;
+    let row = connection
+        .query_one(COMMIT, &[&reservation, &tenant, &bytes])
+        .await
+        .context("committing a reservation")
+        .map_err(unavailable)?;
+    row.column("held")
 }
 
 const RELEASE: &str = "select quota_release($1)";

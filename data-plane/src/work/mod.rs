@@ -10,6 +10,7 @@ mod nudge;
 mod run;
 mod store;
 mod turns;
+mod usage;
 mod visit;
 mod worker;
 

@@ -1,4 +1,4 @@
-//! The ring of tenants with work, shared between those who bring work and those who do it.
+//! The rings of tenants with work, shared between those who bring work and those who do it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,10 +8,46 @@ use tokio::sync::Notify;
 
 use super::turns::{Reason, Turns};
 
-/// Tells the worker that a tenant has work. Cheap to clone, never blocks, never fails: a tenant that it has no room
+/// Tells the workers that a tenant has work. Cheap to clone, never blocks, never fails: a tenant that there is no room
 /// for is found by its mark a moment later.
 #[derive(Clone)]
-pub struct Nudge(Arc<Shared>);
+pub struct Nudge {
+    /// Everything but usage.
+    pub(super) jobs: Ring,
+    /// Usage has workers of its own: what is reserved becomes used however long files take to be read.
+    pub(super) usage: Ring,
+}
+
+impl Nudge {
+    /// For workers that run `parallel` jobs at once: half of them may be one tenant's. Of the usage workers a tenant has one.
+    pub fn new(parallel: usize) -> Self {
+        Self { jobs: Ring::new((parallel / 2).max(1)), usage: Ring::new(1) }
+    }
+
+    /// Has the tenant looked at now. To be called after the commit.
+    pub fn tenant(&self, tenant: TenantId) {
+        self.offer(tenant, Reason::default());
+    }
+
+    /// The mark, or whatever led here, is the business of the ring that looks at everything.
+    pub(super) fn offer(&self, tenant: TenantId, reason: Reason) {
+        self.usage.offer(tenant, Reason::default());
+        self.jobs.offer(tenant, reason);
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.jobs.waiting().max(self.usage.waiting())
+    }
+
+    pub(super) fn tidy(&self) {
+        self.jobs.turns().tidy(Instant::now());
+        self.usage.turns().tidy(Instant::now());
+    }
+}
+
+/// One ring. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Ring(Arc<Shared>);
 
 struct Shared {
     turns: Mutex<Turns>,
@@ -19,15 +55,9 @@ struct Shared {
     ready: Notify,
 }
 
-impl Nudge {
-    /// For a worker that runs `parallel` jobs at once: half of them may be one tenant's.
-    pub fn new(parallel: usize) -> Self {
-        Self(Arc::new(Shared { turns: Mutex::new(Turns::new((parallel / 2).max(1))), ready: Notify::new() }))
-    }
-
-    /// Has the tenant looked at now. To be called after the commit.
-    pub fn tenant(&self, tenant: TenantId) {
-        self.offer(tenant, Reason::default());
+impl Ring {
+    fn new(per_tenant: usize) -> Self {
+        Self(Arc::new(Shared { turns: Mutex::new(Turns::new(per_tenant)), ready: Notify::new() }))
     }
 
     pub(super) fn offer(&self, tenant: TenantId, reason: Reason) {
@@ -65,12 +95,8 @@ impl Nudge {
         self.turns().leave(tenant, pause, Instant::now());
     }
 
-    pub(super) fn waiting(&self) -> usize {
+    fn waiting(&self) -> usize {
         self.turns().waiting()
-    }
-
-    pub(super) fn tidy(&self) {
-        self.turns().tidy(Instant::now());
     }
 
     /// Held for a few map operations at a time, never across an await.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use rowhouse_database::{Columns, Described, Sql};
 use rowhouse_domain::{JobId, TenantId};
 use rowhouse_problem::{Error, Result};
+use tokio_postgres::Row;
 
 use super::model::{Job, JobKind, NewJob, UsageEvent};
 
@@ -38,20 +39,43 @@ const CLAIM: &str = "
     where tenant_id = app_tenant_id() and id = (select id from abandoned union all select id from due limit 1)
     returning id, kind, subject_id, payload, attempts, created_at";
 
-/// Takes on the job that waited longest, for as long as the lease lasts.
+/// Takes on the job that waited longest, for as long as the lease lasts; none that reports usage.
 pub(super) async fn claim(tenant: &impl Sql, worker: &str, lease: Duration) -> Result<Option<Job>> {
-    let row =
-        tenant.query_opt(CLAIM, &[&worker, &lease.as_secs_f64(), &known_kinds()]).await.context("claiming a job")?;
-    let Some(row) = row else { return Ok(None) };
+    let kinds: Vec<&str> = known_kinds().into_iter().filter(|kind| *kind != JobKind::Usage.as_str()).collect();
+    let row = tenant.query_opt(CLAIM, &[&worker, &lease.as_secs_f64(), &kinds]).await.context("claiming a job")?;
+    row.as_ref().map(from_row).transpose()
+}
+
+// The same for usage alone, in the words of `jobs_usage_idx`: it finds one at once behind any number of other jobs.
+const CLAIM_USAGE: &str = "
+    with abandoned as (
+        select id from jobs where tenant_id = app_tenant_id() and state = 'running' and locked_until < now() and kind = 'usage'
+        order by locked_until, id limit 1 for update skip locked
+    ), due as (
+        select id from jobs where tenant_id = app_tenant_id() and state = 'queued' and run_at <= now() and kind = 'usage'
+        order by run_at, id limit 1 for update skip locked
+    )
+    update jobs set state = 'running', attempts = attempts + 1, locked_by = $1,
+        locked_until = now() + make_interval(secs => $2)
+    where tenant_id = app_tenant_id() and id = (select id from abandoned union all select id from due limit 1)
+    returning id, kind, subject_id, payload, attempts, created_at";
+
+/// Takes on the usage event that waited longest, for as long as the lease lasts.
+pub(super) async fn claim_usage(tenant: &impl Sql, worker: &str, lease: Duration) -> Result<Option<Job>> {
+    let row = tenant.query_opt(CLAIM_USAGE, &[&worker, &lease.as_secs_f64()]).await.context("claiming usage")?;
+    row.as_ref().map(from_row).transpose()
+}
+
+fn from_row(row: &Row) -> Result<Job> {
     let kind: &str = row.column("kind")?;
-    Ok(Some(Job {
+    Ok(Job {
         id: row.column("id")?,
         kind: JobKind::from_text(kind).ok_or_else(|| Error::internal(format!("claimed a job of kind {kind:?}")))?,
         subject: row.column("subject_id")?,
         payload: row.column("payload")?,
         attempts: row.column("attempts")?,
         created_at: row.column("created_at")?,
-    }))
+    })
 }
 
 /// Jobs that a later release has queued are left to it.

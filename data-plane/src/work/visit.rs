@@ -6,24 +6,24 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rowhouse_database::{ActivePlacement, TenantConnection};
 use rowhouse_domain::TenantId;
-use rowhouse_problem::{Error, Result};
+use rowhouse_problem::{Code, Error, Result};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::context::WorkContext;
 use super::model::{Job, backoff, patience};
-use super::nudge::Nudge;
+use super::nudge::Ring;
 use super::turns::Reason;
 use super::{run, store};
 use crate::{files, placements};
 
 /// How long a job belongs to its worker without a sign of life: so long does a job wait whose process was killed.
-const LEASE: Duration = Duration::from_secs(15);
+pub(super) const LEASE: Duration = Duration::from_secs(15);
 
 /// Three signs of life a lease, so that losing one or two costs nothing.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
 /// How long a tenant is left alone whose database did not answer.
-const OUT_OF_REACH: Duration = Duration::from_secs(5);
+pub(super) const OUT_OF_REACH: Duration = Duration::from_secs(5);
 
 /// How long a tenant is left alone that may not be served; its jobs wait until it may.
 const NOT_SERVED: Duration = Duration::from_secs(5 * 60);
@@ -31,22 +31,25 @@ const NOT_SERVED: Duration = Duration::from_secs(5 * 60);
 /// How soon a tenant is looked at again while an upload is under way.
 const UPLOAD_UNDER_WAY: Duration = Duration::from_secs(2);
 
+/// How long a job may be put off by what it needs; from then on each failure counts as an attempt.
+const LONGEST_OUTAGE: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How soon removing leftovers is tried again.
 const TIDY_AGAIN: Duration = Duration::from_secs(30);
 
 /// Takes the tenant's turn. Never fails: what goes wrong is logged and tried again later.
-pub(super) async fn visit(context: &WorkContext, nudge: &Nudge, worker: &str, tenant: TenantId, reason: Reason) {
-    if let Err(error) = look(context, nudge, worker, tenant, reason).await {
+pub(super) async fn visit(context: &WorkContext, ring: &Ring, worker: &str, tenant: TenantId, reason: Reason) {
+    if let Err(error) = look(context, ring, worker, tenant, reason).await {
         tracing::warn!(tenant.id = %tenant, error = error.chain(), "background work could not reach a tenant");
-        nudge.leave(tenant, OUT_OF_REACH);
+        ring.leave(tenant, OUT_OF_REACH);
         if let Err(error) = look_again_in(context, tenant, reason, OUT_OF_REACH).await {
             tracing::debug!(error = error.chain(), "a mark could not be moved");
         }
     }
-    nudge.end(tenant);
+    ring.end(tenant);
 }
 
-async fn look(context: &WorkContext, nudge: &Nudge, worker: &str, tenant: TenantId, reason: Reason) -> Result<()> {
+async fn look(context: &WorkContext, ring: &Ring, worker: &str, tenant: TenantId, reason: Reason) -> Result<()> {
     let placement = {
         let platform = context.platform.get().await?;
         placements::find_active(&platform, tenant).await?
@@ -60,7 +63,7 @@ async fn look(context: &WorkContext, nudge: &Nudge, worker: &str, tenant: Tenant
             // A job takes a connection only while it needs one.
             drop(connection);
             // There may be more, and another worker may be free for it.
-            nudge.offer(tenant, reason);
+            ring.offer(tenant, reason);
             perform(context, &placement, worker, job).await
         }
         None => {
@@ -124,20 +127,24 @@ async fn perform(context: &WorkContext, placement: &ActivePlacement, worker: &st
     let work = AbortOnDropHandle::new(tokio::spawn(run::run(context.clone(), placement.clone(), Arc::clone(&job))));
     let result = keep_lease(context, placement, worker, &job, work).await;
     let connection = context.tenant(placement).await?;
+    let mut next = None;
     let outcome = match result {
         Ok(()) => {
             store::finish(&connection, &job, worker).await?;
             "done"
         }
-        Err(error) if error.is_retryable() => {
+        Err(error) if is_outage(&error) && age(&job) < LONGEST_OUTAGE => {
             let pause = patience(age(&job));
             tracing::warn!(tenant.id = %tenant, job.id = %job.id, kind = job.kind.as_str(), error = error.chain(), "a job has to wait");
             store::postpone(&connection, &job, worker, pause, &error.chain()).await?;
+            next = Some(pause);
             "postponed"
         }
         Err(error) if job.attempts < max_attempts => {
             tracing::warn!(tenant.id = %tenant, job.id = %job.id, kind = job.kind.as_str(), error = error.chain(), "a job failed");
-            store::retry(&connection, &job, worker, backoff(job.attempts), &error.chain()).await?;
+            let pause = backoff(job.attempts);
+            store::retry(&connection, &job, worker, pause, &error.chain()).await?;
+            next = Some(pause);
             "failed"
         }
         Err(error) => {
@@ -146,9 +153,27 @@ async fn perform(context: &WorkContext, placement: &ActivePlacement, worker: &st
             "parked"
         }
     };
+    drop(connection);
+    if let Some(pause) = next {
+        look_again_at(context, tenant, Timestamp::now().checked_add(pause).unwrap_or(Timestamp::MAX)).await;
+    }
     metrics::counter!("rowhouse_jobs_total", "kind" => job.kind.as_str(), "outcome" => outcome).increment(1);
     metrics::histogram!("rowhouse_job_seconds", "kind" => job.kind.as_str()).record(begun.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// Whether what failed is something that the job needs, and not the job. A statement that took too long is the job's own
+/// doing: it would take as long the next time.
+fn is_outage(error: &Error) -> bool {
+    error.is_retryable() && error.code() != Code::DeadlineExceeded
+}
+
+/// Marks that the tenant has a job again from `due` on. Without the mark the daily sweep would find it.
+pub(super) async fn look_again_at(context: &WorkContext, tenant: TenantId, due: Timestamp) {
+    let marked = async { store::mark_for(&context.platform.get().await?, tenant, due).await };
+    if let Err(error) = marked.await {
+        tracing::warn!(tenant.id = %tenant, error = error.chain(), "a job that is tried again later could not be marked");
+    }
 }
 
 async fn keep_lease(
@@ -176,6 +201,6 @@ async fn extend(context: &WorkContext, placement: &ActivePlacement, worker: &str
 }
 
 /// How long ago the job was queued; clocks of two machines may differ.
-fn age(job: &Job) -> Duration {
+pub(super) fn age(job: &Job) -> Duration {
     Duration::try_from(Timestamp::now().duration_since(job.created_at)).unwrap_or_default()
 }

@@ -12,7 +12,7 @@ use super::context::WorkContext;
 use super::nudge::Nudge;
 use super::store;
 use super::turns::Reason;
-use super::visit::visit;
+use super::{usage, visit::visit};
 
 /// Tenants that one poll asks for, and that may wait in the ring before the next poll makes sense.
 const POLLED: i32 = 200;
@@ -24,6 +24,9 @@ const SWEEP: Duration = Duration::from_secs(24 * 60 * 60);
 const SWEEP_PAGE: i64 = 100;
 const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 const SWEEP_RETRY: Duration = Duration::from_secs(30);
+
+/// Tasks that report usage: short work, and a tenant out of reach holds up one of them only.
+const USAGE_WORKERS: usize = 2;
 
 /// How often reservations that nobody came back for are given back, and how many in one transaction.
 const UPKEEP: Duration = Duration::from_secs(30);
@@ -41,10 +44,23 @@ pub fn start(context: WorkContext, nudge: Nudge) -> WorkerHandle {
                 let (tenant, reason) = tokio::select! {
                     biased;
                     () = stop.cancelled() => break,
-                    turn = nudge.take() => turn,
+                    turn = nudge.jobs.take() => turn,
                 };
                 // Outside the select: a job that was begun is finished.
-                visit(&context, &nudge, &worker, tenant, reason).await;
+                visit(&context, &nudge.jobs, &worker, tenant, reason).await;
+            }
+        });
+    }
+    for _ in 0..USAGE_WORKERS {
+        let (context, nudge, worker, stop) = (context.clone(), nudge.clone(), worker.clone(), stop.clone());
+        tasks.spawn(async move {
+            loop {
+                let (tenant, _) = tokio::select! {
+                    biased;
+                    () = stop.cancelled() => break,
+                    turn = nudge.usage.take() => turn,
+                };
+                usage::report(&context, &nudge.usage, &worker, tenant).await;
             }
         });
     }

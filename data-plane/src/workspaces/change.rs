@@ -118,7 +118,8 @@ async fn move_to(transaction: &TenantTransaction<'_>, wanted: &Workspace) -> Res
         if parent == wanted.id {
             return Err(Error::invalid_field("/parent_workspace_id", "must not be the workspace itself"));
         }
-        store::hold(transaction, parent).await?;
+        // At once as strong as the move's own trigger needs it: two moves into one parent would wait for each other.
+        store::lock(transaction, parent).await?;
     }
     store::relocate(transaction, wanted.id, wanted.parent_workspace_id, &wanted.name).await?;
     Ok(())

@@ -44,10 +44,9 @@ pub(in crate::files) async fn insert(
 const EXTEND: &str =
     "update upload_intents set expires_at = now() + make_interval(secs => $2) where id = $1 and state = 'pending'";
 
-/// A sign of life.
-pub(in crate::files) async fn extend(tenant: &impl Sql, id: Uuid, ttl: Duration) -> Result<()> {
-    tenant.execute(EXTEND, &[&id, &ttl.as_secs_f64()]).await.context("prolonging an upload intent")?;
-    Ok(())
+/// A sign of life. Says whether the intent still stood: else its object is being removed.
+pub(in crate::files) async fn extend(tenant: &impl Sql, id: Uuid, ttl: Duration) -> Result<bool> {
+    Ok(tenant.execute(EXTEND, &[&id, &ttl.as_secs_f64()]).await.context("prolonging an upload intent")? == 1)
 }
 
 const FULFIL: &str = "delete from upload_intents where id = $1 and state = 'pending'";

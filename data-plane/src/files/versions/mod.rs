@@ -11,6 +11,7 @@ pub(super) struct NewBlob<'a> {
     pub(super) sha256: &'a [u8],
     pub(super) md5: Option<&'a [u8]>,
     pub(super) size: i64,
+    pub(super) mime_type: &'a str,
     pub(super) bucket: &'a str,
     pub(super) object: BlobKey,
 }

@@ -10,8 +10,8 @@ use crate::files::model::Version;
 use crate::files::store::Content;
 
 const INSERT_BLOB: &str = "
-    insert into blobs (id, sha256, md5_hash, size, bucket, object_key, created_by_kind, created_by)
-    values ($1, $2, $3, $4, $5, $6, $7, $8)
+    insert into blobs (id, sha256, md5_hash, size, mime_type, bucket, object_key, created_by_kind, created_by)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
     on conflict (tenant_id, sha256) where state = 'ready' do nothing returning id";
 const SHARE_BLOB: &str = "select id from blobs where sha256 = $1 and state = 'ready' for share";
 
@@ -27,7 +27,17 @@ pub(in crate::files) async fn insert_or_share_blob(
         let inserted = transaction
             .query_opt(
                 INSERT_BLOB,
-                &[&id, &new.sha256, &new.md5, &new.size, &new.bucket, &new.object.to_string(), &actor.kind, &actor.id],
+                &[
+                    &id,
+                    &new.sha256,
+                    &new.md5,
+                    &new.size,
+                    &new.mime_type,
+                    &new.bucket,
+                    &new.object.to_string(),
+                    &actor.kind,
+                    &actor.id,
+                ],
             )
             .await
             .context("inserting a blob")?;

@@ -1,0 +1,79 @@
+//! Calls to the control plane, and its problems as sentences.
+
+use anyhow::{Context, Result, bail};
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::Value;
+
+use super::Connection;
+
+/// The control plane as the holder of the key sees it.
+pub(super) struct Api<'a> {
+    client: Client,
+    connection: &'a Connection,
+}
+
+impl<'a> Api<'a> {
+    pub(super) fn new(connection: &'a Connection) -> Result<Self> {
+        if connection.key.is_empty() {
+            bail!("no key: set ROWHOUSE_KEY or give --key");
+        }
+        Ok(Self { client: Client::new(), connection })
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let base = self.connection.url.trim_end_matches('/');
+        self.client.request(method, format!("{base}{path}")).bearer_auth(&self.connection.key)
+    }
+
+    /// Reads something.
+    pub(super) async fn get(&self, path: &str) -> Result<Value> {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    /// Creates or does something.
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        self.send(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// Deletes or revokes something.
+    pub(super) async fn delete(&self, path: &str) -> Result<Value> {
+        self.send(self.request(Method::DELETE, path)).await
+    }
+
+    /// All items of a list, page by page, up to `most`.
+    pub(super) async fn list(&self, path: &str, most: usize) -> Result<Value> {
+        let (mut items, mut cursor) = (Vec::new(), None::<String>);
+        while items.len() < most {
+            let mut request = self.request(Method::GET, path).query(&[("limit", "200")]);
+            if let Some(cursor) = &cursor {
+                request = request.query(&[("cursor", cursor)]);
+            }
+            let mut page = self.send(request).await?;
+            items.extend(page["items"].as_array_mut().map(std::mem::take).context("a list has items")?);
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = Some(next.to_owned()),
+                None => break,
+            }
+        }
+        items.truncate(most);
+        Ok(Value::Array(items))
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Value> {
+        let url = &self.connection.url;
+        let answer = request.send().await.with_context(|| format!("cannot reach the control plane at {url}"))?;
+        let status = answer.status();
+        let bytes = answer.bytes().await?;
+        let body: Value = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes)
+                .with_context(|| format!("{url} did not answer with JSON; is it a control plane?"))?
+        };
+        if status.is_success() {
+            return Ok(body);
+        }
+        let part = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+        bail!("{} ({}, {status}; request {})", part("detail"), part("code"), part("request_id"))
+    }
+}
