@@ -46,3 +46,19 @@ async fn an_organization_has_a_most_of_workspaces_over_all_its_tenants() {
         answer.problem(422, "limit_reached");
     }
 }
+
+#[tokio::test]
+async fn two_moves_into_one_workspace_do_not_wait_for_each_other() {
+    let given = TestHouse::start().await.into_tenant().await;
+    let make =
+        async |name: &str| given.data.post("/v1/workspaces", &json!({ "name": name })).await.expect(201).text("id");
+    let (parent, one, other) = (make("p").await, make("a").await, make("b").await);
+    let (one, other) = (format!("/v1/workspaces/{one}"), format!("/v1/workspaces/{other}"));
+    for _ in 0..10 {
+        for to in [json!(parent), json!(null)] {
+            let body = json!({ "parent_workspace_id": to });
+            let (one, other) = tokio::join!(given.data.patch(&one, &body), given.data.patch(&other, &body));
+            let _ = (one.expect(200), other.expect(200));
+        }
+    }
+}

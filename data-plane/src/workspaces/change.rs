@@ -6,6 +6,7 @@ use rowhouse_database::{Sql, TenantTransaction};
 use rowhouse_domain::{AccountId, WorkspaceId};
 use rowhouse_problem::{Error, Result};
 use rowhouse_web::{IdempotencyKey, IfMatch, fingerprint};
+use tracing::Instrument;
 
 use super::model::{ChangeWorkspace, CreateWorkspace, NewWorkspace, Workspace};
 use super::store;
@@ -21,8 +22,20 @@ const CREATE: &str = "POST /v1/workspaces";
 /// Creations are one short transaction: whoever holds the key longer than this has died.
 const LEASE: Duration = Duration::from_secs(60);
 
-/// Makes a workspace.
+/// Makes a workspace, in a task of its own: the organization counts it before it is made, and a client that goes away in
+/// between must not leave it counted.
 pub(super) async fn create(
+    state: &AppState,
+    caller: &Caller,
+    key: &IdempotencyKey,
+    body: CreateWorkspace,
+) -> Result<Answer> {
+    let (state, caller, key) = (state.clone(), caller.clone(), key.clone());
+    let task = async move { count_and_make(&state, &caller, &key, body).await };
+    tokio::spawn(task.in_current_span()).await.map_err(Error::internal)?
+}
+
+async fn count_and_make(
     state: &AppState,
     caller: &Caller,
     key: &IdempotencyKey,
