@@ -36,7 +36,9 @@ impl Context {
     pub(crate) fn new(settings: Settings) -> Result<Self> {
         Ok(Self {
             platform: PlatformPool::new(&settings.platform, LOGIN)?,
-            master: Arc::new(master_key(&settings)?),
+            master: Arc::new(
+                MasterKey::load(&settings.keys.master_key, &settings.keys.master_key_file).map_err(Error::internal)?,
+            ),
             tls: Tls::from_settings(&settings.platform).map_err(Error::internal)?,
             pulse: Pulse::default(),
             refusals: RefusalBudget::default(),
@@ -91,14 +93,4 @@ impl Context {
         let user = if platform.user.is_empty() { LOGIN } else { &platform.user };
         ServerAddress { host: host.to_owned(), port, user: user.to_owned(), password: platform.password.clone() }
     }
-}
-
-/// The master key, from the settings or from the file that they name.
-fn master_key(settings: &Settings) -> Result<MasterKey> {
-    let keys = &settings.keys;
-    if keys.master_key_file.as_os_str().is_empty() {
-        return MasterKey::parse(&keys.master_key).map_err(Error::internal);
-    }
-    let text = std::fs::read_to_string(&keys.master_key_file).map_err(Error::internal)?;
-    MasterKey::parse(&SecretString::from(text)).map_err(Error::internal)
 }

@@ -8,7 +8,6 @@ use rowhouse_keys::MasterKey;
 use rowhouse_problem::{Error, Result};
 use rowhouse_settings as settings;
 use rowhouse_settings::Settings;
-use secrecy::{ExposeSecret, SecretString};
 
 use crate::authentication::{RefusalAudit, TouchedKeys};
 use crate::files::UploadSlots;
@@ -46,7 +45,9 @@ impl AppState {
     /// # Errors
     /// Where a secret, a certificate or the blob store can't be used.
     pub fn new(settings: Settings) -> Result<Self> {
-        let master = Arc::new(master_key(&settings.keys)?);
+        let master = Arc::new(
+            MasterKey::load(&settings.keys.master_key, &settings.keys.master_key_file).map_err(Error::internal)?,
+        );
         let tls = Tls::from_settings(&settings.platform).map_err(Error::internal)?;
         let platform = PlatformPool::new(&settings.platform, PLATFORM_LOGIN)?;
         Ok(Self {
@@ -78,16 +79,6 @@ impl AppState {
             },
         })
     }
-}
-
-/// The master key, from the settings or from the file that they name.
-fn master_key(keys: &settings::Keys) -> Result<MasterKey> {
-    let text = if keys.master_key.expose_secret().is_empty() {
-        SecretString::from(std::fs::read_to_string(&keys.master_key_file).map_err(Error::internal)?)
-    } else {
-        keys.master_key.clone()
-    };
-    MasterKey::parse(&text).map_err(Error::internal)
 }
 
 fn blob_config(blobs: &settings::Blobs) -> Config {

@@ -3,6 +3,8 @@
 //! Each use has a label of its own, and every field is preceded by its length, so no two uses can
 //! ever derive the same key (RFC 5869 gives the reasons for separate contexts).
 
+use std::path::Path;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -26,6 +28,17 @@ impl MasterKey {
         let bytes = STANDARD.decode(text.expose_secret().trim()).map_err(|_| InvalidMasterKey)?;
         let bytes: [u8; 32] = bytes.try_into().map_err(|_| InvalidMasterKey)?;
         Ok(Self(SecretBox::new(Box::new(bytes))))
+    }
+
+    /// Reads the key from a file, or from `text` where no file is named.
+    ///
+    /// # Errors
+    /// Where the file can't be read or holds no master key.
+    pub fn load(text: &SecretString, file: &Path) -> std::io::Result<Self> {
+        if file.as_os_str().is_empty() {
+            return Self::parse(text).map_err(std::io::Error::other);
+        }
+        Self::parse(&SecretString::from(std::fs::read_to_string(file)?)).map_err(std::io::Error::other)
     }
 
     /// Makes a new random key.

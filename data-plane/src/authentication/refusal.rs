@@ -1,7 +1,7 @@
 //! A record of refused keys, as far as that is no way to fill a disk.
 //!
 //! Every well-formed key that is refused, a scope that it lacks included, becomes a row `api_key.refused`: up to 50 a
-//! second for each process; beyond that refusals are counted in the metric `rowhouse_refused_keys_total` (labelled with
+//! second for each process; beyond that refusals are counted in the metric `rowhouse_keys_refused_total` (labelled with
 //! the reason) and answered as ever, but not written. The answer does not wait for the row, so a process that dies loses
 //! the rows under way. What is missing or has not the form of a key gets no row: it says nothing about any key.
 
@@ -79,7 +79,7 @@ impl RefusalAudit {
     /// Records a refusal, best effort: the caller's answer does not wait for it.
     pub(super) fn record(&self, platform: &PlatformPool, circumstances: Circumstances, refusal: &Refusal) {
         let reason = refusal.error.code().as_str();
-        metrics::counter!("rowhouse_refused_keys_total", "reason" => reason).increment(1);
+        metrics::counter!("rowhouse_keys_refused_total", "reason" => reason).increment(1);
         if !self.0.take() {
             return;
         }
