@@ -8,7 +8,7 @@ use rowhouse_testkit::TestHouse;
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let begun = Instant::now();
     while !holds().await {
-        assert!(begun.elapsed() < Duration::from_secs(15), "not yet: {what}");
+        assert!(begun.elapsed() < Duration::from_secs(60), "not yet: {what}");
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
 }

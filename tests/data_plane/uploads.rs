@@ -53,7 +53,7 @@ async fn a_body_without_a_length_is_cut_at_the_limit() {
         given.data.request(Method::POST, &path).header("content-length", 1_000_001).body(Body::wrap_stream(never));
     let answer = tokio::time::timeout(Duration::from_secs(5), Answer::of(request)).await.unwrap();
     answer.problem(413, "too_large");
-    assert_eq!(house.stored_objects(), 0);
+    house.expect_stored_objects(0).await;
     house.expect_reserved(0).await;
 }
 
@@ -68,7 +68,7 @@ async fn a_wrong_digest_is_refused_and_leaves_nothing() {
     let of =
         |text: &str| format!("sha-256=:{}:", base64::engine::general_purpose::STANDARD.encode(Sha256::digest(text)));
     send(of("other words")).await.problem(400, "digest_mismatch");
-    assert_eq!(house.stored_objects(), 0);
+    house.expect_stored_objects(0).await;
     house.expect_reserved(0).await;
     let _ = send(of("words")).await.expect(201);
 }
@@ -91,7 +91,7 @@ async fn a_client_that_goes_away_leaves_nothing() {
     house.expect_reserved(100_000_000).await;
     drop(socket);
     house.expect_reserved(0).await;
-    assert_eq!(house.stored_objects(), 0);
+    house.expect_stored_objects(0).await;
     let _ = given.data.upload(&path, "whole").await.expect(201);
 }
 
@@ -167,7 +167,7 @@ async fn whoever_stops_sending_is_not_waited_for() {
         assert!(answer.starts_with("HTTP/1.1 504"), "{body}\n{answer}");
     }
     house.expect_reserved(0).await;
-    assert_eq!(house.stored_objects(), 0);
+    house.expect_stored_objects(0).await;
 }
 
 #[tokio::test]
@@ -209,6 +209,6 @@ async fn an_upload_that_lost_its_room_is_not_recorded() {
     socket.write_all(&[1; 1_000]).await.unwrap();
     let answer = end(socket).await;
     assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
-    assert_eq!(house.stored_objects(), 0);
+    house.expect_stored_objects(0).await;
     house.expect_used(0).await;
 }

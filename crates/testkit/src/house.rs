@@ -21,7 +21,7 @@ use crate::databases::{clone_platform, master_key};
 use crate::janitor::{Leftover, dispose};
 
 /// How long a figure may take to become what it should be.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A control plane and a data plane.
 pub struct TestHouse {
@@ -204,6 +204,18 @@ impl TestHouse {
         self.objects().len()
     }
 
+    /// Waits until the store holds this many objects.
+    ///
+    /// # Panics
+    /// Where it does not come to that.
+    pub async fn expect_stored_objects(&self, expected: usize) {
+        let begun = Instant::now();
+        while self.stored_objects() != expected {
+            assert!(begun.elapsed() < PATIENCE, "{} objects instead of {expected}", self.stored_objects());
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    }
+
     /// Deletes every object behind the services' backs.
     ///
     /// # Panics
@@ -293,6 +305,12 @@ fn settings(platform: &str, blobs: PathBuf) -> Settings {
     settings.keys.master_key = master_key().to_text();
     settings.pools.cluster_budget = 8;
     settings.pools.per_tenant = 4;
+    // Generous, because a loaded machine is slow and none of this is what tests are about.
+    settings.provisioning.wait = Duration::from_secs(60);
+    settings.platform.checkout_timeout = Duration::from_secs(30);
+    settings.platform.connect_timeout = Duration::from_secs(15);
+    settings.pools.checkout_timeout = Duration::from_secs(30);
+    settings.pools.connect_timeout = Duration::from_secs(15);
     settings.provisioning.template = TENANT_TEMPLATE.to_owned();
     settings.provisioning.poll = Duration::from_millis(200);
     settings.work.poll = Duration::from_millis(200);

@@ -44,8 +44,13 @@ impl House {
             () = interrupted() => Err(anyhow::anyhow!("interrupted")),
         };
         if started.is_err() {
-            end_leftovers(&folder).await?;
-            Cluster::stop_at(&folder.join("postgres")).await?;
+            // Why it did not start matters more than why something could not be stopped after that.
+            if let Err(error) = end_leftovers(&folder).await {
+                eprintln!("{error:#}");
+            }
+            if let Err(error) = Cluster::stop_at(&folder.join("postgres")).await {
+                eprintln!("{error:#}");
+            }
         }
         started
     }
@@ -104,10 +109,9 @@ impl House {
     /// Stops the services, then the cluster.
     pub(crate) async fn stop(self) -> Result<()> {
         say("stopping");
-        self.data.stop().await?;
-        self.control.stop().await?;
+        let services = [self.data.stop().await, self.control.stop().await];
         self.cluster.stop().await?;
-        Ok(())
+        services.into_iter().collect()
     }
 }
 
