@@ -139,7 +139,9 @@ begin
     end if;
 
     update organizations set reserved_storage = reserved_storage + quota_reserve.bytes
-    where id = organization and used_storage + reserved_storage + quota_reserve.bytes <= storage_quota;
+    where id = organization
+        -- Nothing more is always granted: what was reserved stays so when a quota is lowered below it.
+        and (quota_reserve.bytes = 0 or used_storage + reserved_storage + quota_reserve.bytes <= storage_quota);
     if not found then
         return query select false, 'organization', storage_quota, used_storage + reserved_storage, null::bigint
             from organizations where id = organization;
@@ -147,7 +149,8 @@ begin
     end if;
 
     update tenants set reserved_storage = reserved_storage + quota_reserve.bytes
-    where id = tenant and (storage_quota is null or used_storage + reserved_storage + quota_reserve.bytes <= storage_quota);
+    where id = tenant and (quota_reserve.bytes = 0 or storage_quota is null
+        or used_storage + reserved_storage + quota_reserve.bytes <= storage_quota);
     if not found then
         update organizations set reserved_storage = reserved_storage - quota_reserve.bytes where id = organization;
         return query select false, 'tenant', storage_quota, used_storage + reserved_storage, null::bigint from tenants where id = tenant;
@@ -158,7 +161,8 @@ begin
     account := coalesce(earlier.account_id, account);
     if account is not null then
         update accounts set reserved_storage = reserved_storage + quota_reserve.bytes
-        where id = account and (storage_quota is null or used_storage + reserved_storage + quota_reserve.bytes <= storage_quota);
+        where id = account and (quota_reserve.bytes = 0 or storage_quota is null
+        or used_storage + reserved_storage + quota_reserve.bytes <= storage_quota);
         if not found then
             update tenants set reserved_storage = reserved_storage - quota_reserve.bytes where id = tenant;
             update organizations set reserved_storage = reserved_storage - quota_reserve.bytes where id = organization;
