@@ -59,7 +59,10 @@ pub(super) fn bucket(state: &AppState) -> &str {
 pub(super) async fn finalize(mut plan: Plan) -> Result<Answer> {
     plan.debris.object_pending();
     let writer = plan.writer;
-    let written = match writer.finish().await {
+    let finished = writer.finish().await;
+    // What follows is short, and a sign of life after the reservation's end would reserve anew what is given back or used.
+    drop(plan.pulse);
+    let written = match finished {
         Ok(written) => written,
         Err(error) => {
             plan.debris.clear().await;
@@ -84,8 +87,8 @@ pub(super) async fn finalize(mut plan: Plan) -> Result<Answer> {
     };
     // Does nothing where the debris is kept: recorded, or of an unknown outcome.
     plan.debris.clear().await;
-    // Both last as long as the upload.
-    drop((plan.pulse, plan.slot));
+    // The place is held as long as the upload lasts.
+    drop(plan.slot);
     outcome
 }
 
