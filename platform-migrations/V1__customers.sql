@@ -27,12 +27,14 @@ create table clusters (
     name text not null,
     host text not null,
     port integer not null default 5432,
-    -- Names the credentials of its roles; secrets are never stored here. Nothing reads it yet: every cluster is logged in to
-    -- with the one set of credentials that the settings hold.
-    credential_ref text not null default 'default',
-    -- How its server was reached when it was registered. Nothing reads it yet: connections to every cluster are made as
-    -- `platform.tls` of the settings says.
+    -- The control plane's login there, and where its password is: under this name in `cluster_credentials` of the settings,
+    -- or in this row, sealed under the master key. With neither it is the one that `saas_platform` is reached with.
+    login text not null default 'rowhouse_control',
+    credential_ref text,
+    sealed_password bytea,
+    -- Whether its certificate is checked, and by whose (PEM); without any, by the authority of `platform.ca_file`.
     tls_mode cluster_tls_mode not null default 'verify_full',
+    tls_ca text,
     labels jsonb not null default '{}',
     weight integer not null default 100,
     accepting boolean not null default true,
@@ -48,6 +50,8 @@ create table clusters (
     constraint clusters_name_check check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
     constraint clusters_port_check check (port between 1 and 65535),
     constraint clusters_weight_check check (weight >= 0),
+    constraint clusters_login_check check (login ~ '^[a-z_][a-z0-9_]{0,62}$'),
+    constraint clusters_credentials_check check (credential_ref is null or sealed_password is null),
     constraint clusters_budget_check check (budget > 0),
     constraint clusters_labels_check check (jsonb_typeof(labels) = 'object')
 );
@@ -159,6 +163,33 @@ $$;
 revoke all on function organizations_tier_defaults() from public;
 create trigger organizations_tier_defaults before insert on organizations for each row execute function organizations_tier_defaults();
 
+-- Databases that several tenants live in: each in a schema of its own (`schema`), or all in one (`shared`).
+create table group_databases (
+    id uuid not null default gen_random_uuid(),
+    cluster_id uuid not null,
+    isolation tenant_isolation not null,
+    database_name text not null,
+    -- In `shared`, the one login that the pool of this database uses; the version enters its password's derivation.
+    role_name text,
+    credential_version integer not null default 1,
+    -- In `shared`, the version of the one schema that all its tenants use.
+    schema_version integer not null default 0,
+    -- Whether it is made and may be filled.
+    is_ready boolean not null default false,
+    accepting boolean not null default true,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint group_databases_pkey primary key (id),
+    constraint group_databases_cluster_id_fkey foreign key (cluster_id) references clusters (id),
+    constraint group_databases_cluster_id_database_name_key unique (cluster_id, database_name),
+    constraint group_databases_isolation_check check (isolation <> 'dedicated'),
+    constraint group_databases_role_name_check check ((isolation = 'shared') = (role_name is not null)),
+    constraint group_databases_credential_version_check check (credential_version >= 1),
+    constraint group_databases_schema_version_check check (schema_version >= 0)
+);
+create index group_databases_room_idx on group_databases (cluster_id, isolation, id) where accepting;
+create trigger group_databases_set_updated_at before update on group_databases for each row execute function set_updated_at();
+
 create table tenants (
     id uuid not null default gen_random_uuid(),
     organization_id uuid not null,
@@ -173,6 +204,8 @@ create table tenants (
     isolation tenant_isolation not null default 'dedicated',
     -- The placement; renaming a tenant changes none of it.
     cluster_id uuid,
+    -- The database that it shares with others, where it does.
+    group_id uuid,
     database_name text,
     schema_name text,
     role_name text,
@@ -203,6 +236,8 @@ create table tenants (
     constraint tenants_pkey primary key (id),
     constraint tenants_organization_id_fkey foreign key (organization_id) references organizations (id),
     constraint tenants_cluster_id_fkey foreign key (cluster_id) references clusters (id),
+    constraint tenants_group_id_fkey foreign key (group_id) references group_databases (id),
+    constraint tenants_group_id_check check (database_name is null or (isolation = 'dedicated') = (group_id is null)),
     constraint tenants_name_check check (name <> '' and length(name) <= 200),
     constraint tenants_external_id_check check (external_id <> '' and length(external_id) <= 200),
     constraint tenants_custom_domain_check check (custom_domain <> '' and length(custom_domain) <= 253),
@@ -235,6 +270,7 @@ create unique index tenants_custom_domain_key on tenants (lower(custom_domain)) 
 create unique index tenants_cluster_id_database_name_schema_name_key on tenants (cluster_id, database_name, schema_name)
     where isolation <> 'shared';
 create unique index tenants_cluster_id_role_name_key on tenants (cluster_id, role_name) where isolation <> 'shared';
+create index tenants_group_id_idx on tenants (group_id, id);
 create index tenants_cluster_id_idx on tenants (cluster_id, database_name);
 create index tenants_organization_id_idx on tenants (organization_id, id);
 create index tenants_organization_id_status_idx on tenants (organization_id, status, id);
@@ -250,11 +286,13 @@ create trigger tenants_set_updated_at before update on tenants for each row
         is not distinct from (new.used_storage, new.reserved_storage, new.used_workspaces))
     execute function set_updated_at();
 
-grant select, insert, update, delete on clusters, organizations, tenants to rowhouse_control;
+grant select, insert, update, delete on clusters, group_databases, organizations, tenants to rowhouse_control;
 grant select, update on tier_limits to rowhouse_control;
 -- What routing a request, and refusing one, takes.
-grant select on clusters, tier_limits to rowhouse_data;
-grant select (id, organization_id, name, type, status, is_active, isolation, cluster_id, database_name, schema_name, role_name,
+grant select on group_databases, tier_limits to rowhouse_data;
+-- Not the control plane's credentials.
+grant select (id, name, host, port, tls_mode, tls_ca, budget, status) on clusters to rowhouse_data;
+grant select (id, organization_id, name, type, status, is_active, isolation, cluster_id, group_id, database_name, schema_name, role_name,
     credential_version, generation, schema_version, storage_quota, used_storage, reserved_storage, settings, custom_domain,
     deleted_at, updated_at) on tenants to rowhouse_data;
 grant select (id, subscription_tier, subscription_status, status, storage_quota, used_storage, reserved_storage, max_workspaces,

@@ -9,6 +9,7 @@ mod error;
 mod identifier;
 mod link;
 mod platform;
+mod server;
 mod session;
 mod sql;
 mod tenants;
@@ -19,6 +20,7 @@ pub use bootstrap::{BootstrapPasswords, BootstrapSection, bootstrap, bootstrap_s
 pub use error::{Described, QueryError};
 pub use identifier::{quote_ident, quote_literal};
 pub use platform::{PlatformConnection, PlatformPool, PlatformTransaction};
+pub use server::{Server, ServerTls};
 pub use sql::{Columns, Parameters, Sql};
-pub use tenants::{ActivePlacement, Placement, TenantConnection, TenantPools, TenantTransaction};
+pub use tenants::{ActivePlacement, Credential, Placement, TenantConnection, TenantPools, TenantTransaction};
 pub use tls::Tls;

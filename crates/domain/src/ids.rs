@@ -126,6 +126,8 @@ ids! {
     FileId "fil";
     /// A folder.
     FolderId "fld";
+    /// A database that several tenants live in.
+    GroupId "grp";
     /// A piece of background work.
     JobId "job";
     /// An API key of any kind.

@@ -8,7 +8,7 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use rowhouse_domain::TenantId;
+use rowhouse_domain::{GroupId, TenantId};
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use sha2::Sha256;
 
@@ -61,6 +61,12 @@ impl MasterKey {
     /// The password of a tenant's database login. It is derived each time and stored nowhere.
     pub fn tenant_database_password(&self, tenant: TenantId, version: i32) -> SecretString {
         let key = self.derive("tenant-db", &[tenant.as_uuid().as_bytes(), &version.to_be_bytes()]);
+        SecretString::from(hex::encode(key))
+    }
+
+    /// The password of the login that the tenants of one shared database have in common.
+    pub fn group_database_password(&self, group: GroupId, version: i32) -> SecretString {
+        let key = self.derive("group-db", &[group.as_uuid().as_bytes(), &version.to_be_bytes()]);
         SecretString::from(hex::encode(key))
     }
 

@@ -46,6 +46,7 @@ catalogue! {
     MissingScope "missing_scope" 403 "The API key lacks a scope";
     OrganizationSuspended "organization_suspended" 403 "The organization is suspended or cancelled";
     TenantSuspended "tenant_suspended" 403 "The tenant is suspended or inactive";
+    TierLimit "tier_limit" 403 "The subscription tier does not allow that";
     NotFound "not_found" 404 "Not found";
     NoSuchRoute "no_such_route" 404 "There is nothing at this address";
     MethodNotAllowed "method_not_allowed" 405 "The method is not allowed here";

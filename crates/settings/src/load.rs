@@ -48,7 +48,7 @@ pub fn load_from(file: Option<&Path>, environment: Environment) -> Result<Settin
 
 /// Rules that need more than one key, or a range.
 fn check(settings: &Settings) -> Result<(), SettingsError> {
-    let rules: [(&str, bool, &str); 9] = [
+    let rules: [(&str, bool, &str); 14] = [
         (
             "platform.password",
             !settings.platform.password.expose_secret().is_empty(),
@@ -72,6 +72,19 @@ fn check(settings: &Settings) -> Result<(), SettingsError> {
             "must be at least 1 and at most pools.cluster_budget",
         ),
         ("provisioning.parallel", settings.provisioning.parallel > 0, "must be at least 1"),
+        ("provisioning.clones", settings.provisioning.clones > 0, "must be at least 1"),
+        (
+            "tenancy.isolation_by_tier",
+            settings.tenancy.isolation_by_tier.iter().all(|(tier, level)| settings.tenancy.allows(*tier, *level)),
+            "names an isolation that tenancy.isolation_allowed does not allow the tier",
+        ),
+        (
+            "tenancy.group_size",
+            settings.tenancy.group_size > 0 && settings.tenancy.shared_size > 0,
+            "and tenancy.shared_size must be at least 1",
+        ),
+        ("tenancy.retention_days", settings.tenancy.retention_days >= 0, "must not be negative"),
+        ("purge.max_per_hour", settings.purge.max_per_hour >= 0, "must not be negative"),
         ("work.parallel", settings.work.parallel > 0, "must be at least 1"),
         (
             "blobs.bucket",

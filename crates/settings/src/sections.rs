@@ -1,8 +1,10 @@
 //! What can be set. Each key and its default is explained in `deploy/settings/default.toml`.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rowhouse_domain::{Isolation, Tier};
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -18,6 +20,9 @@ pub struct Settings {
     pub telemetry: Telemetry,
     pub pools: Pools,
     pub provisioning: Provisioning,
+    pub tenancy: Tenancy,
+    pub purge: Purge,
+    pub cluster_credentials: HashMap<String, ClusterCredentials>,
     pub uploads: Uploads,
     pub work: Work,
     pub blobs: Blobs,
@@ -119,7 +124,9 @@ pub struct Pools {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "default.toml explains each key once")]
 pub struct Provisioning {
-    pub template: String,
+    pub base: String,
+    pub stock: usize,
+    pub clones: usize,
     #[serde(with = "humantime_serde")]
     pub wait: Duration,
     #[serde(with = "humantime_serde")]
@@ -132,6 +139,46 @@ pub struct Provisioning {
     #[serde(with = "humantime_serde")]
     pub idle_in_transaction_timeout: Duration,
     pub temp_file_limit_mib: u32,
+}
+
+/// How far tenants are kept apart, and how long deleted ones are kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml explains each key once")]
+pub struct Tenancy {
+    pub isolation_by_tier: HashMap<Tier, Isolation>,
+    pub isolation_allowed: HashMap<Tier, Vec<Isolation>>,
+    pub group_size: i64,
+    pub shared_size: i64,
+    pub retention_days: i32,
+}
+
+impl Tenancy {
+    /// The isolation of a tenant whose request names none.
+    pub fn default_isolation(&self, tier: Tier) -> Isolation {
+        self.isolation_by_tier.get(&tier).copied().unwrap_or(Isolation::Dedicated)
+    }
+
+    /// Whether a tier's tenants may be kept apart in this way.
+    pub fn allows(&self, tier: Tier, isolation: Isolation) -> bool {
+        self.isolation_allowed.get(&tier).is_none_or(|allowed| allowed.contains(&isolation))
+    }
+}
+
+/// How many tenants may go for good.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml explains each key once")]
+pub struct Purge {
+    pub max_per_hour: i64,
+}
+
+/// The password of the control plane's login on a cluster that names this entry.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml explains each key once")]
+pub struct ClusterCredentials {
+    pub password: SecretString,
 }
 
 /// Content going in and out.

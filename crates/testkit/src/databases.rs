@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-use rowhouse_database::{ActivePlacement, AdminConnection, Placement, ServerAddress, Tls, quote_ident, quote_literal};
+use rowhouse_database::{
+    ActivePlacement, AdminConnection, Credential, Placement, Server, ServerAddress, ServerTls, Tls, quote_ident,
+    quote_literal,
+};
 use rowhouse_domain::{ClusterId, Isolation, TenantId};
 use rowhouse_keys::{MasterKey, scram_verifier};
 use rowhouse_migrations::Set;
@@ -78,14 +81,17 @@ impl TenantDatabase {
             tenant: self.tenant,
             generation: 1,
             isolation: Isolation::Dedicated,
-            // All databases of a test process lie on one cluster.
-            cluster: ClusterId::from_uuid(Uuid::nil()),
-            host: address.host,
-            port: address.port,
+            server: Server {
+                // All databases of a test process lie on one cluster.
+                cluster: ClusterId::from_uuid(Uuid::nil()),
+                host: address.host,
+                port: address.port,
+                tls: ServerTls::Disabled,
+            },
             database: self.name.clone(),
             schema: "public".to_owned(),
             role: self.name.clone(),
-            credential_version: 1,
+            credential: Credential::Tenant { version: 1 },
         }
     }
 

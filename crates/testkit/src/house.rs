@@ -311,7 +311,7 @@ fn settings(platform: &str, blobs: PathBuf) -> Settings {
     settings.platform.connect_timeout = Duration::from_secs(15);
     settings.pools.checkout_timeout = Duration::from_secs(30);
     settings.pools.connect_timeout = Duration::from_secs(15);
-    settings.provisioning.template = TENANT_TEMPLATE.to_owned();
+    settings.provisioning.base = TENANT_TEMPLATE.to_owned();
     settings.provisioning.poll = Duration::from_millis(200);
     settings.work.poll = Duration::from_millis(200);
     settings.work.extractor = program("data-plane");

@@ -3,9 +3,7 @@
 use std::ops::RangeInclusive;
 
 use rowhouse_database::{ActivePlacement, Columns, Described, Placement, Sql};
-use rowhouse_domain::{
-    AccountId, ClusterId, Isolation, KeyId, OrganizationId, OrganizationStatus, Scopes, TenantId, TenantStatus,
-};
+use rowhouse_domain::{AccountId, KeyId, OrganizationId, OrganizationStatus, Scopes, TenantId, TenantStatus};
 use rowhouse_keys::{ApiKeyHash, PlainApiKey};
 use rowhouse_problem::{Code, Error, Result};
 use tokio_postgres::Row;
@@ -13,6 +11,7 @@ use uuid::Uuid;
 
 use super::caller::Caller;
 use super::refusal::Circumstances;
+use crate::placements;
 use crate::state::AppState;
 
 /// The tenant schema versions that this build can work with: its own, and the next one, which older builds must survive.
@@ -41,11 +40,13 @@ const FIND: &str = "
         tenant.id as tenant_id, tenant.organization_id, tenant.status, tenant.isolation, tenant.cluster_id,
         tenant.database_name, tenant.schema_name, tenant.role_name, tenant.credential_version, tenant.generation,
         tenant.schema_version, organization.status as organization_status,
-        organization.deleted_at is not null as organization_deleted, cluster.host, cluster.port
+        organization.deleted_at is not null as organization_deleted, tenant.group_id, cluster.host, cluster.port,
+        cluster.tls_mode::text as tls_mode, cluster.tls_ca, group_database.credential_version as group_credential_version
     from tenant_api_keys key
     join tenants tenant on tenant.id = key.tenant_id
     join organizations organization on organization.id = tenant.organization_id
     left join clusters cluster on cluster.id = tenant.cluster_id
+    left join group_databases group_database on group_database.id = tenant.group_id
     where key.key_prefix = $1";
 
 /// Looks a key up and decides. The outer error is ours, the inner one the key's.
@@ -135,19 +136,7 @@ fn placement(row: &Row) -> Result<Result<Placement>> {
         );
         return Ok(Err(Error::new(Code::SchemaNotServed, detail).with("schema_version", version)));
     }
-    let port: i32 = row.column("port")?;
-    Ok(Ok(Placement {
-        tenant: row.column("tenant_id")?,
-        generation: row.column("generation")?,
-        isolation: row.column::<Isolation>("isolation")?,
-        cluster: row.column::<ClusterId>("cluster_id")?,
-        host: row.column("host")?,
-        port: u16::try_from(port).map_err(Error::internal)?,
-        database: row.column("database_name")?,
-        schema: row.column("schema_name")?,
-        role: row.column("role_name")?,
-        credential_version: row.column("credential_version")?,
-    }))
+    placements::from_row(row).map(Ok)
 }
 
 const TOUCH: &str = "select key_touch($1)";

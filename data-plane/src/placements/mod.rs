@@ -3,3 +3,4 @@
 mod store;
 
 pub use store::find_active;
+pub(crate) use store::from_row;

@@ -44,7 +44,7 @@ async fn create(admin: &AdminConnection, site: &Site<'_>) -> Result<()> {
     let create = format!(
         "create database {database} template {template} allow_connections false connection limit {limit}",
         database = quote_ident(&site.place.database),
-        template = quote_ident(&settings.template),
+        template = quote_ident(&settings.base),
         limit = settings.connection_limit,
     );
     let Err(error) = admin.run(&create).await else { return Ok(()) };

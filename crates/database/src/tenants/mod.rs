@@ -9,5 +9,5 @@ mod pools;
 pub(crate) use budget::{Admission, Permit};
 pub use connection::{TenantConnection, TenantTransaction};
 pub(crate) use identity::Identity;
-pub use placement::{ActivePlacement, Placement};
+pub use placement::{ActivePlacement, Credential, Placement};
 pub use pools::TenantPools;

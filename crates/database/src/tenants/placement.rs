@@ -1,6 +1,10 @@
 //! Where a tenant's data is, as `saas_platform` says.
 
-use rowhouse_domain::{ClusterId, Isolation, TenantId};
+use rowhouse_domain::{GroupId, Isolation, TenantId};
+use rowhouse_keys::MasterKey;
+use secrecy::SecretString;
+
+use crate::server::Server;
 
 /// The address and login of a tenant's data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,19 +16,42 @@ pub struct Placement {
     /// How it is kept apart.
     pub isolation: Isolation,
     /// The cluster.
-    pub cluster: ClusterId,
-    /// Where the cluster listens.
-    pub host: String,
-    /// Where the cluster listens.
-    pub port: u16,
+    pub server: Server,
     /// The database.
     pub database: String,
     /// The schema.
     pub schema: String,
     /// The login.
     pub role: String,
-    /// Version of the login's password.
-    pub credential_version: i32,
+    /// What the login's password is derived from.
+    pub credential: Credential,
+}
+
+/// What a login's password is derived from, besides the master key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    /// The login is the tenant's own.
+    Tenant {
+        /// Raised to rotate the password.
+        version: i32,
+    },
+    /// The login is that of a database that tenants share.
+    Group {
+        /// The database.
+        group: GroupId,
+        /// Raised to rotate the password.
+        version: i32,
+    },
+}
+
+impl Placement {
+    /// The login's password.
+    pub fn password(&self, master: &MasterKey) -> SecretString {
+        match self.credential {
+            Credential::Tenant { version } => master.tenant_database_password(self.tenant, version),
+            Credential::Group { group, version } => master.group_database_password(group, version),
+        }
+    }
 }
 
 /// A placement whose tenant and organization are in a state to be served: only such a one is connected to.

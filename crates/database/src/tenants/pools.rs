@@ -68,7 +68,7 @@ impl TenantPools {
         let begun = Instant::now();
         let object = tenant.pool.get().await.map_err(from_pool)?;
         metrics::histogram!("rowhouse_checkout_seconds").record(begun.elapsed().as_secs_f64());
-        let budget = self.0.budget(placement.get().cluster);
+        let budget = self.0.budget(placement.get().server.cluster);
         let session = Session::new(object, move || budget.is_contended());
         Ok(TenantConnection::new(session, placement.get().tenant))
     }
@@ -155,18 +155,18 @@ impl Inner {
 
     fn make_pool(self: &Arc<Self>, placement: &Placement) -> Result<Arc<TenantPool>> {
         let mut config = connection_config(
-            &placement.host,
-            placement.port,
+            &placement.server.host,
+            placement.server.port,
             &placement.database,
             &placement.role,
             APPLICATION,
             self.settings.connect_timeout,
         );
-        let password = self.master.tenant_database_password(placement.tenant, placement.credential_version);
+        let password = placement.password(&self.master);
         config.password(password.expose_secret());
         let admission = Admission {
-            budget: self.budget(placement.cluster),
-            cluster: placement.cluster,
+            budget: self.budget(placement.server.cluster),
+            cluster: placement.server.cluster,
             pools: Arc::downgrade(self),
         };
         let identity =
@@ -187,7 +187,7 @@ impl Inner {
         let mut candidates: Vec<(u64, Arc<TenantPool>)> = self
             .tenants
             .iter()
-            .filter(|entry| entry.placement.cluster == cluster && entry.pool.status().size > 0)
+            .filter(|entry| entry.placement.server.cluster == cluster && entry.pool.status().size > 0)
             .map(|entry| (entry.last_used.load(Ordering::Relaxed), Arc::clone(entry.value())))
             .collect();
         candidates.sort_unstable_by_key(|(last_used, _)| *last_used);

@@ -1,0 +1,61 @@
+-- Why: what new tenant databases are made from (templates, stock), and how each cluster was last seen.
+-- Locks: none that matter, the tables are new; a short share lock on clusters and tenants for the foreign keys.
+
+-- Immutable: made once for a cluster and a version of the tenant migrations, then only cloned.
+create table templates (
+    cluster_id uuid not null,
+    schema_version integer not null,
+    database_name text not null,
+    -- Of the migrations that made it: another build of the same version is another template.
+    checksum text not null,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint templates_pkey primary key (cluster_id, schema_version),
+    constraint templates_cluster_id_fkey foreign key (cluster_id) references clusters (id),
+    constraint templates_schema_version_check check (schema_version > 0)
+);
+create trigger templates_set_updated_at before update on templates for each row execute function set_updated_at();
+
+-- Clones that wait for a tenant. A row stands before its database is made, and goes after it is gone or given away.
+create table stock_databases (
+    id uuid not null default gen_random_uuid(),
+    cluster_id uuid not null,
+    database_name text not null,
+    schema_version integer not null,
+    is_ready boolean not null default false,
+    -- Taken, and being renamed; whoever provisions this tenant finds it again after a crash.
+    tenant_id uuid,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint stock_databases_pkey primary key (id),
+    constraint stock_databases_cluster_id_fkey foreign key (cluster_id) references clusters (id),
+    constraint stock_databases_tenant_id_fkey foreign key (tenant_id) references tenants (id),
+    constraint stock_databases_cluster_id_database_name_key unique (cluster_id, database_name),
+    constraint stock_databases_tenant_id_check check (tenant_id is null or is_ready)
+);
+create index stock_databases_ready_idx on stock_databases (cluster_id, schema_version, id) where is_ready and tenant_id is null;
+create unique index stock_databases_tenant_id_key on stock_databases (tenant_id);
+create trigger stock_databases_set_updated_at before update on stock_databases for each row execute function set_updated_at();
+
+-- How a cluster was last seen. A table of its own, so that looking changes no entity tag.
+create table cluster_health (
+    cluster_id uuid not null,
+    is_reachable boolean not null,
+    -- What was wrong, where it was not; no secret and no address.
+    error text,
+    checked_at timestamptz not null default now(),
+    -- When it last answered.
+    seen_at timestamptz,
+    server_version text,
+    max_connections integer,
+    used_connections integer,
+    -- Bytes of all databases on it.
+    bytes bigint,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint cluster_health_pkey primary key (cluster_id),
+    constraint cluster_health_cluster_id_fkey foreign key (cluster_id) references clusters (id) on delete cascade
+);
+create trigger cluster_health_set_updated_at before update on cluster_health for each row execute function set_updated_at();
+
+grant select, insert, update, delete on templates, stock_databases, cluster_health to rowhouse_control;
