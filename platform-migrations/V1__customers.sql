@@ -230,7 +230,11 @@ create table tenants (
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     deleted_at timestamptz,
+    -- Who deleted it: what an organization did not delete itself is not its to restore.
+    deleted_by_kind actor_kind,
     purge_after timestamptz,
+    -- From here on there is no way back: parts of it may be gone.
+    purge_begun_at timestamptz,
     -- Where a restore leads back to.
     status_before_delete tenant_status,
     constraint tenants_pkey primary key (id),
@@ -258,6 +262,7 @@ create table tenants (
     constraint tenants_used_workspaces_check check (used_workspaces >= 0),
     constraint tenants_identity_group_check check (identity_group <> '' and length(identity_group) <= 200),
     constraint tenants_deleted_at_check check ((status in ('deleted', 'purged')) = (deleted_at is not null)),
+    constraint tenants_purge_begun_at_check check (purge_begun_at is null or deleted_at is not null),
     constraint tenants_purge_after_check check (purge_after >= deleted_at),
     constraint tenants_settings_check check (jsonb_typeof(settings) = 'object'),
     constraint tenants_metadata_check check (jsonb_typeof(metadata) = 'object')

@@ -381,6 +381,8 @@ revoke all on function work_mark(uuid, timestamptz), work_clear(uuid, bigint, ti
     quota_settle(uuid, uuid, uuid, uuid, bigint), quota_release(uuid),
     quota_expire(integer), workspace_count(uuid, uuid, bigint), workspace_reserve(uuid), workspace_release(uuid),
     usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid) from public;
+-- A purge ends what its tenant had reserved.
+grant execute on function quota_release(uuid) to rowhouse_control;
 grant execute on function work_mark(uuid, timestamptz), work_clear(uuid, bigint, timestamptz, interval), work_list(integer),
     quota_reserve(uuid, uuid, bigint, interval, uuid), quota_commit(uuid, uuid, bigint), quota_release(uuid), quota_expire(integer),
     workspace_reserve(uuid), workspace_release(uuid),

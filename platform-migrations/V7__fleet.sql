@@ -16,25 +16,26 @@ create table templates (
 );
 create trigger templates_set_updated_at before update on templates for each row execute function set_updated_at();
 
--- Clones that wait for a tenant. A row stands before its database is made, and goes after it is gone or given away.
+-- Databases, with their logins, that wait for a tenant. Each is made for an id that no tenant has yet, and whoever takes it
+-- gets that id: so it is complete but for its names. A row stands before its database is made, and goes after it is gone
+-- or has become a tenant's.
 create table stock_databases (
-    id uuid not null default gen_random_uuid(),
+    -- The id of the tenant to be.
+    id uuid not null,
     cluster_id uuid not null,
+    -- The login has the same name.
     database_name text not null,
     schema_version integer not null,
     is_ready boolean not null default false,
-    -- Taken, and being renamed; whoever provisions this tenant finds it again after a crash.
-    tenant_id uuid,
+    is_taken boolean not null default false,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     constraint stock_databases_pkey primary key (id),
     constraint stock_databases_cluster_id_fkey foreign key (cluster_id) references clusters (id),
-    constraint stock_databases_tenant_id_fkey foreign key (tenant_id) references tenants (id),
     constraint stock_databases_cluster_id_database_name_key unique (cluster_id, database_name),
-    constraint stock_databases_tenant_id_check check (tenant_id is null or is_ready)
+    constraint stock_databases_is_taken_check check (is_ready or not is_taken)
 );
-create index stock_databases_ready_idx on stock_databases (cluster_id, schema_version, id) where is_ready and tenant_id is null;
-create unique index stock_databases_tenant_id_key on stock_databases (tenant_id);
+create index stock_databases_free_idx on stock_databases (cluster_id, schema_version, id) where is_ready and not is_taken;
 create trigger stock_databases_set_updated_at before update on stock_databases for each row execute function set_updated_at();
 
 -- How a cluster was last seen. A table of its own, so that looking changes no entity tag.

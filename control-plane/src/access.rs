@@ -64,6 +64,7 @@ pub const TABLE: &[Access] = &[
     row("POST", "/v1/tenants/{ten}/suspend", TENANTS),
     row("POST", "/v1/tenants/{ten}/resume", TENANTS),
     row("POST", "/v1/tenants/{ten}/restore", TENANTS),
+    row("POST", "/v1/tenants/{ten}/purge", PLATFORM),
     row("GET", "/v1/tenants/{ten}/database", TENANTS),
     row("POST", "/v1/tenants/{ten}/api-keys", KEYS),
     row("GET", "/v1/tenants/{ten}/api-keys", KEYS),

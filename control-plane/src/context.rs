@@ -2,22 +2,23 @@
 
 use std::sync::Arc;
 
+use rowhouse_blobs::BlobStore;
 use rowhouse_database::{AdminConnection, PlatformPool, ServerAddress, Tls};
 use rowhouse_domain::TenantId;
 use rowhouse_keys::MasterKey;
 use rowhouse_problem::{Error, Result};
 use rowhouse_settings::Settings;
 use secrecy::SecretString;
+use tokio::sync::Notify;
 
 use crate::authentication::RefusalBudget;
-use crate::clusters::{Cluster, Turn, Turns};
+use crate::clusters::{ClusterLink, Kept, KeptConnections, Turn, Turns};
 use crate::operations::Pulse;
+use crate::templates::KnownTemplates;
 use crate::tenants::RecentLooks;
 
 /// The login of the control plane.
 pub(crate) const LOGIN: &str = "rowhouse_control";
-/// The database of every cluster that connections which belong to no tenant are made to.
-const MAINTENANCE_DATABASE: &str = "postgres";
 
 /// Shared by handlers through `web::Data`, and by the background tasks.
 pub(crate) struct Context {
@@ -28,6 +29,11 @@ pub(crate) struct Context {
     pub(crate) pulse: Pulse,
     pub(crate) refusals: RefusalBudget,
     pub(crate) looks: RecentLooks,
+    pub(crate) templates: KnownTemplates,
+    /// Says that the stock has one less.
+    pub(crate) stock_taken: Notify,
+    pub(crate) blobs: BlobStore,
+    kept: KeptConnections,
     turns: Turns,
 }
 
@@ -43,6 +49,10 @@ impl Context {
             pulse: Pulse::default(),
             refusals: RefusalBudget::default(),
             looks: RecentLooks::default(),
+            templates: KnownTemplates::default(),
+            stock_taken: Notify::new(),
+            blobs: BlobStore::open(&rowhouse_blobs::Config::of(&settings.blobs)).map_err(Error::internal)?,
+            kept: KeptConnections::default(),
             turns: Turns::default(),
             settings,
         })
@@ -51,46 +61,29 @@ impl Context {
     /// A connection for DDL to the platform database.
     pub(crate) async fn administer_platform(&self) -> Result<AdminConnection> {
         let platform = &self.settings.platform;
-        let address = self.address(&platform.host, platform.port);
+        let user = if platform.user.is_empty() { LOGIN } else { &platform.user };
+        let address = ServerAddress {
+            host: platform.host.clone(),
+            port: platform.port,
+            user: user.to_owned(),
+            password: platform.password.clone(),
+        };
         AdminConnection::open(&address, &platform.database, &self.tls).await
     }
 
     /// A connection for what concerns a whole cluster: roles and databases.
-    pub(crate) async fn administer_cluster(&self, cluster: &Cluster) -> Result<AdminConnection> {
-        self.administer_database(cluster, MAINTENANCE_DATABASE).await
+    pub(crate) async fn administer_cluster(&self, link: &ClusterLink) -> Result<Kept> {
+        self.kept.take(self, link).await
     }
 
     /// The same for a request, which waits for its turn. Not for background work, which is bounded by itself.
-    pub(crate) async fn administer_cluster_in_turn(&self, cluster: &Cluster) -> Result<(Turn, AdminConnection)> {
-        let turn = self.turns.take(cluster.id).await?;
-        Ok((turn, self.administer_cluster(cluster).await?))
-    }
-
-    /// A connection for DDL inside one database of a cluster.
-    pub(crate) async fn administer_database(&self, cluster: &Cluster, database: &str) -> Result<AdminConnection> {
-        AdminConnection::open(&self.address(&cluster.host, cluster.port), database, &self.tls).await
-    }
-
-    /// A connection as a tenant's own login, to see what it sees.
-    pub(crate) async fn log_in_as(
-        &self,
-        cluster: &Cluster,
-        database: &str,
-        role: &str,
-        password: SecretString,
-    ) -> Result<AdminConnection> {
-        let address = ServerAddress { host: cluster.host.clone(), port: cluster.port, user: role.to_owned(), password };
-        AdminConnection::open(&address, database, &self.tls).await
+    pub(crate) async fn administer_cluster_in_turn(&self, link: &ClusterLink) -> Result<(Turn, Kept)> {
+        let turn = self.turns.take(link.id()).await?;
+        Ok((turn, self.administer_cluster(link).await?))
     }
 
     /// The password of a tenant's login.
     pub(crate) fn tenant_password(&self, tenant: TenantId, version: i32) -> SecretString {
         self.master.tenant_database_password(tenant, version)
-    }
-
-    fn address(&self, host: &str, port: u16) -> ServerAddress {
-        let platform = &self.settings.platform;
-        let user = if platform.user.is_empty() { LOGIN } else { &platform.user };
-        ServerAddress { host: host.to_owned(), port, user: user.to_owned(), password: platform.password.clone() }
     }
 }

@@ -70,6 +70,7 @@ api! {
     "/v1/tenants/{ten}/suspend" => { post tenants::routes::suspend_tenant }
     "/v1/tenants/{ten}/resume" => { post tenants::routes::resume_tenant }
     "/v1/tenants/{ten}/restore" => { post tenants::routes::restore_tenant }
+    "/v1/tenants/{ten}/purge" => { post tenants::routes::purge_tenant }
     "/v1/tenants/{ten}/database" => { get tenants::routes::get_tenant_database }
     "/v1/tenants/{ten}/api-keys" => {
         post api_keys::tenant_routes::create_tenant_api_key,

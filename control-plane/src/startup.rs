@@ -19,7 +19,7 @@ use tracing_actix_web::TracingLogger;
 use crate::authentication::authenticate;
 use crate::context::Context;
 use crate::operations::Reconciler;
-use crate::{api_keys, housekeeping, preparation, routes};
+use crate::{api_keys, housekeeping, leader, preparation, routes};
 
 /// Whether the service stops on SIGTERM and SIGINT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +81,7 @@ impl Application {
         tracing::info!(port, "the control plane listens");
         let background = TaskTracker::new();
         background.spawn(Reconciler::new(Arc::clone(&context), stop.clone()).run());
+        background.spawn(leader::run(Arc::clone(&context), stop.clone()));
         background.spawn(housekeeping::run(Arc::clone(&context), stop.clone()));
         background.close();
         let served = server.await;

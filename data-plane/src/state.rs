@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use rowhouse_blobs::{Backend, BlobStore, Config, LocalConfig, S3Client, S3Config};
+use rowhouse_blobs::{BlobStore, Config};
 use rowhouse_database::{PlatformPool, TenantPools, Tls};
 use rowhouse_keys::MasterKey;
 use rowhouse_problem::{Error, Result};
-use rowhouse_settings as settings;
 use rowhouse_settings::Settings;
 
 use crate::authentication::{RefusalAudit, TouchedKeys};
@@ -55,7 +54,7 @@ impl AppState {
             touched: TouchedKeys::default(),
             upload_slots: UploadSlots::new(settings.uploads.parallel),
             tenants: TenantPools::new(settings.pools.clone(), tls, Arc::clone(&master)),
-            blobs: BlobStore::open(&blob_config(&settings.blobs)).map_err(Error::internal)?,
+            blobs: BlobStore::open(&Config::of(&settings.blobs)).map_err(Error::internal)?,
             nudge: Nudge::new(settings.work.parallel),
             settings: Arc::new(settings),
             platform,
@@ -78,27 +77,5 @@ impl AppState {
                 other => other.clone(),
             },
         })
-    }
-}
-
-fn blob_config(blobs: &settings::Blobs) -> Config {
-    Config {
-        backend: match blobs.backend {
-            settings::BlobBackend::Local => Backend::Local,
-            settings::BlobBackend::S3 => Backend::S3,
-        },
-        local: LocalConfig { root: blobs.root.clone() },
-        s3: S3Config {
-            endpoint: (!blobs.endpoint.is_empty()).then(|| blobs.endpoint.clone()),
-            region: blobs.region.clone(),
-            bucket: blobs.bucket.clone(),
-            path_style: blobs.path_style,
-            allow_http: blobs.allow_http,
-            client: match blobs.client {
-                settings::S3Client::ObjectStore => S3Client::ObjectStore,
-                settings::S3Client::Rusoto => S3Client::Rusoto,
-            },
-            ..S3Config::default()
-        },
     }
 }

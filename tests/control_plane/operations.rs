@@ -28,7 +28,7 @@ async fn may_log_in(house: &TestHouse, role: &str) -> bool {
 async fn ask(house: &TestHouse, given: &Given, verb: &str) {
     let path = format!("/v1/tenants/{}/{verb}", given.tenant);
     let request = house.admin.request(Method::POST, &path).header("prefer", "wait=0").json(&json!({}));
-    let answer = Answer::of(request.timeout(Duration::from_secs(3))).await;
+    let answer = Answer::of(request.timeout(Duration::from_secs(8))).await;
     assert!(answer.status.is_success(), "{}", String::from_utf8_lossy(&answer.bytes));
 }
 

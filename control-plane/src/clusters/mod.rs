@@ -1,9 +1,14 @@
 //! The PostgreSQL clusters that tenants live in.
 
+mod health;
+mod kept;
+mod link;
 mod model;
 pub(crate) mod routes;
 pub(crate) mod store;
 mod turns;
 
-pub(crate) use model::Cluster;
+pub(crate) use health::watch;
+pub(crate) use kept::{Kept, KeptConnections};
+pub(crate) use link::{ClusterLink, all_links, find_link};
 pub(crate) use turns::{Turn, Turns};

@@ -3,6 +3,7 @@
 use rowhouse_database::{Columns, Described, Sql};
 use rowhouse_domain::ClusterId;
 use rowhouse_problem::{Error, Result};
+use serde_json::Value;
 use tokio_postgres::Row;
 
 use super::model::Cluster;
@@ -33,14 +34,6 @@ pub(crate) async fn register_first(db: &impl Sql, host: &str, port: u16, tls: bo
     Ok(made == 1)
 }
 
-const FIND: &str = select!("where id = $1");
-
-/// The cluster with an id.
-pub(crate) async fn find(db: &impl Sql, id: ClusterId) -> Result<Option<Cluster>> {
-    let row = db.query_opt(FIND, &[&id]).await.context("reading a cluster")?;
-    row.as_ref().map(from_row).transpose()
-}
-
 const FIND_BY_NAME: &str = select!("where name = $1");
 
 /// The cluster with a name.
@@ -49,16 +42,40 @@ pub(crate) async fn find_by_name(db: &impl Sql, name: &str) -> Result<Option<Clu
     row.as_ref().map(from_row).transpose()
 }
 
+const ACCEPTING: &str = "
+    select id from clusters
+    where accepting and status = 'active' and weight > 0 and labels @> coalesce($1, '{}'::jsonb) limit 2";
 const CHOOSE: &str = "
-    select clusters.id from clusters
-    where accepting and status = 'active' and weight > 0
-    order by (select count(*) from tenants where tenants.cluster_id = clusters.id and tenants.status <> 'purged')::float8 / weight, name
+    with load as (
+        select cluster.id, cluster.name, cluster.weight, count(tenant.id)::float8 as tenants,
+            coalesce(sum(tenant.used_storage), 0)::float8 as bytes
+        from clusters cluster
+        left join tenants tenant on tenant.cluster_id = cluster.id and tenant.status <> 'purged'
+        where cluster.accepting and cluster.status = 'active' and cluster.weight > 0
+            and cluster.labels @> coalesce($1, '{}'::jsonb)
+        group by cluster.id)
+    select id from load
+    order by (tenants / greatest(sum(tenants) over (), 1) + bytes / greatest(sum(bytes) over (), 1)) / weight, name
     limit 1";
 
-/// The cluster that a new tenant belongs on: the emptiest for its weight of those that accept any.
-pub(crate) async fn choose(db: &impl Sql) -> Result<Option<ClusterId>> {
-    let row = db.query_opt(CHOOSE, &[]).await.context("choosing a cluster")?;
+/// The cluster that a new tenant belongs on: of those that accept any and have all of the labels, the one whose share of
+/// tenants and of their bytes is the smallest for its weight.
+pub(crate) async fn choose(db: &impl Sql, labels: Option<&Value>) -> Result<Option<ClusterId>> {
+    let accepting = db.query(ACCEPTING, &[&labels]).await.context("looking for a cluster")?;
+    // Weighing reads every tenant, and most installations have nothing to weigh.
+    if let [] | [_] = accepting.as_slice() {
+        return accepting.first().map(|row| row.column("id")).transpose();
+    }
+    let row = db.query_opt(CHOOSE, &[&labels]).await.context("choosing a cluster")?;
     row.map(|row| row.column("id")).transpose()
+}
+
+const IS_ACCEPTING: &str = "select accepting and status = 'active' as is_accepting from clusters where id = $1";
+
+/// Whether a cluster takes new tenants.
+pub(crate) async fn is_accepting(db: &impl Sql, id: ClusterId) -> Result<bool> {
+    let row = db.query_opt(IS_ACCEPTING, &[&id]).await.context("asking whether a cluster accepts tenants")?;
+    row.map_or(Ok(false), |row| row.column("is_accepting"))
 }
 
 const LIST: &str = select!("where ($1::uuid is null or id > $1) order by id limit $2");

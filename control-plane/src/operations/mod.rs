@@ -12,5 +12,5 @@ mod work;
 
 pub(crate) use model::{Kind, Operation, OperationState};
 pub(crate) use pulse::{Pulse, wait};
-pub(crate) use reconciler::Reconciler;
+pub(crate) use reconciler::{Reconciler, reap};
 pub(crate) use work::{Outcome, Work};

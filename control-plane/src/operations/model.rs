@@ -1,9 +1,10 @@
 //! What an operation is.
 
 use jiff::Timestamp;
-use rowhouse_domain::{OperationId, OrganizationId, TenantId};
+use rowhouse_domain::{ActorKind, OperationId, OrganizationId, TenantId};
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 /// What the reconciler knows to do, and in which steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,17 +13,20 @@ pub(crate) enum Kind {
     TenantProvision,
     /// Let a tenant's login in, or keep it out, as its status says.
     TenantLogin,
+    /// Remove everything of a deleted tenant but its tombstone.
+    TenantPurge,
 }
 
 impl Kind {
     /// Every kind that this release knows.
-    pub(super) const ALL: [Self; 2] = [Self::TenantProvision, Self::TenantLogin];
+    pub(super) const ALL: [Self; 3] = [Self::TenantProvision, Self::TenantLogin, Self::TenantPurge];
 
     /// As the column has it.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::TenantProvision => "tenant_provision",
             Self::TenantLogin => "tenant_login",
+            Self::TenantPurge => "tenant_purge",
         }
     }
 
@@ -36,6 +40,7 @@ impl Kind {
         match self {
             Self::TenantProvision => &["reserve", "role", "database", "pin", "migrate", "verify", "activate"],
             Self::TenantLogin => &["login", "sessions"],
+            Self::TenantPurge => &["close", "rights", "data", "role", "objects", "tombstone"],
         }
     }
 }
@@ -84,7 +89,7 @@ pub(crate) struct Operation {
     /// The operation's id.
     #[schema(value_type = String, example = "op_01jz3x5v8qf6k9m2n4p7r0s1t3")]
     pub(crate) id: OperationId,
-    /// `tenant_provision` or `tenant_login`.
+    /// `tenant_provision`, `tenant_login` or `tenant_purge`.
     pub(crate) kind: String,
     /// `queued`, `running`, `succeeded`, `failed` or `cancelled`.
     #[schema(value_type = String)]
@@ -95,6 +100,13 @@ pub(crate) struct Operation {
     /// The tenant that it concerns.
     #[schema(value_type = Option<String>)]
     pub(crate) tenant_id: Option<TenantId>,
+    /// Who asked for it: `platform_key`, `organization_key` or `system`.
+    #[schema(value_type = String)]
+    pub(crate) requested_by_kind: ActorKind,
+    /// The id of who asked for it.
+    pub(crate) requested_by: Option<Uuid>,
+    /// The request that asked for it.
+    pub(crate) request_id: Option<String>,
     /// How often it was begun.
     pub(crate) attempts: i32,
     /// What went wrong last, as a code of the catalogue of problems.

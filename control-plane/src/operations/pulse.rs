@@ -7,7 +7,7 @@ use rowhouse_problem::{Error, Result};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::model::Operation;
+use super::model::{Operation, OperationState};
 use super::store;
 use crate::context::Context;
 
@@ -43,16 +43,21 @@ impl Pulse {
     }
 }
 
-/// Waits until an operation has ended or the time is up, and says how it stands then. Holds no connection meanwhile.
-pub(crate) async fn wait(context: &Context, id: OperationId, at_most: Duration) -> Result<Operation> {
+/// Waits until an operation has ended or the time is up. How it stands then, unless it succeeded. Holds no connection
+/// meanwhile.
+pub(crate) async fn wait(context: &Context, id: OperationId, at_most: Duration) -> Result<Option<Operation>> {
     let deadline = Instant::now() + at_most;
     let mut ended = context.pulse.ended.subscribe();
     loop {
-        let operation = store::find(&context.platform.get().await?, id).await?;
-        let operation = operation.ok_or_else(|| Error::not_found("operation", id))?;
+        let state = store::find_state(&context.platform.get().await?, id).await?;
+        let state = state.ok_or_else(|| Error::not_found("operation", id))?;
+        if state == OperationState::Succeeded {
+            return Ok(None);
+        }
         let now = Instant::now();
-        if operation.state.is_final() || now >= deadline {
-            return Ok(operation);
+        if state.is_final() || now >= deadline {
+            let operation = store::find(&context.platform.get().await?, id).await?;
+            return Ok(operation.filter(|operation| operation.state != OperationState::Succeeded));
         }
         // An error would mean that the sender is gone, and the context owns it.
         let _ = tokio::time::timeout_at(deadline.min(now + LOOK_AGAIN), ended.changed()).await;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rowhouse_database::PlatformTransaction;
 use rowhouse_problem::{Code, Error, Result};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -13,7 +14,7 @@ use super::model::Kind;
 use super::store::{self, Claimed, End};
 use super::work::{Outcome, Work};
 use crate::context::Context;
-use crate::tenants::{login, provision};
+use crate::tenants::{login, provision, purge};
 
 /// A holder that was not heard of for this long is taken for dead. Extended every third of it.
 const LEASE: Duration = Duration::from_secs(15);
@@ -134,62 +135,122 @@ enum Ending {
     Failed(Error),
 }
 
+/// What carries the steps of one kind out, with what it remembers from one to the next.
+enum Worker {
+    Provision(Box<provision::Attempt>),
+    Login,
+    Purge,
+}
+
+impl Worker {
+    fn of(kind: &str) -> Result<Self> {
+        match Kind::parse(kind) {
+            Some(Kind::TenantProvision) => Ok(Self::Provision(Box::default())),
+            Some(Kind::TenantLogin) => Ok(Self::Login),
+            Some(Kind::TenantPurge) => Ok(Self::Purge),
+            None => Err(Error::internal(format!("this release does not know operations of kind {kind:?}"))),
+        }
+    }
+
+    async fn run_step(&mut self, work: &Work, step: &str) -> Result<Outcome> {
+        match self {
+            Self::Provision(attempt) => attempt.run_step(work, step).await,
+            Self::Login => login::run_step(work, step).await,
+            Self::Purge => purge::run_step(work, step).await,
+        }
+    }
+}
+
 async fn steps(work: &Work, stop: &CancellationToken) -> Ending {
-    loop {
-        if stop.is_cancelled() {
-            return Ending::Stopped;
-        }
-        match next_step(work).await {
-            Ok(None) => {}
-            Ok(Some(ending)) => return ending,
-            Err(error) => return Ending::Failed(error),
-        }
+    match all_steps(work, stop).await {
+        Ok(ending) => ending,
+        Err(error) => Ending::Failed(error),
     }
 }
 
-/// Runs one step. An ending where there is nothing left to do.
-async fn next_step(work: &Work) -> Result<Option<Ending>> {
-    let context = &work.context;
+async fn all_steps(work: &Work, stop: &CancellationToken) -> Result<Ending> {
     let claimed = &work.claimed;
-    let kind = Kind::parse(&work.claimed.kind).ok_or_else(|| {
-        Error::internal(format!("this release does not know operations of kind {:?}", work.claimed.kind))
-    })?;
-    let Some(step) = store::begin_step(&context.platform.get().await?, claimed).await? else {
-        return Ok(Some(Ending::AllDone));
-    };
-    let begun = Instant::now();
-    let limit = step_limit(&step);
-    let outcome = tokio::time::timeout(limit, run_step(work, kind, &step)).await.unwrap_or_else(|_| {
-        let detail = format!("The step took longer than {} s.", limit.as_secs());
-        Err(Error::new(Code::DeadlineExceeded, detail))
-    });
-    let elapsed = begun.elapsed();
-    metrics::histogram!("rowhouse_operation_step_seconds", "kind" => kind.as_str(), "step" => step.clone())
-        .record(elapsed.as_secs_f64());
-    match outcome {
-        Ok(outcome) => {
-            tracing::debug!(step, duration_ms = elapsed.as_millis(), "step done");
-            let recorded = store::step_done(&context.platform.get().await?, claimed, &step).await?;
-            Ok(match outcome {
-                _ if !recorded => Some(Ending::LeaseLost),
-                Outcome::Obsolete => Some(Ending::Obsolete),
-                Outcome::Done => None,
-            })
+    let mut worker = Worker::of(&claimed.kind)?;
+    if claimed.attempts > 1 {
+        store::start_again(&work.context.platform.get().await?, claimed).await?;
+    }
+    let mut done: Option<String> = None;
+    loop {
+        let next = store::advance(&work.context.platform.get().await?, claimed, done.as_deref()).await?;
+        if let Some(done) = &done {
+            failpoint(claimed, done, "recorded");
         }
-        Err(error) => {
-            tracing::warn!(step, error = error.chain(), "step failed");
-            let connection = context.platform.get().await?;
-            let recorded = store::step_failed(&connection, claimed, &step, public(&error).detail()).await?;
-            if recorded { Err(error) } else { Ok(Some(Ending::LeaseLost)) }
+        let step = match next {
+            store::Next::Step(step) => step,
+            store::Next::End => return Ok(Ending::AllDone),
+            store::Next::Lost => return Ok(Ending::LeaseLost),
+        };
+        if stop.is_cancelled() {
+            return Ok(Ending::Stopped);
+        }
+        let outcome = run_step(work, &mut worker, &step).await;
+        failpoint(claimed, &step, "ran");
+        match outcome {
+            Ok(Outcome::Done) => done = Some(step),
+            Ok(Outcome::Through(last)) => done = Some(last.to_owned()),
+            Ok(Outcome::AtTheEnd | Outcome::Finished) => return Ok(Ending::AllDone),
+            Ok(Outcome::Obsolete) => return Ok(Ending::Obsolete),
+            Err(error) => {
+                tracing::warn!(step, error = error.chain(), "step failed");
+                let connection = work.context.platform.get().await?;
+                let recorded = store::step_failed(&connection, claimed, &step, public(&error).detail()).await?;
+                return if recorded { Err(error) } else { Ok(Ending::LeaseLost) };
+            }
         }
     }
 }
 
-async fn run_step(work: &Work, kind: Kind, step: &str) -> Result<Outcome> {
-    match kind {
-        Kind::TenantProvision => provision::run_step(work, step).await,
-        Kind::TenantLogin => login::run_step(work, step).await,
+async fn run_step(work: &Work, worker: &mut Worker, step: &str) -> Result<Outcome> {
+    let begun = Instant::now();
+    let limit = step_limit(step);
+    let outcome = match fail_on_purpose(&work.claimed, step) {
+        Some(error) => Err(error),
+        None => tokio::time::timeout(limit, worker.run_step(work, step)).await.unwrap_or_else(|_| {
+            let detail = format!("The step took longer than {} s.", limit.as_secs());
+            Err(Error::new(Code::DeadlineExceeded, detail))
+        }),
+    };
+    let elapsed = begun.elapsed();
+    metrics::histogram!("rowhouse_operation_step_seconds", "kind" => work.claimed.kind.clone(), "step" => step.to_owned())
+        .record(elapsed.as_secs_f64());
+    tracing::debug!(step, duration_ms = elapsed.as_millis(), "step ended");
+    outcome
+}
+
+/// A place at which a test may end the process as SIGKILL does: `tenant_provision.role.ran`, before the step is recorded,
+/// or `….recorded`. No build that is optimised has any.
+fn failpoint(claimed: &Claimed, step: &str, moment: &str) {
+    #[cfg(all(feature = "failpoints", debug_assertions))]
+    fail::fail_point!(&format!("{}.{step}.{moment}", claimed.kind), |_| {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    });
+    let _ = (claimed, step, moment);
+}
+
+/// A place at which a test may have a step fail: `tenant_provision.role.fails`.
+fn fail_on_purpose(claimed: &Claimed, step: &str) -> Option<Error> {
+    #[cfg(all(feature = "failpoints", debug_assertions))]
+    fail::fail_point!(&format!("{}.{step}.fails", claimed.kind), |_| Some(Error::unavailable("a failpoint")));
+    let _ = (claimed, step);
+    None
+}
+
+/// Puts operations back whose holder was not heard of for a lease. The leader's work.
+pub(crate) async fn reap(context: &Context) -> Result<()> {
+    let reaped = store::reap(&context.platform.get().await?).await?;
+    for (operation, kind) in &reaped {
+        metrics::counter!("rowhouse_operations_reaped_total", "kind" => kind.clone()).increment(1);
+        tracing::warn!(operation.id = %operation, operation.kind = kind, "whoever worked on this operation is gone");
     }
+    if !reaped.is_empty() {
+        context.pulse.wake();
+    }
+    Ok(())
 }
 
 /// How long a step may take before it counts as failed. Its connections close then, and what it began may still be done:
@@ -202,7 +263,7 @@ async fn conclude(work: &Work, ending: Ending, elapsed: Duration) -> Result<()> 
     let context = &work.context;
     let claimed = &work.claimed;
     let outcome = match &ending {
-        Ending::AllDone => "succeeded",
+        Ending::AllDone => "done",
         Ending::Obsolete => "cancelled",
         Ending::Stopped => "released",
         Ending::LeaseLost => "lease_lost",
@@ -233,7 +294,7 @@ async fn conclude(work: &Work, ending: Ending, elapsed: Duration) -> Result<()> 
             let end = match &ending {
                 Ending::Obsolete => End::Cancelled,
                 Ending::Failed(error) => End::Failed(public(error)),
-                Ending::AllDone | Ending::Stopped | Ending::LeaseLost => End::Succeeded,
+                Ending::AllDone | Ending::Stopped | Ending::LeaseLost => last_act(&tx, work).await?,
             };
             if !store::finish(&tx, claimed, &end).await? {
                 return Err(Error::new(Code::RequestInFlight, "the lease was lost before the end was recorded"));
@@ -244,6 +305,16 @@ async fn conclude(work: &Work, ending: Ending, elapsed: Duration) -> Result<()> 
     }
     tracing::info!(outcome, duration_ms, "operation ended");
     Ok(())
+}
+
+/// What is to be true from the moment at which the operation has ended, in that very transaction.
+async fn last_act(tx: &PlatformTransaction<'_>, work: &Work) -> Result<End> {
+    let is_wanted = match Kind::parse(&work.claimed.kind) {
+        Some(Kind::TenantProvision) => provision::activate(tx, work).await?,
+        Some(Kind::TenantPurge) => purge::bury(tx, work).await?,
+        Some(Kind::TenantLogin) | None => true,
+    };
+    Ok(if is_wanted { End::Succeeded } else { End::Cancelled })
 }
 
 /// What the record of an operation says of an error: no cause, and no word of a request that there is none of.

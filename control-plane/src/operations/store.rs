@@ -53,8 +53,8 @@ pub(crate) async fn enqueue(
 }
 
 const FIND: &str = "
-    select id, kind, state::text as state, organization_id, tenant_id, attempts, error_code, error, created_at, started_at,
-        finished_at, updated_at
+    select id, kind, state::text as state, organization_id, tenant_id, requested_by_kind, requested_by, request_id,
+        attempts, error_code, error, created_at, started_at, finished_at, updated_at
     from operations where id = $1";
 const STEPS: &str = "
     select name, state::text as state, attempts, error, started_at, finished_at
@@ -70,6 +70,9 @@ pub(crate) async fn find(db: &impl Sql, id: OperationId) -> Result<Option<Operat
         state: state(&row)?,
         organization_id: row.column("organization_id")?,
         tenant_id: row.column("tenant_id")?,
+        requested_by_kind: row.column("requested_by_kind")?,
+        requested_by: row.column("requested_by")?,
+        request_id: row.column("request_id")?,
         attempts: row.column("attempts")?,
         error_code: row.column("error_code")?,
         error: row.column("error")?,
@@ -97,6 +100,14 @@ fn step(row: &Row) -> Result<OperationStep> {
     })
 }
 
+const FIND_STATE: &str = "select state::text as state from operations where id = $1";
+
+/// How an operation stands, without the rest of it.
+pub(super) async fn find_state(db: &impl Sql, id: OperationId) -> Result<Option<OperationState>> {
+    let row = db.query_opt(FIND_STATE, &[&id]).await.context("reading an operation's state")?;
+    row.as_ref().map(state).transpose()
+}
+
 /// An operation that this process has the lease of.
 #[derive(Debug, Clone)]
 pub(crate) struct Claimed {
@@ -115,6 +126,11 @@ const CLAIM: &str = "
         select id from operations
         where state in ('queued', 'running') and run_at <= now() and (locked_until is null or locked_until < now())
             and kind = any ($4)
+            -- One after the other for a subject: what was wished for later must not overtake.
+            and not exists (
+                select from operations earlier
+                where earlier.subject_id = operations.subject_id and earlier.id < operations.id
+                    and earlier.state in ('queued', 'running'))
         order by run_at, id limit $1 for update skip locked
     )
     update operations set state = 'running', attempts = attempts + 1, locked_by = $2,
@@ -156,30 +172,53 @@ pub(super) async fn extend(db: &impl Sql, claimed: &Claimed, lease: Duration) ->
     Ok(touched == 1)
 }
 
-const NEXT_STEP: &str = "
-    update operation_steps set state = 'running', attempts = attempts + 1, error = null,
-        started_at = coalesce(started_at, now())
-    where operation_id = $1 and position = (
-            select min(position) from operation_steps where operation_id = $1 and state not in ('done', 'skipped'))
-        and exists (select from operations where id = $1 and locked_by = $2 and state = 'running')
-    returning name";
-
-/// Begins the first step that is not done yet, and names it. None where all are done, or where the lease is lost: then
-/// [`finish`] refuses.
-pub(super) async fn begin_step(db: &impl Sql, claimed: &Claimed) -> Result<Option<String>> {
-    let row = db.query_opt(NEXT_STEP, &[&claimed.id, &claimed.holder]).await.context("beginning a step")?;
-    row.map(|row| row.column("name")).transpose()
-}
-
-const STEP_DONE: &str = "
-    update operation_steps set state = 'done', finished_at = now()
-    where operation_id = $1 and name = $3
+const START_AGAIN: &str = "
+    update operation_steps set state = 'pending', finished_at = null
+    where operation_id = $1 and state <> 'pending'
         and exists (select from operations where id = $1 and locked_by = $2 and state = 'running')";
 
-/// Records that a step is done. False where the lease is lost.
-pub(super) async fn step_done(db: &impl Sql, claimed: &Claimed, step: &str) -> Result<bool> {
-    let touched = db.execute(STEP_DONE, &[&claimed.id, &claimed.holder, &step]).await.context("recording a step")?;
-    Ok(touched == 1)
+/// Begins with the first step again. All of them may run twice, and what made the last attempt fail may have undone what
+/// was done before it.
+pub(super) async fn start_again(db: &impl Sql, claimed: &Claimed) -> Result<()> {
+    db.execute(START_AGAIN, &[&claimed.id, &claimed.holder]).await.context("beginning an operation again").map(drop)
+}
+
+const ADVANCE: &str = "
+    with mine as (select id from operations where id = $1 and locked_by = $2 and state = 'running'),
+    done as (
+        update operation_steps set state = 'done', finished_at = now(), started_at = coalesce(started_at, now()),
+            attempts = greatest(attempts, 1)
+        where operation_id in (select id from mine) and state <> 'done'
+            and position <= (select max(position) from operation_steps where operation_id = $1 and name = $3)),
+    begun as (
+        update operation_steps set state = 'running', attempts = attempts + 1, error = null,
+            started_at = coalesce(started_at, now())
+        where operation_id in (select id from mine)
+            and position = (
+                select min(position) from operation_steps
+                where operation_id = $1 and state not in ('done', 'skipped')
+                    and position > coalesce(
+                        (select max(position) from operation_steps where operation_id = $1 and name = $3), -1))
+        returning name)
+    select exists (select from mine) as is_ours, (select name from begun) as name";
+
+/// Where an operation goes on.
+pub(super) enum Next {
+    /// With this step, which has begun.
+    Step(String),
+    /// Nowhere: all steps are done.
+    End,
+    /// Somewhere else: the lease is lost.
+    Lost,
+}
+
+/// Records that all steps up to the named one are done, if one is named, and begins the next.
+pub(super) async fn advance(db: &impl Sql, claimed: &Claimed, done: Option<&str>) -> Result<Next> {
+    let row = db.query_one(ADVANCE, &[&claimed.id, &claimed.holder, &done]).await.context("recording a step")?;
+    if !row.column::<bool>("is_ours")? {
+        return Ok(Next::Lost);
+    }
+    Ok(row.column::<Option<String>>("name")?.map_or(Next::End, Next::Step))
 }
 
 const STEP_FAILED: &str = "
@@ -222,6 +261,12 @@ pub(super) async fn release(db: &impl Sql, claimed: &Claimed) -> Result<()> {
 }
 
 const FINISH: &str = "
+    with last_step as (
+        update operation_steps set state = 'done', finished_at = now()
+        where $3 = 'succeeded' and operation_id = $1 and state = 'running'
+            and exists (
+                select from operations
+                where id = $1 and locked_by = $2 and state = 'running' and not input ? 'again'))
     update operations set state = $3::text::operation_state, finished_at = now(), locked_by = null, locked_until = null,
         error_code = $4, error = $5
     where id = $1 and locked_by = $2 and state = 'running' and not input ? 'again'";
@@ -259,4 +304,15 @@ pub(super) async fn finish(tx: &impl Sql, claimed: &Claimed, end: &End) -> Resul
         tx.execute(RESET_STEPS, &[&claimed.id]).await.context("resetting an operation's steps")?;
     }
     Ok(again == 1)
+}
+
+const REAP: &str = "
+    update operations set state = 'queued', locked_by = null, locked_until = null, run_at = now()
+    where state = 'running' and locked_until < now()
+    returning id, kind, attempts";
+
+/// Puts back what its holder was not heard of for a lease, and says what that was.
+pub(super) async fn reap(db: &impl Sql) -> Result<Vec<(OperationId, String)>> {
+    let rows = db.query(REAP, &[]).await.context("looking for operations whose holder is gone")?;
+    rows.iter().map(|row| Ok((row.column("id")?, row.column("kind")?))).collect()
 }

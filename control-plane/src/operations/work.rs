@@ -26,6 +26,12 @@ impl Work {
 pub(crate) enum Outcome {
     /// The world is as the step wants it.
     Done,
+    /// The world is as this step wants it, and all those up to the named one.
+    Through(&'static str),
+    /// What is left is a matter of the transaction that ends the operation.
+    AtTheEnd,
+    /// The whole operation was done before.
+    Finished,
     /// Nobody wants the whole operation any more.
     Obsolete,
 }

@@ -38,7 +38,7 @@ pub(super) async fn update(
         if !matches!(before.status, TenantStatus::Active | TenantStatus::Inactive) {
             return Err(lifecycle::impossible(before.status, wanted.status));
         }
-        let moved = lifecycle::move_to(&tx, &access.caller, &before, wanted.status, None).await?;
+        let moved = lifecycle::move_to(context, &tx, &access.caller.requester, &before, wanted.status, None).await?;
         (after, operation) = (moved.tenant, moved.operation);
     }
     let change = Change::new("tenant.update", id.as_uuid()).organization(organization).tenant(id);

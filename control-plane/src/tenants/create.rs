@@ -1,19 +1,24 @@
 //! Wishing for a tenant: one transaction records it and the operation that makes it. No database is made here.
 
-use rowhouse_domain::{OperationId, TenantId};
+use rowhouse_database::Sql;
+use rowhouse_domain::{ClusterId, Isolation, OperationId, TenantId};
+use rowhouse_migrations::Set;
 use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::IdempotencyKey;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::provision;
 use super::requests::{CreateTenant, NewTenant};
-use super::store;
+use super::store::{self, Taken};
 use crate::audit::{self, Change};
 use crate::authentication::OrganizationAccess;
-use crate::clusters::{self, Cluster};
+use crate::clusters;
 use crate::context::Context;
 use crate::idempotency::{self, Begun};
 use crate::operations::{self, Kind};
 use crate::organizations::{self, Organization};
+use crate::stock;
 
 /// What was wished for. Recorded under the idempotency key, so that a replay waits for the same work.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -29,7 +34,7 @@ pub(super) async fn request(
     key: &IdempotencyKey,
     body: CreateTenant,
 ) -> Result<Wished> {
-    let new = NewTenant::parse(body.clone())?;
+    let mut new = NewTenant::parse(body.clone())?;
     let organization = access.organization.id;
     let mut connection = context.platform.get().await?;
     let tx = connection.transaction().await?;
@@ -40,14 +45,23 @@ pub(super) async fn request(
     };
     let owner = organizations::locked_active(&tx, organization).await?;
     within_quota(&owner, new.storage_quota)?;
-    let cluster = match &new.cluster {
-        Some(name) => Some(accepting(clusters::store::find_by_name(&tx, name).await?)?.id),
-        None => None,
-    };
+    let isolation = isolation(context, &owner, new.isolation)?;
+    let cluster = cluster(&tx, &new).await?;
     let count = store::count_live(&tx, organization).await?;
+    let mut taken = None;
+    if isolation == Isolation::Dedicated
+        && let Some(cluster) = cluster
+    {
+        let schema_version = i32::try_from(Set::Tenant.latest()).map_err(Error::internal)?;
+        // What waits in the stock was made for an id; whoever takes it takes the id too.
+        if let Some(id) = stock::store::take(&tx, cluster, schema_version).await? {
+            new.id = id;
+            taken = Some(Taken { place: provision::place_for(id, new.name.as_str(), cluster)?, schema_version });
+        }
+    }
     // A name that is taken is the more telling of the two complaints, so the insert comes first.
     let requester = &access.caller.requester;
-    let tenant = store::insert(&tx, organization, &new, cluster, &requester.actor).await?;
+    let tenant = store::insert(&tx, organization, &new, isolation, cluster, taken.as_ref(), &requester.actor).await?;
     within_limit(&owner, count)?;
     let operation = operations::store::enqueue(&tx, Kind::TenantProvision, tenant.id, organization, requester).await?;
     let change = Change::new("tenant.create", tenant.id.as_uuid()).organization(organization).tenant(tenant.id);
@@ -56,6 +70,9 @@ pub(super) async fn request(
     claim.record(&tx, 201, &wished).await?;
     tx.commit().await?;
     context.pulse.wake();
+    if taken.is_some() {
+        context.stock_taken.notify_one();
+    }
     Ok(wished)
 }
 
@@ -81,8 +98,38 @@ pub(super) fn within_limit(organization: &Organization, count: i64) -> Result<()
     Err(Error::new(Code::LimitReached, detail).with("limit", limit).with("limit_name", "max_tenants"))
 }
 
-fn accepting(cluster: Option<Cluster>) -> Result<Cluster> {
-    cluster
-        .filter(|cluster| cluster.accepting && cluster.status == "active")
-        .ok_or_else(|| Error::invalid_field("/cluster", "must be the name of a cluster that accepts tenants"))
+/// How the tenant is kept apart: as asked for, or as the organization's tier has it; within what the tier is allowed.
+fn isolation(context: &Context, owner: &Organization, wanted: Option<Isolation>) -> Result<Isolation> {
+    let (tenancy, tier) = (&context.settings.tenancy, owner.subscription_tier);
+    let isolation = wanted.unwrap_or_else(|| tenancy.default_isolation(tier));
+    if tenancy.allows(tier, isolation) {
+        return Ok(isolation);
+    }
+    let allowed: Vec<&str> =
+        Isolation::ALL.iter().filter(|level| tenancy.allows(tier, **level)).map(|level| level.as_str()).collect();
+    let detail = format!("Tenants of tier `{tier}` may be kept apart as {}, not as `{isolation}`.", allowed.join(", "));
+    Err(Error::new(Code::TierLimit, detail).with("tier", tier.as_str()))
+}
+
+/// The cluster that was asked for, or the one that a new tenant belongs on. None where there is none to be had now: the
+/// operation waits for one.
+async fn cluster(tx: &impl Sql, new: &NewTenant) -> Result<Option<ClusterId>> {
+    if let Some(name) = &new.cluster {
+        let found = clusters::store::find_by_name(tx, name).await?;
+        let accepting = found.filter(|cluster| cluster.accepting && cluster.status == "active");
+        let labelled = accepting.filter(|cluster| has_labels(&cluster.labels, new.cluster_labels.as_ref()));
+        let complaint = "must be the name of a cluster that accepts tenants and has the labels asked for";
+        return labelled.map(|cluster| Some(cluster.id)).ok_or_else(|| Error::invalid_field("/cluster", complaint));
+    }
+    let chosen = clusters::store::choose(tx, new.cluster_labels.as_ref()).await?;
+    if chosen.is_none() && new.cluster_labels.is_some() {
+        let complaint = "no cluster that accepts tenants has all of these labels";
+        return Err(Error::invalid_field("/cluster_labels", complaint));
+    }
+    Ok(chosen)
+}
+
+fn has_labels(labels: &Value, wanted: Option<&Value>) -> bool {
+    let wanted = wanted.and_then(Value::as_object);
+    wanted.is_none_or(|wanted| wanted.iter().all(|(label, value)| labels.get(label) == Some(value)))
 }

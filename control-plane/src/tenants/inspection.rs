@@ -86,8 +86,7 @@ pub(super) async fn look(context: &Arc<Context>, tenant: &Tenant) -> Result<Tena
 
 /// Asks the cluster about a database.
 async fn ask(context: Arc<Context>, place: Place) -> Result<Look> {
-    let cluster = clusters::store::find(&context.platform.get().await?, place.cluster).await?;
-    let cluster = cluster.ok_or_else(|| Error::internal("the cluster is not registered"))?;
+    let cluster = clusters::find_link(&context.platform.get().await?, place.cluster).await?;
     let (_turn, admin) = context.administer_cluster_in_turn(&cluster).await?;
     admin.run(PREPARE).await.context("preparing to look at a database")?;
     let rows = admin.query(LOOK, &[&place.database]).await.context("looking at a database")?;

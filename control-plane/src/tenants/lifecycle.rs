@@ -14,8 +14,8 @@ use rowhouse_web::{ETag, IfMatch};
 use super::create::within_limit;
 use super::model::Tenant;
 use super::store;
-use crate::audit::{self, Change};
-use crate::authentication::{Caller, TenantAccess};
+use crate::audit::{self, Change, Requester};
+use crate::authentication::TenantAccess;
 use crate::context::Context;
 use crate::operations::{self, Kind};
 use crate::organizations;
@@ -108,7 +108,7 @@ pub(super) fn impossible(from: TenantStatus, to: TenantStatus) -> Error {
         .with("tenant_status", from.as_str())
 }
 
-/// Carries a wish out. Deleting what is deleted changes nothing.
+/// Carries a wish out. What is deleted is not there to be deleted.
 pub(super) async fn fulfil(
     context: &Context,
     access: &TenantAccess,
@@ -123,7 +123,7 @@ pub(super) async fn fulfil(
     let before = store::lock(&tx, id).await?;
     if_match.check(&ETag::of_row(before.updated_at))?;
     if wish == Wish::Delete && before.status == TenantStatus::Deleted {
-        return Ok(Moved { tenant: before, operation: None });
+        return Err(Error::not_found("tenant", id));
     }
     let by = access.caller.requester.actor.kind;
     if takes_over(wish, &before, by) {
@@ -135,13 +135,20 @@ pub(super) async fn fulfil(
     }
     let to = wish.target(&before, by)?;
     if wish == Wish::Restore {
+        if before.is_being_purged {
+            return Err(Error::new(Code::Gone, format!("The purge of tenant {id} has begun: its data is going.")));
+        }
+        if by == ActorKind::OrganizationKey && before.deleted_by_kind != Some(ActorKind::OrganizationKey) {
+            let detail = "The platform deleted the tenant, so only the platform can restore it. Ask its operator.";
+            return Err(Error::new(Code::InvalidTransition, detail).with("tenant_status", before.status.as_str()));
+        }
         within_limit(&owner, store::count_live(&tx, organization).await?)?;
         if before.storage_quota.is_some_and(|quota| quota > owner.storage_quota) {
             let detail = "The tenant's quota is larger than its organization's is now. Raise that first.";
             return Err(Error::new(Code::QuotaBelowTenant, detail));
         }
     }
-    let moved = move_to(&tx, &access.caller, &before, to, reason).await?;
+    let moved = move_to(context, &tx, &access.caller.requester, &before, to, reason).await?;
     let change = Change::new(wish.action(), id.as_uuid()).organization(organization).tenant(id);
     audit::append(&tx, &access.caller.requester, &change.before(&before).after(&moved.tenant)).await?;
     tx.commit().await?;
@@ -151,8 +158,9 @@ pub(super) async fn fulfil(
 
 /// Moves a locked tenant, and records the operation that follows from it. The caller audits.
 pub(super) async fn move_to(
+    context: &Context,
     tx: &impl Sql,
-    caller: &Caller,
+    requester: &Requester,
     before: &Tenant,
     to: TenantStatus,
     reason: Option<&str>,
@@ -160,12 +168,13 @@ pub(super) async fn move_to(
     if !before.status.can_become(to) {
         return Err(impossible(before.status, to));
     }
-    let tenant = store::set_status(tx, before.id, before.status, to, reason, caller.requester.actor.kind)
+    let retention = context.settings.tenancy.retention_days;
+    let tenant = store::set_status(tx, before.id, (before.status, to), reason, requester.actor.kind, retention)
         .await?
         .ok_or_else(|| Error::internal("a locked tenant changed its status"))?;
     recount_workspaces(tx, before, &tenant).await?;
     let kind = if to == TenantStatus::Provisioning { Kind::TenantProvision } else { Kind::TenantLogin };
-    let operation = operations::store::enqueue(tx, kind, tenant.id, tenant.organization_id, &caller.requester).await?;
+    let operation = operations::store::enqueue(tx, kind, tenant.id, tenant.organization_id, requester).await?;
     Ok(Moved { tenant, operation: Some(operation) })
 }
 

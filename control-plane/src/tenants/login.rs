@@ -5,12 +5,13 @@
 use std::time::Duration;
 
 use rowhouse_database::{AdminConnection, Columns, Described, quote_ident, quote_literal};
-use rowhouse_domain::{ClusterId, TenantStatus};
+use rowhouse_domain::{ClusterId, Isolation, TenantStatus};
 use rowhouse_problem::{Error, Result};
 
 use super::model::Tenant;
 use super::store;
-use crate::clusters;
+use crate::clusters::{self, ClusterLink};
+use crate::context::Context;
 use crate::operations::{Outcome, Work};
 
 /// A status that changes more often than this while it is followed is left to another attempt.
@@ -59,9 +60,10 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// None where the tenant has no place, and so no login.
+    /// None where the tenant has no login of its own: it has no place, or shares its group's, which stays open for the
+    /// others. Then it is its keys alone that are refused.
     fn of(tenant: &Tenant) -> Option<Self> {
-        let place = tenant.place.as_ref()?;
+        let place = tenant.place.as_ref().filter(|_| tenant.isolation != Isolation::Shared)?;
         Some(Self {
             cluster: place.cluster,
             role: place.role.clone(),
@@ -71,10 +73,10 @@ impl Wanted {
     }
 
     async fn establish(&self, work: &Work) -> Result<()> {
-        let cluster = clusters::store::find(&work.context.platform.get().await?, self.cluster).await?;
-        let cluster = cluster.ok_or_else(|| Error::internal("no such cluster"))?;
-        let admin = work.context.administer_cluster(&cluster).await?;
+        let link = clusters::find_link(&work.context.platform.get().await?, self.cluster).await?;
+        let admin = work.context.administer_cluster(&link).await?;
         if !role_exists(&admin, &self.role).await? {
+            admin.give_back();
             return Ok(());
         }
         // One simple query is one transaction. The lock keeps two from changing the role at once, which PostgreSQL
@@ -85,21 +87,33 @@ impl Wanted {
             role = quote_ident(&self.role),
             word = if self.may_log_in { "login" } else { "nologin" },
         );
-        admin.run(&changed).await.context("changing a login")
+        admin.run(&changed).await.context("changing a login")?;
+        admin.give_back();
+        Ok(())
     }
 }
 
 /// Ends the sessions of a login that is shut out.
 async fn end_sessions(work: &Work) -> Result<()> {
     let tenant = current(work).await?;
-    let Some(place) = tenant.place.as_ref().filter(|_| !may_log_in(tenant.status)) else { return Ok(()) };
-    let cluster = clusters::store::find(&work.context.platform.get().await?, place.cluster).await?;
-    let admin = work.context.administer_cluster(&cluster.ok_or_else(|| Error::internal("no such cluster"))?).await?;
+    if may_log_in(tenant.status) {
+        return Ok(());
+    }
+    let Some(wanted) = Wanted::of(&tenant) else { return Ok(()) };
+    let link = clusters::find_link(&work.context.platform.get().await?, wanted.cluster).await?;
+    end_sessions_of(&work.context, &link, &wanted.role).await
+}
+
+/// Ends the sessions of a login that is shut out already.
+pub(super) async fn end_sessions_of(context: &Context, link: &ClusterLink, role: &str) -> Result<()> {
+    let admin = context.administer_cluster(link).await?;
     // The control login does not inherit what it is a member of.
     admin.run("set role pg_signal_backend").await.context("taking the role that may end sessions")?;
     for _ in 0..LOOKS {
-        let ended = admin.query(END_SESSIONS, &[&place.role]).await.context("ending sessions")?;
+        let ended = admin.query(END_SESSIONS, &[&role]).await.context("ending sessions")?;
         if ended.is_empty() {
+            admin.run("reset role").await.context("being oneself again")?;
+            admin.give_back();
             return Ok(());
         }
         tracing::info!(sessions = ended.len(), "ending the sessions of a tenant's login");

@@ -7,6 +7,7 @@ mod lifecycle;
 pub(crate) mod login;
 mod model;
 pub(crate) mod provision;
+pub(crate) mod purge;
 mod recent;
 mod requests;
 pub(crate) mod routes;
@@ -14,3 +15,4 @@ pub(crate) mod store;
 
 pub(crate) use inspection::RecentLooks;
 pub(crate) use model::Tenant;
+pub(crate) use purge::purge_overdue;

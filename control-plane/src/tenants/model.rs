@@ -1,7 +1,7 @@
 //! What a tenant is.
 
 use jiff::Timestamp;
-use rowhouse_domain::{ActorKind, ClusterId, Isolation, OrganizationId, TenantId, TenantStatus, TenantType};
+use rowhouse_domain::{ActorKind, ClusterId, GroupId, Isolation, OrganizationId, TenantId, TenantStatus, TenantType};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -34,7 +34,7 @@ pub(crate) struct Tenant {
     /// Who suspended it: `platform_key` or `organization_key`. Kept while it is deleted.
     #[schema(value_type = Option<String>)]
     pub(crate) suspended_by_kind: Option<ActorKind>,
-    /// `dedicated`: a database of its own.
+    /// `dedicated`: a database of its own; `schema`: a schema of its own; `shared`: rows among others'.
     #[schema(value_type = String, example = "dedicated")]
     pub(crate) isolation: Isolation,
     /// Where its database is.
@@ -71,15 +71,23 @@ pub(crate) struct Tenant {
     /// Where a restore leads back to; nobody else's business.
     #[serde(skip)]
     pub(super) status_before_delete: Option<TenantStatus>,
+    /// Who deleted it, and so may restore it.
+    #[serde(skip)]
+    pub(super) deleted_by_kind: Option<ActorKind>,
+    /// Whether parts of it may be gone.
+    #[serde(skip)]
+    pub(super) is_being_purged: bool,
     /// Its names in PostgreSQL, once they are chosen.
     #[serde(skip)]
-    pub(super) place: Option<Place>,
+    pub(crate) place: Option<Place>,
 }
 
 /// A tenant's names in PostgreSQL.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) cluster: ClusterId,
+    /// The database that it shares with others, where it does.
+    pub(crate) group: Option<GroupId>,
     pub(crate) database: String,
     pub(crate) schema: String,
     pub(crate) role: String,

@@ -20,11 +20,15 @@ pub(crate) struct CreateTenant {
     #[serde(rename = "type")]
     #[schema(value_type = Option<String>)]
     kind: Option<TenantType>,
-    /// `dedicated`, the default and the only one that this release makes.
+    /// `dedicated`: a database of its own; `schema`: a schema of its own in a database with others; `shared`: rows among
+    /// others'. The operator's default for the organization's tier (`dedicated`, unless configured), unless given.
     #[schema(value_type = Option<String>)]
     isolation: Option<Isolation>,
     /// The name of the cluster to place it on; chosen for it, unless given.
     cluster: Option<String>,
+    /// Labels that the cluster must have; all of them.
+    #[schema(value_type = Option<Object>)]
+    cluster_labels: Option<Map<String, Value>>,
     /// At most the organization's.
     storage_quota: Option<i64>,
     #[schema(value_type = Option<Object>)]
@@ -43,8 +47,9 @@ pub(super) struct NewTenant {
     pub(super) name: TenantName,
     pub(super) external_id: Option<String>,
     pub(super) kind: TenantType,
-    pub(super) isolation: Isolation,
+    pub(super) isolation: Option<Isolation>,
     pub(super) cluster: Option<String>,
+    pub(super) cluster_labels: Option<Value>,
     pub(super) storage_quota: Option<i64>,
     pub(super) settings: Value,
     pub(super) metadata: Value,
@@ -58,12 +63,6 @@ impl NewTenant {
         let mut complaints = Complaints::default();
         let name = complaints.take("/name", TenantName::parse(&body.name));
         let external_id = complaints.take_opt("/external_id", body.external_id, |text| input::text(&text, 200));
-        let isolation = body.isolation.unwrap_or(Isolation::Dedicated);
-        complaints.require(
-            "/isolation",
-            isolation == Isolation::Dedicated,
-            format!("must be `dedicated`: this release can't place tenants in `{isolation}` isolation yet"),
-        );
         let cluster = complaints.take_opt("/cluster", body.cluster, |text| input::text(&text, 63));
         let storage_quota = complaints.take_opt("/storage_quota", body.storage_quota, input::not_negative);
         let settings = complaints.take("/settings", input::object(body.settings.unwrap_or_default()));
@@ -77,8 +76,9 @@ impl NewTenant {
             name,
             external_id,
             kind: body.kind.unwrap_or(TenantType::Standard),
-            isolation,
+            isolation: body.isolation,
             cluster,
+            cluster_labels: body.cluster_labels.map(Value::Object),
             storage_quota,
             settings,
             metadata,

@@ -13,6 +13,7 @@ use utoipa::IntoParams;
 use super::inspection::{self, TenantDatabase};
 use super::lifecycle::{self, Moved, Wish};
 use super::model::Tenant;
+use super::purge::{self, Preview, PurgeTenant};
 use super::requests::{CreateTenant, PatchTenant, SuspendTenant};
 use super::store::{self, Filter};
 use super::{changes, create};
@@ -37,9 +38,9 @@ pub(crate) async fn create_tenant(
     body: ApiJson<CreateTenant>,
 ) -> ApiResult<HttpResponse> {
     let wished = create::request(&context, &access, &key, body.0).await?;
-    let operation = operations::wait(&context, wished.operation, patience(&context, prefer)).await?;
-    if let Some(answer) = unless_succeeded(&operation)? {
-        return Ok(answer);
+    let waited = operations::wait(&context, wished.operation, patience(&context, prefer)).await?;
+    if let Some(operation) = waited {
+        return Ok(not_succeeded(&operation)?);
     }
     let tenant = read(&context, &wished.tenant).await?;
     Ok(HttpResponse::Created()
@@ -171,7 +172,7 @@ pub(crate) async fn restore_tenant(
     settled(&context, moved, prefer).await
 }
 
-/// Delete a tenant. Its data is kept for 30 days, in which it can be restored.
+/// Delete a tenant. Its data is kept for `tenancy.retention_days`, in which it can be restored.
 #[utoipa::path(delete, path = "/v1/tenants/{ten}", tag = "tenants",
     params(("ten" = String, Path, description = "The tenant's id."), ("If-Match" = Option<String>, Header), ("Prefer" = Option<String>, Header)),
     responses((status = 204), (status = 202, body = Operation, description = "Its login still follows.", headers(("Location" = String))), Problems))]
@@ -183,6 +184,32 @@ pub(crate) async fn delete_tenant(
 ) -> ApiResult<HttpResponse> {
     let moved = lifecycle::fulfil(&context, &access, &if_match, Wish::Delete, None).await?;
     let answer = done(&context, moved.operation, prefer).await?;
+    Ok(answer.unwrap_or_else(|| HttpResponse::NoContent().finish()))
+}
+
+/// Purge a deleted tenant: its data, its login and its contents go for good. What is left is a tombstone.
+#[utoipa::path(post, path = "/v1/tenants/{ten}/purge", tag = "tenants", request_body = PurgeTenant,
+    params(("ten" = String, Path, description = "The tenant's id."), ("Prefer" = Option<String>, Header)),
+    responses((status = 200, body = Preview, description = "What would go, where `dry_run` was asked for."), (status = 204),
+        (status = 202, body = Operation, description = "It is not gone yet.", headers(("Location" = String))), Problems))]
+pub(crate) async fn purge_tenant(
+    access: TenantAccess,
+    context: web::Data<Context>,
+    prefer: Prefer,
+    body: ApiJson<PurgeTenant>,
+) -> ApiResult<HttpResponse> {
+    let tenant = &access.tenant;
+    if tenant.status != TenantStatus::Deleted {
+        return Err(purge::refusal(tenant).into());
+    }
+    if body.0.name != tenant.name {
+        return Err(Error::invalid_field("/name", "must be the tenant's name, to say that this one is meant").into());
+    }
+    if body.0.dry_run {
+        return Ok(HttpResponse::Ok().json(purge::look(&context, tenant).await?));
+    }
+    let operation = purge::request(&context, &access.caller.requester, tenant, body.0.force).await?;
+    let answer = done(&context, Some(operation), prefer).await?;
     Ok(answer.unwrap_or_else(|| HttpResponse::NoContent().finish()))
 }
 
@@ -206,20 +233,23 @@ async fn settled(context: &Context, moved: Moved, prefer: Prefer) -> ApiResult<H
 async fn done(context: &Context, operation: Option<OperationId>, prefer: Prefer) -> Result<Option<HttpResponse>> {
     match operation {
         None => Ok(None),
-        Some(id) => unless_succeeded(&operations::wait(context, id, patience(context, prefer)).await?),
+        Some(id) => {
+            let waited = operations::wait(context, id, patience(context, prefer)).await?;
+            waited.map(|operation| not_succeeded(&operation)).transpose()
+        }
     }
 }
 
-fn unless_succeeded(operation: &Operation) -> Result<Option<HttpResponse>> {
+/// The answer where the work has not succeeded, or not yet.
+fn not_succeeded(operation: &Operation) -> Result<HttpResponse> {
     match operation.state {
-        OperationState::Succeeded => Ok(None),
-        OperationState::Queued | OperationState::Running => Ok(Some(accepted(operation))),
+        OperationState::Queued | OperationState::Running | OperationState::Succeeded => Ok(accepted(operation)),
         OperationState::Failed => {
-            let detail = format!("Operation {} says what went wrong. Resume the tenant to try again.", operation.id);
+            let detail = format!("Operation {} says what went wrong. Ask for it again to try again.", operation.id);
             Err(Error::new(Code::ProvisioningFailed, detail).with("operation_id", operation.id.to_string()))
         }
         OperationState::Cancelled => {
-            let detail = "The tenant was deleted before it was ready.";
+            let detail = "Something else was decided about the tenant in the meantime.";
             Err(Error::new(Code::InvalidTransition, detail).with("operation_id", operation.id.to_string()))
         }
     }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use rowhouse_database::{Columns, Described, QueryError, Sql};
-use rowhouse_domain::{Actor, ActorKind, ClusterId, DatabaseName, OrganizationId, RoleName, TenantId, TenantStatus};
+use rowhouse_domain::{Actor, ActorKind, ClusterId, Isolation, OrganizationId, TenantId, TenantStatus};
 use rowhouse_problem::{Code, Error, Result};
 use tokio_postgres::Row;
 
@@ -12,9 +12,10 @@ use super::requests::NewTenant;
 macro_rules! columns {
     () => {
         "id, organization_id, name, external_id, type, status, is_active, status_reason, suspended_by_kind, isolation,
-            cluster_id, database_name, schema_name, role_name, credential_version, generation, schema_version,
+            cluster_id, group_id, database_name, schema_name, role_name, credential_version, generation, schema_version,
             storage_quota, used_storage, reserved_storage, used_workspaces, custom_domain, identity_group, settings,
-            metadata, created_at, updated_at, deleted_at, purge_after, status_before_delete"
+            metadata, created_at, updated_at, deleted_at, purge_after, status_before_delete,
+            deleted_by_kind, purge_begun_at is not null as is_being_purged"
     };
 }
 
@@ -33,20 +34,31 @@ fn name_conflicts<T>(result: Result<T, QueryError>) -> Result<T, QueryError> {
 
 const INSERT: &str = concat!(
     "insert into tenants (id, organization_id, name, external_id, type, isolation, cluster_id, storage_quota, settings,
-        metadata, custom_domain, identity_group, created_by_kind, created_by)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+        metadata, custom_domain, identity_group, created_by_kind, created_by, database_name, schema_name, role_name,
+        generation, schema_version)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+        case when $15::text is null then 0 else 1 end, $18)
     returning ",
     columns!()
 );
 
-/// Records a tenant that does not exist yet.
+/// A database of the stock that becomes the tenant's.
+pub(super) struct Taken {
+    pub(super) place: Place,
+    pub(super) schema_version: i32,
+}
+
+/// Records a tenant that does not exist yet, with its place where it takes one from the stock.
 pub(super) async fn insert(
     tx: &impl Sql,
     organization: OrganizationId,
     new: &NewTenant,
+    isolation: Isolation,
     cluster: Option<ClusterId>,
+    taken: Option<&Taken>,
     actor: &Actor,
 ) -> Result<Tenant> {
+    let place = taken.map(|taken| &taken.place);
     let row = tx
         .query_one(
             INSERT,
@@ -56,7 +68,7 @@ pub(super) async fn insert(
                 &new.name.as_str(),
                 &new.external_id,
                 &new.kind,
-                &new.isolation,
+                &isolation,
                 &cluster,
                 &new.storage_quota,
                 &new.settings,
@@ -65,6 +77,10 @@ pub(super) async fn insert(
                 &new.identity_group,
                 &actor.kind,
                 &actor.id,
+                &place.map(|place| &place.database),
+                &place.map(|place| &place.schema),
+                &place.map(|place| &place.role),
+                &taken.map_or(0, |taken| taken.schema_version),
             ],
         )
         .await;
@@ -168,6 +184,7 @@ pub(super) async fn update(tx: &impl Sql, next: &Tenant) -> Result<Tenant> {
 const SET_STATUS: &str = concat!(
     "update tenants set status = $3::tenant_status, status_reason = $4,
         deleted_at = case when $3 in ('deleted', 'purged') then coalesce(deleted_at, now()) end,
+        deleted_by_kind = case when $3 = 'deleted' then $6::actor_kind when $3 = 'purged' then deleted_by_kind end,
         purge_after = case when $3 = 'deleted' then now() + make_interval(days => $5) end,
         status_before_delete = case when $3 = 'deleted' then status end,
         suspended_by_kind = case
@@ -177,20 +194,17 @@ const SET_STATUS: &str = concat!(
     columns!()
 );
 
-/// Days between a tenant's deletion and the end of its data.
-const RETENTION_DAYS: i32 = 30;
-
 /// Compare-and-set: moves a tenant from one status to another; none where it is in another one by now. A suspension
-/// remembers who made it, also through a deletion and back.
+/// remembers who made it, also through a deletion and back. A deletion is for good after `retention` days.
 pub(super) async fn set_status(
     tx: &impl Sql,
     id: TenantId,
-    from: TenantStatus,
-    to: TenantStatus,
+    (from, to): (TenantStatus, TenantStatus),
     reason: Option<&str>,
     by: ActorKind,
+    retention: i32,
 ) -> Result<Option<Tenant>> {
-    let row = tx.query_opt(SET_STATUS, &[&id, &from, &to, &reason, &RETENTION_DAYS, &by]).await;
+    let row = tx.query_opt(SET_STATUS, &[&id, &from, &to, &reason, &retention, &by]).await;
     let row = name_conflicts(row).context("changing a tenant's status")?;
     row.as_ref().map(from_row).transpose()
 }
@@ -207,25 +221,50 @@ pub(super) async fn suspend_again(tx: &impl Sql, id: TenantId, by: ActorKind, re
 }
 
 const SET_PLACE: &str = concat!(
-    "update tenants set cluster_id = $2, database_name = $3, schema_name = $4, role_name = $5, generation = generation + 1
+    "update tenants set cluster_id = $2, group_id = $3, database_name = $4, schema_name = $5, role_name = $6,
+        generation = generation + 1
     where id = $1 and database_name is null returning ",
     columns!()
 );
 
 /// Records where a tenant is to live, once.
-pub(super) async fn set_place(
-    tx: &impl Sql,
-    id: TenantId,
-    cluster: ClusterId,
-    database: &DatabaseName,
-    schema: &str,
-    role: &RoleName,
-) -> Result<Option<Tenant>> {
+pub(super) async fn set_place(tx: &impl Sql, id: TenantId, place: &Place) -> Result<Option<Tenant>> {
     let row = tx
-        .query_opt(SET_PLACE, &[&id, &cluster, &database.as_str(), &schema, &role.as_str()])
+        .query_opt(SET_PLACE, &[&id, &place.cluster, &place.group, &place.database, &place.schema, &place.role])
         .await
         .context("recording a tenant's place")?;
     row.as_ref().map(from_row).transpose()
+}
+
+const BEGIN_PURGE: &str = concat!(
+    "update tenants set purge_begun_at = coalesce(purge_begun_at, now()) where id = $1 and status = 'deleted' returning ",
+    columns!()
+);
+
+/// Leaves a locked, deleted tenant no way back.
+pub(super) async fn begin_purge(tx: &impl Sql, id: TenantId) -> Result<Option<Tenant>> {
+    let row = tx.query_opt(BEGIN_PURGE, &[&id]).await.context("beginning a purge")?;
+    row.as_ref().map(from_row).transpose()
+}
+
+const FORGET_PLACE: &str = "
+    update tenants set cluster_id = null, group_id = null, database_name = null, schema_name = null, role_name = null,
+        used_storage = 0, used_workspaces = 0
+    where id = $1";
+
+/// Forgets where a tenant was, once nothing of it is there.
+pub(super) async fn forget_place(tx: &impl Sql, id: TenantId) -> Result<()> {
+    tx.execute(FORGET_PLACE, &[&id]).await.context("forgetting a tenant's place").map(drop)
+}
+
+const OVERDUE: &str = "
+    select id from tenants
+    where status = 'deleted' and purge_after <= now() and purge_begun_at is null order by purge_after, id limit $1";
+
+/// Deleted tenants whose time is over, longest first.
+pub(super) async fn list_overdue(db: &impl Sql, limit: i64) -> Result<Vec<TenantId>> {
+    let rows = db.query(OVERDUE, &[&limit]).await.context("listing tenants whose time is over")?;
+    rows.iter().map(|row| row.column("id")).collect()
 }
 
 const SET_SCHEMA_VERSION: &str = "update tenants set schema_version = $2 where id = $1 and schema_version <> $2";
@@ -263,6 +302,8 @@ fn from_row(row: &Row) -> Result<Tenant> {
         deleted_at: row.column::<Option<Timestamp>>("deleted_at")?,
         purge_after: row.column("purge_after")?,
         status_before_delete: row.column("status_before_delete")?,
+        deleted_by_kind: row.column("deleted_by_kind")?,
+        is_being_purged: row.column("is_being_purged")?,
         place: place(row, cluster)?,
     })
 }
@@ -272,5 +313,6 @@ fn place(row: &Row, cluster: Option<ClusterId>) -> Result<Option<Place>> {
         (row.column("database_name")?, row.column("schema_name")?, row.column("role_name")?);
     let (Some(cluster), (Some(database), Some(schema), Some(role))) = (cluster, names) else { return Ok(None) };
     let (generation, credential_version) = (row.column("generation")?, row.column("credential_version")?);
-    Ok(Some(Place { cluster, database, schema, role, generation, credential_version }))
+    let group = row.column("group_id")?;
+    Ok(Some(Place { cluster, group, database, schema, role, generation, credential_version }))
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use rowhouse_settings as settings;
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -95,4 +96,29 @@ pub enum S3Client {
     ObjectStore,
     /// `rusoto_s3`, in builds with the feature `rusoto`.
     Rusoto,
+}
+
+impl Config {
+    /// What the settings say.
+    pub fn of(blobs: &settings::Blobs) -> Self {
+        Self {
+            backend: match blobs.backend {
+                settings::BlobBackend::Local => Backend::Local,
+                settings::BlobBackend::S3 => Backend::S3,
+            },
+            local: LocalConfig { root: blobs.root.clone() },
+            s3: S3Config {
+                endpoint: (!blobs.endpoint.is_empty()).then(|| blobs.endpoint.clone()),
+                region: blobs.region.clone(),
+                bucket: blobs.bucket.clone(),
+                path_style: blobs.path_style,
+                allow_http: blobs.allow_http,
+                client: match blobs.client {
+                    settings::S3Client::ObjectStore => S3Client::ObjectStore,
+                    settings::S3Client::Rusoto => S3Client::Rusoto,
+                },
+                ..S3Config::default()
+            },
+        }
+    }
 }

@@ -81,6 +81,11 @@ impl AdminConnection {
         within_deadline(self.client.batch_execute(sql)).await
     }
 
+    /// Whether the server has ended the connection, as far as was heard.
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
     /// The client, for a migration runner that needs the whole connection.
     pub fn client(&mut self) -> &mut Client {
         &mut self.client

@@ -72,7 +72,7 @@ impl PlatformConnection {
     /// # Errors
     /// Whatever the server says.
     pub async fn transaction(&mut self) -> Result<PlatformTransaction<'_>> {
-        self.0.begin().await.context("beginning a platform transaction").map(PlatformTransaction)
+        self.0.begin(None).await.context("beginning a platform transaction").map(PlatformTransaction)
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use deadpool::managed::{Object, Pool};
+use rowhouse_domain::TenantId;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
@@ -99,11 +100,86 @@ impl Session {
             .await
     }
 
-    pub(crate) async fn begin(&mut self) -> Result<SessionTransaction<'_>, QueryError> {
+    /// One statement in a transaction of its own that is pinned first, all sent at once.
+    ///
+    /// Should the pin fail, the transaction is aborted and the server refuses what follows it.
+    pub(crate) async fn query_pinned(
+        &self,
+        tenant: TenantId,
+        sql: &'static str,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, QueryError> {
+        let client = &self.object().client;
+        let begin = begin_pinned(tenant);
+        self.state
+            .track(RUNNING, async {
+                let statement = client.prepare_cached(sql).await?;
+                let (pinned, rows, ended) = tokio::join!(
+                    biased;
+                    client.batch_execute(&begin),
+                    client.query(&statement, parameters),
+                    client.batch_execute(END),
+                );
+                pinned?;
+                let rows = rows?;
+                ended.map(|()| rows)
+            })
+            .await
+    }
+
+    /// The same for a statement whose rows are only counted.
+    pub(crate) async fn execute_pinned(
+        &self,
+        tenant: TenantId,
+        sql: &'static str,
+        parameters: Parameters<'_>,
+    ) -> Result<u64, QueryError> {
+        let client = &self.object().client;
+        let begin = begin_pinned(tenant);
+        self.state
+            .track(RUNNING, async {
+                let statement = client.prepare_cached(sql).await?;
+                let (pinned, count, ended) = tokio::join!(
+                    biased;
+                    client.batch_execute(&begin),
+                    client.execute(&statement, parameters),
+                    client.batch_execute(END),
+                );
+                pinned?;
+                let count = count?;
+                ended.map(|()| count)
+            })
+            .await
+    }
+
+    /// Begins a transaction; one that is pinned to a tenant where the session as such is not.
+    pub(crate) async fn begin(&mut self, pin: Option<TenantId>) -> Result<SessionTransaction<'_>, QueryError> {
         let object = self.object.as_mut().expect("the object is taken only when the session is dropped");
-        let transaction = self.state.track(RUNNING, object.client.transaction()).await?;
+        let transaction = self
+            .state
+            .track(RUNNING, async {
+                let transaction = object.client.transaction().await?;
+                if let Some(tenant) = pin {
+                    transaction.batch_execute(&set_pin(tenant)).await?;
+                }
+                Ok(transaction)
+            })
+            .await?;
         Ok(SessionTransaction { transaction, state: &self.state })
     }
+}
+
+/// Ends a transaction of one statement: commits it, or rolls it back where the statement failed.
+const END: &str = "commit";
+
+/// Begins a transaction and pins it, as one simple query. The pin ends with the transaction: `true` makes it local.
+fn begin_pinned(tenant: TenantId) -> String {
+    format!("begin; {}", set_pin(tenant))
+}
+
+/// A UUID's text needs no quoting.
+fn set_pin(tenant: TenantId) -> String {
+    format!("select set_config('app.tenant_id', '{}', true)", tenant.as_uuid())
 }
 
 impl Drop for Session {

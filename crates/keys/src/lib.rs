@@ -5,6 +5,8 @@
 mod api_key;
 mod base62;
 mod master;
+mod seal;
 
 pub use api_key::{ApiKeyHash, KeyKind, MalformedKey, Pepper, PlainApiKey};
 pub use master::{InvalidMasterKey, MasterKey, scram_verifier};
+pub use seal::Unopenable;

@@ -75,6 +75,10 @@ impl MasterKey {
         SecretBox::new(Box::new(self.derive("signing", &[purpose.as_bytes()])))
     }
 
+    pub(crate) fn sealing_key(&self, purpose: &str) -> SecretBox<[u8; 32]> {
+        SecretBox::new(Box::new(self.derive("sealing", &[purpose.as_bytes()])))
+    }
+
     fn derive(&self, label: &str, fields: &[&[u8]]) -> [u8; 32] {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.0.expose_secret()).expect("HMAC takes a key of any length");
         for field in std::iter::once(label.as_bytes()).chain(fields.iter().copied()) {

@@ -62,6 +62,21 @@ impl Set {
         self.runner().get_migrations().iter().map(|migration| Migration::of(migration).version).max().unwrap_or(0)
     }
 
+    /// Tells the set's first `version` migrations from all others: what it is made of, in hexadecimal.
+    pub fn checksum(self, version: u32) -> String {
+        let runner = self.runner();
+        let mut parts: Vec<(u32, u64)> = runner
+            .get_migrations()
+            .iter()
+            .map(|migration| (Migration::of(migration).version, migration.checksum()))
+            .filter(|(number, _)| *number <= version)
+            .collect();
+        parts.sort_unstable();
+        // Each migration's own checksum is 64 bits of its name and text; a collision would need an ill-meaning author.
+        let combined = parts.iter().fold(0u64, |all, (_, one)| all.rotate_left(7).wrapping_mul(0x0100_0000_01b3) ^ one);
+        format!("{combined:016x}")
+    }
+
     /// The SQL that takes migration `version` back; none where there is no such migration.
     pub fn undo_sql(self, version: u32) -> Option<&'static str> {
         self.undo_files().iter().find(|file| file.version == version).map(|file| file.sql)

@@ -71,6 +71,7 @@ catalogue! {
     InvalidRequest "invalid_request" 422 "The request is not valid";
     IdempotencyMismatch "idempotency_mismatch" 422 "The Idempotency-Key was used with another request";
     LimitReached "limit_reached" 422 "A limit of the subscription is reached";
+    PurgeLimit "purge_limit" 429 "Too many tenants were purged lately";
     ProvisioningFailed "provisioning_failed" 503 "The tenant could not be provisioned";
     Internal "internal" 500 "Something went wrong on our side";
     Unavailable "unavailable" 503 "The service is not available for the moment";

@@ -16,7 +16,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::client::Client;
-use crate::cluster::{CONTROL_PASSWORD, DATA_PASSWORD, TENANT_TEMPLATE, TestCluster, block_on};
+use crate::cluster::{CONTROL_PASSWORD, DATA_PASSWORD, TestCluster, block_on};
 use crate::databases::{clone_platform, master_key};
 use crate::janitor::{Leftover, dispose};
 
@@ -311,7 +311,8 @@ fn settings(platform: &str, blobs: PathBuf) -> Settings {
     settings.platform.connect_timeout = Duration::from_secs(15);
     settings.pools.checkout_timeout = Duration::from_secs(30);
     settings.pools.connect_timeout = Duration::from_secs(15);
-    settings.provisioning.base = TENANT_TEMPLATE.to_owned();
+    // A stock is kept by those tests only that are about it.
+    settings.provisioning.stock = 0;
     settings.provisioning.poll = Duration::from_millis(200);
     settings.work.poll = Duration::from_millis(200);
     settings.work.extractor = program("data-plane");

@@ -4,34 +4,27 @@ use rowhouse_database::PlatformTransaction;
 use rowhouse_domain::{ActorKind, TenantStatus};
 use rowhouse_problem::{Error, Result};
 
-use super::Site;
+use super::store;
 use crate::audit::{self, Change, Requester};
-use crate::operations::{Outcome, Work};
-use crate::tenants::store;
+use crate::operations::Work;
 
-/// The tenant serves, unless somebody decided otherwise in the meantime.
-pub(super) async fn ensure(site: &Site<'_>) -> Result<Outcome> {
-    let id = site.tenant.id;
-    let mut connection = site.work.context.platform.get().await?;
-    let tx = connection.transaction().await?;
-    let (from, to) = (TenantStatus::Provisioning, TenantStatus::Active);
-    let Some(active) = store::set_status(&tx, id, from, to, None, ActorKind::System).await? else {
-        drop(tx);
-        super::login::sync_login(site.work).await?;
-        return Ok(Outcome::Obsolete);
-    };
+/// The tenant serves from the moment at which the operation ends. False where somebody decided otherwise meanwhile.
+pub(crate) async fn activate(tx: &PlatformTransaction<'_>, work: &Work) -> Result<bool> {
+    let id = work.tenant()?;
+    let moved = (TenantStatus::Provisioning, TenantStatus::Active);
+    let active = store::set_status(tx, id, moved, None, ActorKind::System, 0).await?;
+    let Some(active) = active else { return Ok(false) };
     let change = Change::new("tenant.activate", id.as_uuid()).organization(active.organization_id).tenant(id);
-    audit::append(&tx, &Requester::SYSTEM, &change.before(&site.tenant).after(&active)).await?;
-    tx.commit().await?;
-    Ok(Outcome::Done)
+    audit::append(tx, &Requester::SYSTEM, &change.after(&active)).await?;
+    Ok(true)
 }
 
-/// Marks the tenant as failed in the transaction that ends the operation.
-pub(super) async fn give_up(tx: &PlatformTransaction<'_>, work: &Work, error: &Error) -> Result<()> {
+/// Marks the tenant as failed in the transaction that ends the operation. It can be tried again (`resume`) or deleted.
+pub(crate) async fn give_up(tx: &PlatformTransaction<'_>, work: &Work, error: &Error) -> Result<()> {
     let id = work.tenant()?;
     let reason = format!("Provisioning was given up ({}). Resume the tenant to try again.", error.code().as_str());
-    let (from, to) = (TenantStatus::Provisioning, TenantStatus::Failed);
-    let failed = store::set_status(tx, id, from, to, Some(&reason), ActorKind::System).await?;
+    let moved = (TenantStatus::Provisioning, TenantStatus::Failed);
+    let failed = store::set_status(tx, id, moved, Some(&reason), ActorKind::System, 0).await?;
     let Some(failed) = failed else { return Ok(()) };
     let change = Change::new("tenant.fail", id.as_uuid()).organization(failed.organization_id).tenant(id);
     audit::append(tx, &Requester::SYSTEM, &change.after(&failed)).await

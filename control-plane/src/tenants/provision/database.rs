@@ -1,9 +1,12 @@
-//! The tenant's database: cloned closed, and closed to everybody but its login before it is opened.
+//! A database of the tenant's own: cloned closed, and closed to everybody but its login before it is opened.
 
-use rowhouse_database::{AdminConnection, Columns, Described, quote_ident, quote_literal};
+use rowhouse_database::{AdminConnection, Columns, Described, quote_ident};
 use rowhouse_problem::{Error, Result};
 
-use super::{OWNER, Site};
+use super::clone::clone_template;
+use super::{OWNER, Site, login};
+use crate::clusters::Kept;
+use crate::templates;
 
 /// What is found under the name that the database is to have.
 struct Found {
@@ -14,48 +17,53 @@ struct Found {
     is_invalid: bool,
 }
 
-/// The database exists, is this tenant's, and nobody but its login and the control plane may connect.
-pub(super) async fn ensure(site: &Site<'_>) -> Result<()> {
-    let admin = site.work.context.administer_cluster(&site.cluster).await?;
+/// The database exists, is this tenant's, and is closed unless it was granted to the login before.
+pub(super) async fn clone(site: &Site<'_>) -> Result<()> {
+    templates::ensure(site.context, site.link).await?;
+    let admin = site.context.administer_cluster(site.link).await?;
     admin.run("set role rowhouse_owner").await.context("becoming the owner")?;
-    let database = quote_ident(&site.place.database);
-    match find(&admin, &site.place.database).await? {
-        Some(found) if is_ours(&found, site) && found.is_invalid => {
-            admin.run(&format!("drop database {database}")).await.context("dropping the rest of a database")?;
-            create(&admin, site).await?;
+    // Looked for only where the name turns out to be taken: mostly it is not.
+    let created = clone_template(site.context, site.link, &admin, &site.place.database).await?;
+    if let Err(error) = created {
+        // It is there (42P04), or is being made at this moment by another process (23505): then it is looked at.
+        if !error.sqlstate().is_some_and(|state| ["42P04", "23505"].contains(&state.code())) {
+            return Err(error).context("creating a database");
         }
-        Some(found) if is_ours(&found, site) => {}
-        Some(_) => return Err(somebody_elses(site)),
-        None => create(&admin, site).await?,
+        claim_found(site, &admin).await?;
     }
-    // A clone inherits neither its template's REVOKE nor its comment.
-    let closed = format!(
-        "comment on database {database} is {mark};
-        revoke all on database {database} from public;
-        grant connect on database {database} to {role}, rowhouse_control",
-        mark = quote_literal(&site.mark()),
-        role = quote_ident(&site.place.role),
-    );
-    admin.run(&closed).await.context("granting access to a database")
+    admin.run("reset role").await.context("being oneself again")?;
+    admin.give_back();
+    Ok(())
 }
 
-async fn create(admin: &AdminConnection, site: &Site<'_>) -> Result<()> {
-    let settings = &site.work.context.settings.provisioning;
-    let create = format!(
-        "create database {database} template {template} allow_connections false connection limit {limit}",
-        database = quote_ident(&site.place.database),
-        template = quote_ident(&settings.base),
-        limit = settings.connection_limit,
-    );
-    let Err(error) = admin.run(&create).await else { return Ok(()) };
-    // Another process made it at the same moment, sooner (42P04) or just now (23505): then it is looked at.
-    if !error.sqlstate().is_some_and(|state| ["42P04", "23505"].contains(&state.code())) {
-        return Err(error).context("creating a database");
-    }
+async fn claim_found(site: &Site<'_>, admin: &Kept) -> Result<()> {
     match find(admin, &site.place.database).await? {
+        Some(found) if is_ours(&found, site) && found.is_invalid => {
+            let dropped = format!("drop database {}", quote_ident(&site.place.database));
+            admin.run(&dropped).await.context("dropping the rest of a database")?;
+            clone_template(site.context, site.link, admin, &site.place.database).await?.context("creating a database")
+        }
         Some(found) if is_ours(&found, site) => Ok(()),
-        Some(_) | None => Err(somebody_elses(site)),
+        Some(_) => Err(somebody_elses(site)),
+        // Its maker gave up.
+        None => Err(Error::unavailable("another process was making the same database")),
     }
+}
+
+/// The database is marked as the tenant's, and nobody but its login and the control plane may connect.
+pub(super) async fn ensure(site: &Site<'_>) -> Result<()> {
+    let admin = site.context.administer_cluster(site.link).await?;
+    let found = find(&admin, &site.place.database).await?;
+    if !found.is_some_and(|found| is_ours(&found, site)) {
+        return Err(somebody_elses(site));
+    }
+    let closed = format!(
+        "begin; set local role rowhouse_owner; {}; commit",
+        login::grants(&site.place.database, &site.place.role, &site.mark())
+    );
+    admin.run(&closed).await.context("granting access to a database")?;
+    admin.give_back();
+    Ok(())
 }
 
 /// The name holds the tenant's whole id; besides, the owner must be right and the mark. A database without a mark is
@@ -69,7 +77,7 @@ fn is_ours(found: &Found, site: &Site<'_>) -> bool {
 }
 
 fn somebody_elses(site: &Site<'_>) -> Error {
-    Error::internal(format!("the database {:?} belongs to somebody else", site.place.database))
+    Error::internal(format!("the database {:?} is not this tenant's", site.place.database))
 }
 
 async fn find(admin: &AdminConnection, name: &str) -> Result<Option<Found>> {

@@ -1,10 +1,11 @@
-//! Nothing is opened on trust: what was made is looked at, as its owner and through the tenant's own door.
+//! Nothing is opened on trust: what was made is looked at through the tenant's own door.
 
-use rowhouse_database::{Columns, Described};
-use rowhouse_domain::TenantId;
+use rowhouse_database::{AdminConnection, Columns, Described, quote_ident};
+use rowhouse_domain::{Isolation, TenantId};
 use rowhouse_problem::{Error, Result};
 
 use super::Site;
+use crate::groups;
 
 /// What must hold of the database and the login, each with its name for the log.
 const FACTS: &str = "
@@ -17,7 +18,12 @@ const FACTS: &str = "
             select from pg_namespace, aclexplode(coalesce(nspacl, acldefault('n', nspowner))) grants
             where nspname = $2::text::name and grants.grantee = 0)
         union all
-        select 'only the owner, the control plane and the login may connect', not exists (
+        select 'the login may use no other tenant''s schema', not exists (
+            select from pg_namespace
+            where (starts_with(nspname::text, 'tenant_') or nspname = 'public') and nspname <> $2::text
+                and has_schema_privilege($1::text::regrole, oid, 'usage'))
+        union all
+        select 'only the owner, the control plane and the login may connect', $3 or not exists (
             select from pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba))) grants
             where datname = current_database()
                 and grants.grantee not in (datdba, $1::text::regrole, 'rowhouse_control'::regrole))
@@ -38,34 +44,51 @@ const FACTS: &str = "
     where holds is not true";
 
 const WHO_AM_I: &str = "
-    select current_database()::text as database, current_user::text as role,
+    select current_database()::text as database, current_user::text as role, current_schema()::text as schema,
         coalesce(current_setting('app.tenant_id', true), '') as pin,
         array(select tenant_id from tenant_identity) as tenants,
         current_setting('search_path') as search_path";
 
-/// The database is closed to everybody else, and the login finds itself where it belongs.
-pub(super) async fn ensure(site: &Site<'_>) -> Result<()> {
-    let context = &site.work.context;
-    let admin = context.administer_database(&site.cluster, &site.place.database).await?;
-    let role = rowhouse_database::quote_ident(&site.place.role);
-    let broken = admin.query(FACTS, &[&role, &site.place.schema]).await.context("verifying a database")?;
+/// A connection of the login that the tenant will be served through.
+pub(super) async fn open_door(site: &Site<'_>) -> Result<AdminConnection> {
+    let (context, place) = (site.context, site.place);
+    let password = match place.group.filter(|_| site.tenant.isolation == Isolation::Shared) {
+        Some(group) => {
+            let group = groups::store::find(&context.platform.get().await?, group).await?;
+            context.master.group_database_password(group.id, group.credential_version)
+        }
+        None => context.tenant_password(site.tenant.id, place.credential_version),
+    };
+    site.link.log_in_as(context, &place.database, &place.role, password).await
+}
+
+/// The database is closed to everybody else, and the login finds itself where it belongs and sees one tenant.
+pub(super) async fn ensure(site: &Site<'_>, door: &AdminConnection) -> Result<()> {
+    let (place, id) = (site.place, site.tenant.id);
+    let pin = id.as_uuid().to_string();
+    if site.tenant.isolation == Isolation::Shared {
+        // As each transaction of the data plane does. A UUID's text needs no quoting.
+        let pinned = format!("begin; select set_config('app.tenant_id', '{pin}', true)");
+        door.run(&pinned).await.context("pinning a transaction")?;
+    }
+    // The catalogs can be read by everybody.
+    let in_group = place.group.is_some();
+    let role = quote_ident(&place.role);
+    let broken = door.query(FACTS, &[&role, &place.schema, &in_group]).await.context("verifying a database")?;
     if let Some(row) = broken.first() {
         let fact: String = row.column("fact")?;
         return Err(Error::internal(format!("does not hold: {fact}")));
     }
-    log_in(site).await
-}
-
-async fn log_in(site: &Site<'_>) -> Result<()> {
-    let context = &site.work.context;
-    let password = context.tenant_password(site.tenant.id, site.place.credential_version);
-    let login = context.log_in_as(&site.cluster, &site.place.database, &site.place.role, password).await?;
-    let rows = login.query(WHO_AM_I, &[]).await.context("asking a tenant's login who it is")?;
+    let rows = door.query(WHO_AM_I, &[]).await.context("asking a tenant's login who it is")?;
     let row = rows.first().ok_or_else(|| Error::internal("no answer to who the login is"))?;
-    let pin = site.tenant.id.as_uuid().to_string();
-    let path = format!("{}, extensions, pg_temp", site.place.schema);
-    let place = &site.place;
-    let expectations = [("database", &place.database), ("role", &place.role), ("pin", &pin), ("search_path", &path)];
+    let path = format!("{}, extensions, pg_temp", place.schema);
+    let expectations = [
+        ("database", &place.database),
+        ("role", &place.role),
+        ("schema", &place.schema),
+        ("pin", &pin),
+        ("search_path", &path),
+    ];
     for (column, expected) in expectations {
         let found: String = row.column(column)?;
         if found != *expected {
@@ -73,7 +96,7 @@ async fn log_in(site: &Site<'_>) -> Result<()> {
         }
     }
     let tenants: Vec<TenantId> = row.column("tenants")?;
-    if tenants != [site.tenant.id] {
+    if tenants != [id] {
         return Err(Error::internal(format!("the login sees the tenants {tenants:?}")));
     }
     Ok(())

@@ -4,38 +4,59 @@
 //! server is asked whose database this is before the connection's first use.
 
 use deadpool_postgres::ClientWrapper;
-use rowhouse_domain::TenantId;
+use rowhouse_domain::{Isolation, TenantId};
 
+use super::placement::Placement;
 use crate::error::ConnectError;
 
-/// What a connection of one tenant must find.
+/// What a connection must find.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
-    pub(crate) tenant: TenantId,
-    pub(crate) database: String,
-    pub(crate) role: String,
+    database: String,
+    schema: String,
+    role: String,
+    /// The tenant that the login is pinned to; none where tenants share it.
+    tenant: Option<TenantId>,
 }
 
 const WHO_AM_I: &str = "select current_database()::text as database, current_user::text as role,
-       coalesce(current_setting('app.tenant_id', true), '') as pin,
-       exists (select from tenant_identity where tenant_id = $1) as identified";
+       coalesce(current_schema(), '')::text as schema, coalesce(current_setting('app.tenant_id', true), '') as pin";
+const IDENTIFIED: &str = "select exists (select from tenant_identity where tenant_id = $1) as identified";
 
 impl Identity {
+    /// What connections to a placement must find.
+    pub(crate) fn of(placement: &Placement) -> Self {
+        Self {
+            database: placement.database.clone(),
+            schema: placement.schema.clone(),
+            role: placement.role.clone(),
+            tenant: match placement.isolation {
+                Isolation::Dedicated | Isolation::Schema => Some(placement.tenant),
+                Isolation::Shared => None,
+            },
+        }
+    }
+
     /// Asks the server, and refuses the connection where any answer differs.
     pub(crate) async fn verify(&self, client: &ClientWrapper) -> Result<(), ConnectError> {
-        let row = client.query_one(WHO_AM_I, &[&self.tenant]).await.map_err(ConnectError::Connect)?;
+        let row = client.query_one(WHO_AM_I, &[]).await.map_err(ConnectError::Connect)?;
         let read = |column: &str| row.try_get::<_, String>(column).map_err(ConnectError::Connect);
-        let pin = self.tenant.as_uuid().to_string();
-        for (column, expected) in [("database", &self.database), ("role", &self.role), ("pin", &pin)] {
+        let pin = self.tenant.map_or_else(String::new, |tenant| tenant.as_uuid().to_string());
+        let expectations =
+            [("database", &self.database), ("role", &self.role), ("schema", &self.schema), ("pin", &pin)];
+        for (column, expected) in expectations {
             let found = read(column)?;
             if found != *expected {
                 return Err(ConnectError::Identity(format!("{column} is {found:?} where {expected:?} was expected")));
             }
         }
+        // Where tenants share a login, each is looked for when it first borrows a connection.
+        let Some(tenant) = self.tenant else { return Ok(()) };
+        let row = client.query_one(IDENTIFIED, &[&tenant]).await.map_err(ConnectError::Connect)?;
         if row.try_get("identified").map_err(ConnectError::Connect)? {
             Ok(())
         } else {
-            Err(ConnectError::Identity(format!("database {:?} does not know tenant {}", self.database, self.tenant)))
+            Err(ConnectError::Identity(format!("database {:?} does not know tenant {tenant}", self.database)))
         }
     }
 }

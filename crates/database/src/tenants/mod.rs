@@ -2,6 +2,7 @@
 
 mod budget;
 mod connection;
+mod group;
 mod identity;
 mod placement;
 mod pools;

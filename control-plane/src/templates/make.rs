@@ -1,0 +1,152 @@
+//! Makes a cluster's template where there is none.
+
+use std::time::{Duration, Instant};
+
+use rowhouse_database::{AdminConnection, Columns, Described, quote_ident, quote_literal};
+use rowhouse_migrations::{Options, Set};
+use rowhouse_problem::{Error, Result};
+
+use super::store;
+use crate::clusters::{ClusterLink, Kept};
+use crate::context::Context;
+
+/// What is being made has a name that begins so.
+const UNFINISHED: &str = "rowhouse_making_template_";
+/// How long to wait for another process that makes it.
+const PATIENCE: Duration = Duration::from_secs(60);
+const BETWEEN_TRIES: Duration = Duration::from_millis(100);
+
+const TRY_LOCK: &str = "select pg_try_advisory_lock(hashtextextended('rowhouse.template', 0)) as taken";
+const UNLOCK: &str = "select pg_advisory_unlock(hashtextextended('rowhouse.template', 0))";
+
+/// The name of the template of the newest schema.
+pub(crate) fn name() -> String {
+    name_of(Set::Tenant.latest())
+}
+
+fn name_of(version: u32) -> String {
+    format!("template_v{version}")
+}
+
+/// The comment that says what a template was made of.
+fn mark(version: u32) -> String {
+    format!("rowhouse template v{version} {}", Set::Tenant.checksum(version))
+}
+
+/// The template of the newest schema is on the cluster.
+pub(crate) async fn ensure(context: &Context, link: &ClusterLink) -> Result<()> {
+    if context.templates.contains(link.id()) {
+        return Ok(());
+    }
+    let version = Set::Tenant.latest();
+    let admin = context.administer_cluster(link).await?;
+    if !is_there(&admin, link, version).await? {
+        let begun = Instant::now();
+        while !take_lock(&admin).await? {
+            if begun.elapsed() > PATIENCE {
+                return Err(Error::unavailable("another process has been making the template for a minute"));
+            }
+            tokio::time::sleep(BETWEEN_TRIES).await;
+        }
+        // On an error the connection closes, and the lock goes with it.
+        if !is_there(&admin, link, version).await? {
+            make(context, link, &admin, version).await?;
+            tracing::info!(
+                cluster = link.name,
+                template = name_of(version),
+                duration_ms = begun.elapsed().as_millis(),
+                "made a template"
+            );
+        }
+        admin.query(UNLOCK, &[]).await.context("giving the lock on templates back")?;
+    }
+    admin.give_back();
+    let (name, checksum) = (name_of(version), Set::Tenant.checksum(version));
+    let version = i32::try_from(version).map_err(Error::internal)?;
+    store::publish(&context.platform.get().await?, link.id(), version, &name, &checksum).await?;
+    context.templates.insert(link.id());
+    Ok(())
+}
+
+async fn take_lock(admin: &AdminConnection) -> Result<bool> {
+    let rows = admin.query(TRY_LOCK, &[]).await.context("taking the lock on templates")?;
+    rows.first().map_or(Ok(false), |row| row.column("taken"))
+}
+
+const FIND: &str = "
+    select coalesce(shobj_description(oid, 'pg_database'), '') as comment,
+        pg_get_userbyid(datdba) = 'rowhouse_owner' and datistemplate and not datallowconn and datconnlimit <> -2 as is_whole
+    from pg_database where datname = $1::text::name";
+
+/// Whether the template is there; an error where something else has its name.
+async fn is_there(admin: &AdminConnection, link: &ClusterLink, version: u32) -> Result<bool> {
+    let name = name_of(version);
+    let rows = admin.query(FIND, &[&name]).await.context("looking for a template")?;
+    let Some(row) = rows.first() else { return Ok(false) };
+    let (comment, is_whole): (String, bool) = (row.column("comment")?, row.column("is_whole")?);
+    if comment == mark(version) && is_whole {
+        return Ok(true);
+    }
+    Err(Error::internal(format!(
+        "the database {name:?} on cluster {:?} is not the template of this release's migrations ({comment:?}): drop it",
+        link.name
+    )))
+}
+
+async fn make(context: &Context, link: &ClusterLink, admin: &Kept, version: u32) -> Result<()> {
+    admin.run("set role rowhouse_owner").await.context("becoming the owner")?;
+    drop_unfinished(admin).await?;
+    let source = match version.checked_sub(1).filter(|earlier| *earlier > 0) {
+        Some(earlier) if is_there(admin, link, earlier).await.unwrap_or(false) => name_of(earlier),
+        _ => context.settings.provisioning.base.clone(),
+    };
+    let unfinished = format!("{UNFINISHED}v{version}_{}", uuid::Uuid::now_v7().simple());
+    let created = format!(
+        "create database {unfinished} template {source} strategy wal_log",
+        unfinished = quote_ident(&unfinished),
+        source = quote_ident(&source)
+    );
+    admin.run(&created).await.context("cloning what a template is made from")?;
+    let closed = format!(
+        "revoke all on database {0} from public; grant connect on database {0} to rowhouse_control",
+        quote_ident(&unfinished)
+    );
+    admin.run(&closed).await.context("closing a template to the public")?;
+    {
+        let mut inside = link.open(context, &unfinished).await?;
+        inside
+            .run("set role rowhouse_owner; set search_path = public, extensions, pg_temp")
+            .await
+            .context("becoming the owner")?;
+        rowhouse_migrations::run(inside.client(), Set::Tenant, &Options::default())
+            .await
+            .map_err(Error::unavailable)?;
+    }
+    let published = format!(
+        "begin;
+        alter database {unfinished} allow_connections false;
+        alter database {unfinished} is_template true;
+        comment on database {unfinished} is {mark};
+        alter database {unfinished} rename to {name};
+        commit",
+        unfinished = quote_ident(&unfinished),
+        mark = quote_literal(&mark(version)),
+        name = quote_ident(&name_of(version)),
+    );
+    admin.run(&published).await.context("publishing a template")?;
+    admin.run("reset role").await.context("being oneself again")
+}
+
+const UNFINISHED_ONES: &str = "select datname::text as name from pg_database where starts_with(datname::text, $1)";
+
+/// What makers left that died: the lock is ours, so none of them is at work.
+async fn drop_unfinished(admin: &AdminConnection) -> Result<()> {
+    let rows = admin.query(UNFINISHED_ONES, &[&UNFINISHED]).await.context("looking for unfinished templates")?;
+    for row in &rows {
+        let name: String = row.column("name")?;
+        let dropped = format!("drop database if exists {} with (force)", quote_ident(&name));
+        admin.run(&dropped).await.context("dropping an unfinished template")?;
+        tracing::info!(database = name, "dropped a template that was never finished");
+    }
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! What is left of a purged tenant: a row that says that it was. Usage, operations and audit refer to it.
+
+use rowhouse_database::{Columns, Described, PlatformTransaction, Sql};
+use rowhouse_domain::{ActorKind, TenantId, TenantStatus};
+use rowhouse_problem::Result;
+use uuid::Uuid;
+
+use crate::audit::{self, Change, Requester};
+use crate::operations::Work;
+use crate::organizations;
+use crate::tenants::store;
+
+const RESERVATIONS: &str = "select id from quota_reservations where tenant_id = $1 order by account_id, id";
+const RELEASE: &str = "select quota_release($1)";
+const LEAVE_ORGANIZATION: &str = "
+    update organizations set used_storage = greatest(used_storage - $2, 0) where id = $1";
+const REVOKE_KEYS: &str = "update tenant_api_keys set revoked_at = now() where tenant_id = $1 and revoked_at is null";
+const FORGET_WORK: &str = "delete from tenant_work where tenant_id = $1";
+const FORGET_STOCK: &str = "delete from stock_databases where id = $1 and is_taken";
+
+/// Makes the tenant's row a tombstone in the transaction that ends the purge. False where somebody did before.
+pub(crate) async fn bury(tx: &PlatformTransaction<'_>, work: &Work) -> Result<bool> {
+    let id = work.tenant()?;
+    let Some(found) = store::find(tx, id).await? else { return Ok(false) };
+    // The order of locks that everybody keeps to.
+    organizations::store::lock(tx, found.organization_id).await?;
+    let before = store::lock(tx, id).await?;
+    let moved = (TenantStatus::Deleted, TenantStatus::Purged);
+    let Some(buried) = store::set_status(tx, id, moved, None, ActorKind::System, 0).await? else { return Ok(false) };
+    release_reservations(tx, id).await?;
+    tx.execute(LEAVE_ORGANIZATION, &[&before.organization_id, &before.used_storage])
+        .await
+        .context("taking a tenant's storage off its organization's")?;
+    store::forget_place(tx, id).await?;
+    for (sql, doing) in [
+        (REVOKE_KEYS, "revoking a purged tenant's keys"),
+        (FORGET_WORK, "forgetting a purged tenant's work"),
+        (FORGET_STOCK, "forgetting what a purged tenant took"),
+    ] {
+        tx.execute(sql, &[&id]).await.context(doing)?;
+    }
+    let change = Change::new("tenant.purged", id.as_uuid()).organization(before.organization_id).tenant(id);
+    audit::append(tx, &Requester::SYSTEM, &change.before(&before).after(&buried)).await?;
+    Ok(true)
+}
+
+/// Uploads whose outcome nobody will ever learn: what they would have added to is gone.
+async fn release_reservations(tx: &PlatformTransaction<'_>, tenant: TenantId) -> Result<()> {
+    let rows = tx.query(RESERVATIONS, &[&tenant]).await.context("listing a purged tenant's reservations")?;
+    for row in &rows {
+        let reservation: Uuid = row.column("id")?;
+        tx.query_one(RELEASE, &[&reservation]).await.context("ending a reservation")?;
+    }
+    Ok(())
+}
