@@ -32,6 +32,8 @@ create table clusters (
     login text not null default 'rowhouse_control',
     credential_ref text,
     sealed_password bytea,
+    -- What PostgreSQL calls itself (pg_control_system): the same server must not be registered under two addresses.
+    system_identifier text,
     -- Whether its certificate is checked, and by whose (PEM); without any, by the authority of `platform.ca_file`.
     tls_mode cluster_tls_mode not null default 'verify_full',
     tls_ca text,
@@ -47,6 +49,7 @@ create table clusters (
     constraint clusters_pkey primary key (id),
     constraint clusters_name_key unique (name),
     constraint clusters_host_port_key unique (host, port),
+    constraint clusters_system_identifier_key unique (system_identifier),
     constraint clusters_name_check check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
     constraint clusters_port_check check (port between 1 and 65535),
     constraint clusters_weight_check check (weight >= 0),

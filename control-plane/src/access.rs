@@ -76,7 +76,11 @@ pub const TABLE: &[Access] = &[
     row("GET", "/v1/api-keys/{key}", PLATFORM),
     row("DELETE", "/v1/api-keys/{key}", PLATFORM),
     row("GET", "/v1/audit-logs", PLATFORM),
+    row("POST", "/v1/clusters", PLATFORM),
     row("GET", "/v1/clusters", PLATFORM),
+    row("GET", "/v1/clusters/{clu}", PLATFORM),
+    row("PATCH", "/v1/clusters/{clu}", PLATFORM),
+    row("DELETE", "/v1/clusters/{clu}", PLATFORM),
 ];
 
 /// The row of a route; none where the table does not know it.

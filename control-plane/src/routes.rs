@@ -90,7 +90,15 @@ api! {
         delete api_keys::platform_routes::revoke_platform_api_key,
     }
     "/v1/audit-logs" => { get audit::routes::list_audit_logs }
-    "/v1/clusters" => { get clusters::routes::list_clusters }
+    "/v1/clusters" => {
+        post clusters::routes::create_cluster,
+        get clusters::routes::list_clusters,
+    }
+    "/v1/clusters/{clu}" => {
+        get clusters::routes::get_cluster,
+        patch clusters::routes::update_cluster,
+        delete clusters::routes::delete_cluster,
+    }
 }
 
 /// How callers show who they are, in the OpenAPI document.

@@ -34,6 +34,11 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) async fn start() -> Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with some settings of its own, as environment variables.
+    pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Result<Self> {
         let program = std::env::current_exe()?.with_file_name("rowhouse");
         let beside =
             program.parent().and_then(std::path::Path::parent).context("the programs lie in a target folder")?;
@@ -42,6 +47,7 @@ impl House {
         let mut child = Command::new(&program)
             .args(["dev", "--json", "--control-port", "0", "--data-port", "0", "--pg-port", "0", "--data-dir"])
             .arg(folder.path().join("house"))
+            .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use rowhouse_data_plane::access::TABLE;
 use rowhouse_domain::Scope;
-use rowhouse_testkit::{Answer, Client, TestHouse};
+use rowhouse_testkit::{Answer, Client};
 use serde_json::json;
 
 #[tokio::test]
 async fn a_key_without_the_scope_is_refused_on_every_route() {
-    let house = TestHouse::start().await;
+    let house = crate::house().await;
     let given = house.tenant().await;
     for access in TABLE {
         let path = fill(
@@ -45,7 +45,7 @@ async fn a_key_without_the_scope_is_refused_on_every_route() {
 
 #[tokio::test]
 async fn another_tenants_things_can_not_be_told_from_what_never_was() {
-    let house = TestHouse::start().await;
+    let house = crate::house().await;
     let (own, other) = (house.tenant().await, house.tenant().await);
     let file = own.upload("secret.txt", "secret").await;
     let folder = own.folder("secrets", None).await;

@@ -1,11 +1,10 @@
 //! Names, ids and bodies that are not as they should be.
 
-use rowhouse_testkit::TestHouse;
 use serde_json::json;
 
 #[tokio::test]
 async fn path_tricks_in_names_are_refused_and_the_field_is_named() {
-    let given = TestHouse::start().await.into_tenant().await;
+    let given = crate::house().await.into_tenant().await;
     let long = "x".repeat(256);
     let names = ["", "..", ".", "../../etc/passwd", "a/b", "a\\b", "nul\0", "line\nbreak", "\u{202e}txt.exe", &long];
     for name in names {
@@ -22,7 +21,7 @@ async fn path_tricks_in_names_are_refused_and_the_field_is_named() {
 
 #[tokio::test]
 async fn ids_that_can_not_be_read_are_400_and_unknown_ones_404() {
-    let given = TestHouse::start().await.into_tenant().await;
+    let given = crate::house().await.into_tenant().await;
     for path in
         ["/v1/files/42", "/v1/folders/fil_01h455vb4pex5vsknk084sn02q", "/v1/workspaces/%00", "/v1/files/x/content"]
     {
@@ -39,7 +38,7 @@ async fn ids_that_can_not_be_read_are_400_and_unknown_ones_404() {
 
 #[tokio::test]
 async fn metadata_and_tags_have_a_form() {
-    let given = TestHouse::start().await.into_tenant().await;
+    let given = crate::house().await.into_tenant().await;
     let file = given.upload("a.txt", "x").await;
     let path = format!("/v1/files/{file}");
     for body in [

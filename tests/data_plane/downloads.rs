@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use rowhouse_testkit::{Answer, Given, TestHouse};
+use rowhouse_testkit::{Answer, Given};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -16,7 +16,7 @@ async fn ask(given: &Given, path: &str, headers: &[(&str, &str)]) -> Answer {
 
 #[tokio::test]
 async fn ranges_are_exact() {
-    let given = TestHouse::start().await.into_tenant().await;
+    let given = crate::house().await.into_tenant().await;
     let path = format!("/v1/files/{}/content", given.upload("digits.txt", "0123456789").await);
     for (range, expected, place) in [
         ("bytes=0-0", "0", "bytes 0-0/10"),
@@ -42,7 +42,7 @@ async fn ranges_are_exact() {
 
 #[tokio::test]
 async fn what_the_caller_has_is_not_sent_again() {
-    let given = TestHouse::start().await.into_tenant().await;
+    let given = crate::house().await.into_tenant().await;
     let path = format!("/v1/files/{}/content", given.upload("a.txt", "words").await);
     let full = ask(&given, &path, &[]).await.expect(200);
     let same = ask(&given, &path, &[("if-none-match", full.header("etag"))]).await.expect(304);
@@ -55,7 +55,7 @@ async fn what_the_caller_has_is_not_sent_again() {
 
 #[tokio::test]
 async fn a_browser_never_runs_what_was_uploaded() {
-    let given = TestHouse::start().await.into_tenant().await;
+    let given = crate::house().await.into_tenant().await;
     let page = given.upload("page.html", "<script>alert(1)</script>").await;
     let answer = ask(&given, &format!("/v1/files/{page}/content?disposition=inline"), &[]).await.expect(200);
     assert!(answer.header("content-disposition").starts_with("attachment"));
@@ -72,7 +72,7 @@ async fn a_browser_never_runs_what_was_uploaded() {
 
 #[tokio::test]
 async fn a_download_that_nobody_reads_is_ended() {
-    let house = TestHouse::start_with(|settings| settings.uploads.idle_timeout = Duration::from_secs(1)).await;
+    let house = crate::house_with(|settings| settings.uploads.idle_timeout = Duration::from_secs(1)).await;
     let given = house.tenant().await;
     let size = 64 * 1024 * 1024;
     let file = given.upload("large.bin", vec![1; size]).await;

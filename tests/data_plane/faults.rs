@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
-use rowhouse_testkit::{Answer, Client, Given, TestCluster, TestHouse};
+use rowhouse_testkit::{Answer, Client, Given, TestCluster};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -30,7 +30,7 @@ async fn begin_upload(service: &Client, given: &Given, name: &str, length: usize
 
 #[tokio::test]
 async fn a_service_that_is_told_to_stop_finishes_what_it_has_begun() {
-    let house = TestHouse::start().await;
+    let house = crate::house().await;
     let given = house.tenant().await;
     let process = house.data_plane_process("").await;
     let mut socket = begin_upload(&process.client, &given, "slow.bin", 200_000).await;
@@ -54,7 +54,7 @@ async fn what_a_killed_service_left_is_cleaned_up_by_another() {
     if !is_soak() {
         return;
     }
-    let house = TestHouse::start().await;
+    let house = crate::house().await;
     let given = house.tenant().await;
     let process = house.data_plane_process("uploads.reservation_ttl = '2s'").await;
     let mut sockets = Vec::new();
@@ -77,7 +77,7 @@ async fn work_that_a_killed_service_had_taken_on_is_done_by_another() {
     if !is_soak() {
         return;
     }
-    let house = TestHouse::start().await;
+    let house = crate::house().await;
     let given = house.tenant().await;
     let process = house.data_plane_process("").await;
     let data = process.client.with_key(given.data.key());
@@ -104,7 +104,11 @@ async fn work_that_a_killed_service_had_taken_on_is_done_by_another() {
 
 #[tokio::test]
 async fn a_tenant_whose_database_is_away_is_503_and_others_are_served() {
-    let house = TestHouse::start().await;
+    // Each in a database with nobody else, also where several would share one.
+    let house = crate::house_with(|settings| {
+        (settings.tenancy.group_size, settings.tenancy.shared_size) = (1, 1);
+    })
+    .await;
     let (away, here) = (house.tenant().await, house.tenant().await);
     house.close_database_of(&away).await;
     let answer = away.data.get("/v1/workspaces").await;
@@ -115,7 +119,7 @@ async fn a_tenant_whose_database_is_away_is_503_and_others_are_served() {
 
 #[tokio::test]
 async fn a_content_that_is_missing_ends_in_an_error_and_not_in_nothing() {
-    let house = TestHouse::start().await;
+    let house = crate::house().await;
     let given = house.tenant().await;
     let file = given.upload("a.txt", "words").await;
     house.lose_objects();
@@ -125,10 +129,12 @@ async fn a_content_that_is_missing_ends_in_an_error_and_not_in_nothing() {
 
 #[tokio::test]
 async fn a_commit_that_the_server_refuses_leaves_nothing() {
-    let house = TestHouse::start().await;
+    let house = crate::house().await;
     let given = house.tenant().await;
-    let rows = house.rows("select database_name from tenants").await;
+    let rows = house.rows("select database_name, schema_name from tenants").await;
     let tenant = TestCluster::get().admin(rows[0].try_get(0).unwrap()).await;
+    let schema: String = rows[0].try_get(1).unwrap();
+    tenant.run(&format!("set search_path = {schema}")).await.unwrap();
     let refuse = "create function refuse() returns trigger language plpgsql as $$ begin raise 'no'; end $$;
         create constraint trigger refuse after insert on file_versions deferrable initially deferred
         for each row execute function refuse()";

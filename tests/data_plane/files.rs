@@ -1,12 +1,12 @@
 //! Files: versions, names, the trash.
 
 use reqwest::Method;
-use rowhouse_testkit::{Answer, TestHouse};
+use rowhouse_testkit::Answer;
 use serde_json::json;
 
 #[tokio::test]
 async fn a_file_keeps_its_versions() {
-    let given = TestHouse::start().await.into_tenant().await;
+    let given = crate::house().await.into_tenant().await;
     let file = given.upload("a.txt", "one").await;
     let content = format!("/v1/files/{file}/content");
     let first = given.data.get(&content).await.expect(200);
@@ -23,7 +23,7 @@ async fn a_file_keeps_its_versions() {
 
 #[tokio::test]
 async fn a_deleted_file_waits_in_the_trash() {
-    let given = TestHouse::start().await.into_tenant().await;
+    let given = crate::house().await.into_tenant().await;
     let file = given.upload("a.txt", "one").await;
     let path = format!("/v1/files/{file}");
     assert!(given.data.delete(&path).await.status.is_success());
@@ -39,7 +39,7 @@ async fn a_deleted_file_waits_in_the_trash() {
 
 #[tokio::test]
 async fn equal_contents_are_stored_once() {
-    let house = TestHouse::start().await;
+    let house = crate::house().await;
     let given = house.tenant().await;
     for name in ["a.bin", "b.bin", "c.bin"] {
         given.upload(name, "the same bytes").await;
@@ -52,7 +52,7 @@ async fn equal_contents_are_stored_once() {
 
 #[tokio::test]
 async fn names_are_unique_whatever_their_case_or_composition() {
-    let given = TestHouse::start().await.into_tenant().await;
+    let given = crate::house().await.into_tenant().await;
     given.upload("r%C3%A9sum%C3%A9.txt", "x").await;
     for name in ["R%C3%A9sum%C3%A9.TXT", "re%CC%81sume%CC%81.txt"] {
         let path = format!("/v1/files?workspace_id={}&name={name}", given.workspace);
@@ -62,7 +62,7 @@ async fn names_are_unique_whatever_their_case_or_composition() {
 
 #[tokio::test]
 async fn two_uploads_of_one_name_at_once_have_one_winner() {
-    let house = TestHouse::start().await;
+    let house = crate::house().await;
     let given = house.tenant().await;
     let path = format!("/v1/files?workspace_id={}&name=race.txt", given.workspace);
     let racers = (0..8).map(|number| {
@@ -77,7 +77,7 @@ async fn two_uploads_of_one_name_at_once_have_one_winner() {
 
 #[tokio::test]
 async fn a_list_pages_through_a_folder() {
-    let given = TestHouse::start().await.into_tenant().await;
+    let given = crate::house().await.into_tenant().await;
     for number in 0..5 {
         given.upload(&format!("{number}.txt"), "x").await;
     }

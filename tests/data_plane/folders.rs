@@ -1,11 +1,10 @@
 //! Folders: a tree without rings, deleted with what is in it.
 
-use rowhouse_testkit::TestHouse;
 use serde_json::json;
 
 #[tokio::test]
 async fn a_folder_is_deleted_with_everything_below_it() {
-    let given = TestHouse::start().await.into_tenant().await;
+    let given = crate::house().await.into_tenant().await;
     let outer = given.folder("outer", None).await;
     let inner = given.folder("inner", Some(&outer)).await;
     let path = format!("/v1/files?workspace_id={}&folder_id={inner}&name=deep.txt", given.workspace);
@@ -18,7 +17,7 @@ async fn a_folder_is_deleted_with_everything_below_it() {
 
 #[tokio::test]
 async fn folders_move_but_never_into_themselves() {
-    let given = TestHouse::start().await.into_tenant().await;
+    let given = crate::house().await.into_tenant().await;
     let (a, b) = (given.folder("a", None).await, given.folder("b", None).await);
     let moved = given.data.patch(&format!("/v1/folders/{b}"), &json!({"parent_id": a})).await.expect(200);
     assert_eq!(moved.text("parent_id"), a);

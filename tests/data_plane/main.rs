@@ -1,13 +1,11 @@
-//! The data plane over HTTP: contents in and out, search, quotas, and what other tenants see of it.
+//! The data plane over HTTP, for tenants with a database of their own: contents in and out, search, quotas, and what other
+//! tenants see of it.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod access;
-mod bad_input;
-mod downloads;
-mod faults;
-mod files;
-mod folders;
-mod quota;
-mod search;
-mod uploads;
-mod workspaces;
+/// How the suite's tenants are kept apart.
+const ISOLATION: rowhouse_domain::Isolation = rowhouse_domain::Isolation::Dedicated;
+
+#[path = "suite.rs"]
+mod suite;
+
+use suite::{house, house_with};

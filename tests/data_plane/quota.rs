@@ -3,12 +3,11 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use rowhouse_testkit::TestHouse;
 use serde_json::json;
 
 #[tokio::test]
 async fn each_level_refuses_by_its_name() {
-    let house = TestHouse::start().await;
+    let house = crate::house().await;
     let given = house.tenant().await;
     let tenant = format!("/v1/tenants/{}", given.tenant);
     let organization = format!("/v1/organizations/{}", given.organization);
@@ -35,7 +34,7 @@ async fn each_level_refuses_by_its_name() {
 #[tokio::test]
 async fn many_at_once_never_pass_the_limit_by_a_byte() {
     // Every racer is let in at once.
-    let house = TestHouse::start_with(|settings| settings.uploads.parallel = 200).await;
+    let house = crate::house_with(|settings| settings.uploads.parallel = 200).await;
     let given = house.tenant().await;
     let _ = house
         .admin
@@ -59,7 +58,7 @@ async fn many_at_once_never_pass_the_limit_by_a_byte() {
 
 #[tokio::test]
 async fn what_is_committed_stays_counted_while_its_usage_waits() {
-    let house = TestHouse::start_with(|settings| settings.uploads.reservation_ttl = Duration::from_millis(1_500)).await;
+    let house = crate::house_with(|settings| settings.uploads.reservation_ttl = Duration::from_millis(1_500)).await;
     let given = house.tenant().await;
     house.sql("revoke execute on function usage_record from rowhouse_data").await;
     for number in 0..5u8 {
@@ -86,7 +85,7 @@ async fn usage_does_not_wait_for_files_that_take_long_to_read() {
     let slow = folder.path().join("slow");
     std::fs::write(&slow, "#!/bin/sh\nexec sleep 40\n").unwrap();
     std::fs::set_permissions(&slow, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let house = TestHouse::start_with(|settings| {
+    let house = crate::house_with(|settings| {
         settings.work.parallel = 1;
         settings.work.extractor = slow;
         settings.uploads.reservation_ttl = Duration::from_secs(1);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rowhouse_testkit::{Given, TestHouse};
+use rowhouse_testkit::Given;
 use serde_json::{Value, json};
 
 /// The hits, asked for again until there are any or the promise of two seconds (and the machine's patience) is over.
@@ -26,7 +26,7 @@ const PDF: &[u8] = include_bytes!("search/hello.pdf");
 
 #[tokio::test]
 async fn every_mode_finds_what_it_should() {
-    let given = TestHouse::start().await.into_tenant().await;
+    let given = crate::house().await.into_tenant().await;
     given.upload("invoices.md", "# Invoices\n\nThe quarterly **revenue** of the lighthouse was astonishing.").await;
     given.upload("cats.txt", "Cats sleep most of the day and purr when they are content.").await;
     given
@@ -52,7 +52,7 @@ async fn search_now(given: &Given, query: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn a_pdf_is_read_and_a_broken_one_hurts_nobody() {
-    let given = TestHouse::start().await.into_tenant().await;
+    let given = crate::house().await.into_tenant().await;
     given.upload("broken.pdf", "%PDF-1.7\n1 0 obj << /Type /Catalog").await;
     given.upload("hello.pdf", PDF).await;
     assert_eq!(names(&search(&given, "q=marmalade&mode=text").await), ["hello.pdf"]);
@@ -62,7 +62,7 @@ async fn a_pdf_is_read_and_a_broken_one_hurts_nobody() {
 
 #[tokio::test]
 async fn folders_and_workspaces_are_found_and_can_be_asked_for_alone() {
-    let given = TestHouse::start().await.into_tenant().await;
+    let given = crate::house().await.into_tenant().await;
     given.folder("Zeppelin plans", None).await;
     let other = given.data.post("/v1/workspaces", &json!({"name": "Zeppelin"})).await.expect(201).text("id");
     given.upload("zeppelin.txt", "zeppelin").await;
@@ -86,7 +86,7 @@ async fn folders_and_workspaces_are_found_and_can_be_asked_for_alone() {
 
 #[tokio::test]
 async fn what_is_deleted_is_not_found_and_what_is_renamed_is() {
-    let given = TestHouse::start().await.into_tenant().await;
+    let given = crate::house().await.into_tenant().await;
     let file = given.upload("walrus.txt", "nothing of note").await;
     assert_eq!(search(&given, "q=walrus&mode=text").await.len(), 1);
     let _ = given.data.patch(&format!("/v1/files/{file}"), &json!({"name": "penguin.txt"})).await.expect(200);
@@ -97,7 +97,7 @@ async fn what_is_deleted_is_not_found_and_what_is_renamed_is() {
 
 #[tokio::test]
 async fn another_tenants_words_are_not_found() {
-    let house = TestHouse::start().await;
+    let house = crate::house().await;
     let (own, other) = (house.tenant().await, house.tenant().await);
     own.upload("xylophone.txt", "xylophone music").await;
     assert_eq!(search(&own, "q=xylophone&mode=text").await.len(), 1);
@@ -108,7 +108,7 @@ async fn another_tenants_words_are_not_found() {
 
 #[tokio::test]
 async fn questions_that_can_not_be_asked_are_refused() {
-    let given = TestHouse::start().await.into_tenant().await;
+    let given = crate::house().await.into_tenant().await;
     for query in ["", "q=", "q=x&mode=psychic", "q=x&in=planets", "q=x&limit=0", "q=x&limit=1000"] {
         given.data.get(&format!("/v1/search?{query}")).await.problem(422, "invalid_request");
     }

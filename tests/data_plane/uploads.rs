@@ -5,14 +5,14 @@ use std::time::Duration;
 use base64::Engine;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Method};
-use rowhouse_testkit::{Answer, Given, TestHouse};
+use rowhouse_testkit::{Answer, Given};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn what_goes_in_comes_out() {
-    let given = TestHouse::start().await.into_tenant().await;
+    let given = crate::house().await.into_tenant().await;
     let content: Vec<u8> = (0..3_000_000u32).flat_map(|number| number.to_le_bytes()).collect();
     let path = format!("/v1/files?workspace_id={}&name=numbers.bin", given.workspace);
     let made = given.data.upload(&path, content.clone()).await.expect(201);
@@ -30,7 +30,7 @@ async fn what_goes_in_comes_out() {
 
 #[tokio::test]
 async fn a_form_with_a_file_is_taken_too() {
-    let given = TestHouse::start().await.into_tenant().await;
+    let given = crate::house().await.into_tenant().await;
     let part = Part::bytes(b"from a form".to_vec()).file_name("form.txt").mime_str("text/plain").unwrap();
     let form = Form::new().text("workspace_id", given.workspace.clone()).part("file", part);
     let made = Answer::of(given.data.request(Method::POST, "/v1/files").multipart(form)).await.expect(201);
@@ -41,7 +41,7 @@ async fn a_form_with_a_file_is_taken_too() {
 
 #[tokio::test]
 async fn a_body_without_a_length_is_cut_at_the_limit() {
-    let house = TestHouse::start_with(|settings| settings.uploads.max_bytes = 1_000_000).await;
+    let house = crate::house_with(|settings| settings.uploads.max_bytes = 1_000_000).await;
     let given = house.tenant().await;
     let path = format!("/v1/files?workspace_id={}&name=endless.bin", given.workspace);
     let pieces = futures::stream::iter((0..400).map(|_| Ok::<_, std::io::Error>(vec![0u8; 10_000])));
@@ -59,7 +59,7 @@ async fn a_body_without_a_length_is_cut_at_the_limit() {
 
 #[tokio::test]
 async fn a_wrong_digest_is_refused_and_leaves_nothing() {
-    let house = TestHouse::start().await;
+    let house = crate::house().await;
     let given = house.tenant().await;
     let path = format!("/v1/files?workspace_id={}&name=a.txt", given.workspace);
     let send = |digest: String| {
@@ -75,7 +75,7 @@ async fn a_wrong_digest_is_refused_and_leaves_nothing() {
 
 #[tokio::test]
 async fn a_client_that_goes_away_leaves_nothing() {
-    let house = TestHouse::start().await;
+    let house = crate::house().await;
     let given = house.tenant().await;
     let path = format!("/v1/files?workspace_id={}&name=half.bin", given.workspace);
     let address = given.data.base().trim_start_matches("http://");
@@ -97,7 +97,7 @@ async fn a_client_that_goes_away_leaves_nothing() {
 
 #[tokio::test]
 async fn a_retried_upload_makes_one_file() {
-    let given = TestHouse::start().await.into_tenant().await;
+    let given = crate::house().await.into_tenant().await;
     let path = format!("/v1/files?workspace_id={}&name=once.txt", given.workspace);
     let send =
         || Answer::of(given.data.request(Method::POST, &path).header("idempotency-key", "upload-1").body("words"));
@@ -108,7 +108,7 @@ async fn a_retried_upload_makes_one_file() {
 
 #[tokio::test]
 async fn a_key_stands_for_one_content() {
-    let given = TestHouse::start().await.into_tenant().await;
+    let given = crate::house().await.into_tenant().await;
     let path = format!("/v1/files?workspace_id={}&name=once.txt", given.workspace);
     let send = |body: &'static str| {
         Answer::of(given.data.request(Method::POST, &path).header("idempotency-key", "upload-1").body(body))
@@ -149,7 +149,7 @@ async fn end(mut socket: TcpStream) -> String {
 
 #[tokio::test]
 async fn whoever_stops_sending_is_not_waited_for() {
-    let house = TestHouse::start_with(|settings| settings.uploads.idle_timeout = Duration::from_secs(1)).await;
+    let house = crate::house_with(|settings| settings.uploads.idle_timeout = Duration::from_secs(1)).await;
     let given = house.tenant().await;
     let form = "content-type: multipart/form-data; boundary=x\r\n";
     let workspace =
@@ -172,7 +172,7 @@ async fn whoever_stops_sending_is_not_waited_for() {
 
 #[tokio::test]
 async fn a_form_is_no_way_to_send_fields_without_end() {
-    let given = TestHouse::start().await.into_tenant().await;
+    let given = crate::house().await.into_tenant().await;
     let form = (0..20).fold(Form::new(), |form, _| form.text("name", "a"));
     let part = Part::bytes(b"words".to_vec()).file_name("form.txt");
     let send = |form: Form| Answer::of(given.data.request(Method::POST, "/v1/files").multipart(form));
@@ -183,7 +183,7 @@ async fn a_form_is_no_way_to_send_fields_without_end() {
 
 #[tokio::test]
 async fn a_tenant_that_sends_too_much_at_once_is_asked_to_come_back() {
-    let house = TestHouse::start_with(|settings| settings.uploads.parallel = 4).await;
+    let house = crate::house_with(|settings| settings.uploads.parallel = 4).await;
     let (busy, other) = (house.tenant().await, house.tenant().await);
     let query = |given: &Given, name: &str| format!("?workspace_id={}&name={name}", given.workspace);
     let mut socket = begin(&busy, &query(&busy, "slow"), "", "").await;
@@ -199,7 +199,7 @@ async fn a_tenant_that_sends_too_much_at_once_is_asked_to_come_back() {
 
 #[tokio::test]
 async fn an_upload_that_lost_its_room_is_not_recorded() {
-    let house = TestHouse::start().await;
+    let house = crate::house().await;
     let given = house.tenant().await;
     let mut socket = begin(&given, &format!("?workspace_id={}&name=late", given.workspace), "", "").await;
     house.expect_reserved(1_000).await;

@@ -1,11 +1,10 @@
 //! Workspaces and their most.
 
-use rowhouse_testkit::TestHouse;
 use serde_json::json;
 
 #[tokio::test]
 async fn workspaces_are_made_changed_nested_and_deleted() {
-    let given = TestHouse::start().await.into_tenant().await;
+    let given = crate::house().await.into_tenant().await;
     let parent = given
         .data
         .post("/v1/workspaces", &json!({"name": "Projects", "workspace_type": "project", "tags": ["a"]}))
@@ -29,7 +28,7 @@ async fn workspaces_are_made_changed_nested_and_deleted() {
 
 #[tokio::test]
 async fn an_organization_has_a_most_of_workspaces_over_all_its_tenants() {
-    let house = TestHouse::start().await;
+    let house = crate::house().await;
     let given = house.tenant().await;
     let path = format!("/v1/organizations/{}", given.organization);
     // One exists already.
@@ -49,7 +48,7 @@ async fn an_organization_has_a_most_of_workspaces_over_all_its_tenants() {
 
 #[tokio::test]
 async fn two_moves_into_one_workspace_do_not_wait_for_each_other() {
-    let given = TestHouse::start().await.into_tenant().await;
+    let given = crate::house().await.into_tenant().await;
     let make =
         async |name: &str| given.data.post("/v1/workspaces", &json!({ "name": name })).await.expect(201).text("id");
     let (parent, one, other) = (make("p").await, make("a").await, make("b").await);

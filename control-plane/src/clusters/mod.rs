@@ -1,9 +1,12 @@
 //! The PostgreSQL clusters that tenants live in.
 
+mod changes;
 mod health;
 mod kept;
 mod link;
 mod model;
+mod probe;
+mod requests;
 pub(crate) mod routes;
 pub(crate) mod store;
 mod turns;

@@ -32,6 +32,15 @@ pub(crate) async fn find(db: &impl Sql, id: GroupId) -> Result<Group> {
     from_row(&row.ok_or_else(|| Error::internal("the group database is not registered"))?)
 }
 
+const LIST: &str =
+    concat!("select ", columns!(), " from group_databases group_database where cluster_id = $1 order by id");
+
+/// The groups of a cluster.
+pub(crate) async fn list(db: &impl Sql, cluster: ClusterId) -> Result<Vec<Group>> {
+    let rows = db.query(LIST, &[&cluster]).await.context("listing group databases")?;
+    rows.iter().map(from_row).collect()
+}
+
 const WITH_ROOM: &str = concat!(
     "select ",
     columns!(),

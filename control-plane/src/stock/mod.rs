@@ -8,4 +8,4 @@ mod keep;
 pub(crate) mod store;
 
 pub(crate) use adopt::adopt;
-pub(crate) use keep::keep;
+pub(crate) use keep::{drop_stock, keep};

@@ -61,6 +61,8 @@ catalogue! {
     QuotaBelowTenant "quota_below_tenant" 409 "A tenant has a larger quota than that";
     InvalidTransition "invalid_transition" 409 "The change of state is not possible";
     RequestInFlight "request_in_flight" 409 "A request with this Idempotency-Key is still running";
+    ClusterRegistered "cluster_registered" 409 "The cluster is registered already";
+    ClusterInUse "cluster_in_use" 409 "The cluster still holds tenants";
     NotEmpty "not_empty" 409 "It is not empty";
     Gone "gone" 410 "It was purged";
     PreconditionFailed "precondition_failed" 412 "It has changed since it was read";

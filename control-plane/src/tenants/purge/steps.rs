@@ -19,7 +19,12 @@ pub(crate) async fn run_step(work: &Work, step: &str) -> Result<Outcome> {
     match tenant.status {
         TenantStatus::Purged => return Ok(Outcome::Finished),
         TenantStatus::Deleted if tenant.is_being_purged => {}
-        _ => return Ok(Outcome::Obsolete),
+        TenantStatus::Provisioning
+        | TenantStatus::Active
+        | TenantStatus::Inactive
+        | TenantStatus::Suspended
+        | TenantStatus::Deleted
+        | TenantStatus::Failed => return Ok(Outcome::Obsolete),
     }
     match step {
         "objects" => objects::delete(context, id).await?,

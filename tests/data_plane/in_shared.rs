@@ -1,0 +1,10 @@
+//! The suite of the data plane once more, for tenants that share their tables.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+/// How the suite's tenants are kept apart.
+const ISOLATION: rowhouse_domain::Isolation = rowhouse_domain::Isolation::Shared;
+
+#[path = "suite.rs"]
+mod suite;
+
+use suite::{house, house_with};

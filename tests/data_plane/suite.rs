@@ -1,0 +1,27 @@
+//! What holds for every tenant, however it is kept apart. Each of the three roots runs it with another isolation.
+
+mod access;
+mod bad_input;
+mod downloads;
+mod faults;
+mod files;
+mod folders;
+mod quota;
+mod search;
+mod uploads;
+mod workspaces;
+
+/// A house whose tenants are kept apart as this suite has it.
+pub(crate) async fn house() -> rowhouse_testkit::TestHouse {
+    house_with(|_| {}).await
+}
+
+/// The same with other settings than the defaults.
+pub(crate) async fn house_with(change: impl FnOnce(&mut rowhouse_settings::Settings)) -> rowhouse_testkit::TestHouse {
+    rowhouse_testkit::TestHouse::start_with(|settings| {
+        settings.tenancy.isolation_by_tier =
+            rowhouse_domain::Tier::ALL.iter().map(|tier| (*tier, crate::ISOLATION)).collect();
+        change(settings);
+    })
+    .await
+}
