@@ -1,7 +1,7 @@
 //! The command `rowhouse`.
 //!
-//! `org`, `tenant` and `key` talk to a control plane; `dev` and `demo` run the product on this machine; `cluster bootstrap`
-//! prepares a PostgreSQL cluster.
+//! `org`, `tenant`, `key` and `cluster` talk to a control plane; `dev` and `demo` run the product on this machine; `cluster
+//! bootstrap` prepares a PostgreSQL cluster.
 //! Exit codes: 0 done, 1 failed, 2 wrong usage.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its user")]
 
@@ -34,9 +34,8 @@ enum Command {
     Tenant(remote::Remote<remote::TenantCommand>),
     /// API keys: make, list, revoke.
     Key(remote::Remote<remote::KeyCommand>),
-    /// Prepare PostgreSQL clusters.
-    #[command(subcommand)]
-    Cluster(cluster::Command),
+    /// PostgreSQL clusters: prepare, register, list, show, drain, change, remove.
+    Cluster(remote::Remote<remote::ClusterCommand>),
 }
 
 #[tokio::main]
@@ -47,7 +46,7 @@ async fn main() -> ExitCode {
         Command::Org(remote) => remote::organizations(remote).await,
         Command::Tenant(remote) => remote::tenants(remote).await,
         Command::Key(remote) => remote::keys(remote).await,
-        Command::Cluster(command) => cluster::run(command).await,
+        Command::Cluster(remote) => remote::clusters(remote).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -19,6 +19,15 @@ pub struct BootstrapPasswords {
     pub data: SecretString,
 }
 
+/// What a cluster is prepared for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// For tenants, and for `saas_platform` too: the first cluster.
+    PlatformAndTenants,
+    /// For tenants only: every further cluster.
+    Tenants,
+}
+
 /// Statements that belong together, sent to one database as one simple query.
 pub struct BootstrapSection {
     /// The database to connect to.
@@ -30,12 +39,14 @@ pub struct BootstrapSection {
 }
 
 /// The whole bootstrap in order, for printing or for running by hand.
-pub fn bootstrap_sections(passwords: &BootstrapPasswords) -> Vec<BootstrapSection> {
+pub fn bootstrap_sections(passwords: &BootstrapPasswords, purpose: Purpose) -> Vec<BootstrapSection> {
     let verifier = |password: &SecretString| quote_literal(&rowhouse_keys::scram_verifier(password));
     let sql = BOOTSTRAP
         .replace("{{control_password}}", &verifier(&passwords.control))
         .replace("{{data_password}}", &verifier(&passwords.data));
-    sql.split(MARKER).skip(1).filter_map(parse_section).collect()
+    let sections = sql.split(MARKER).skip(1);
+    let wanted = sections.filter(|section| purpose == Purpose::PlatformAndTenants || !section.starts_with("platform_"));
+    wanted.filter_map(parse_section).collect()
 }
 
 /// A section is a header (`name database=… creates=…`) and its statements.
@@ -56,8 +67,13 @@ fn parse_section(section: &str) -> Option<BootstrapSection> {
 ///
 /// # Errors
 /// What the server says, with the database that it said it about.
-pub async fn bootstrap(address: &ServerAddress, tls: &Tls, passwords: &BootstrapPasswords) -> Result<()> {
-    for section in bootstrap_sections(passwords) {
+pub async fn bootstrap(
+    address: &ServerAddress,
+    tls: &Tls,
+    passwords: &BootstrapPasswords,
+    purpose: Purpose,
+) -> Result<()> {
+    for section in bootstrap_sections(passwords, purpose) {
         let connection = AdminConnection::open(address, &section.database, tls).await?;
         if let Some(database) = &section.creates {
             let existing = connection
@@ -81,8 +97,20 @@ mod tests {
     fn no_password_is_part_of_a_statement() {
         let secret = "correct horse battery staple";
         let passwords = BootstrapPasswords { control: SecretString::from(secret), data: SecretString::from(secret) };
-        let sections = bootstrap_sections(&passwords);
+        let sections = bootstrap_sections(&passwords, Purpose::PlatformAndTenants);
         assert!(sections.len() > 2);
         assert!(sections.iter().all(|section| !section.sql.contains(secret) && !section.sql.contains("{{")));
+    }
+
+    #[test]
+    fn a_further_cluster_gets_no_platform_database() {
+        let secret = || SecretString::from("x");
+        let passwords = BootstrapPasswords { control: secret(), data: secret() };
+        let names = |purpose| -> Vec<bool> {
+            let sections = bootstrap_sections(&passwords, purpose);
+            sections.iter().map(|section| section.sql.contains("saas_platform")).collect()
+        };
+        assert!(names(Purpose::PlatformAndTenants).contains(&true));
+        assert!(names(Purpose::Tenants).len() > 2 && !names(Purpose::Tenants).contains(&true));
     }
 }

@@ -16,7 +16,7 @@ mod tenants;
 mod tls;
 
 pub use admin::{AdminConnection, ServerAddress};
-pub use bootstrap::{BootstrapPasswords, BootstrapSection, bootstrap, bootstrap_sections};
+pub use bootstrap::{BootstrapPasswords, BootstrapSection, Purpose, bootstrap, bootstrap_sections};
 pub use error::{Described, QueryError};
 pub use identifier::{quote_ident, quote_literal};
 pub use platform::{PlatformConnection, PlatformPool, PlatformTransaction};

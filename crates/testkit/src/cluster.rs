@@ -1,9 +1,10 @@
-//! One throwaway cluster a test process, in memory where there is room, with its templates.
+//! One throwaway cluster a test process, in memory where there is room, with its templates; a second one for those who ask
+//! for it, and private ones for those who break them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use rowhouse_database::{AdminConnection, BootstrapPasswords, ServerAddress, Tls, bootstrap, quote_ident};
+use rowhouse_database::{AdminConnection, BootstrapPasswords, Purpose, ServerAddress, Tls, bootstrap, quote_ident};
 use rowhouse_local_postgres::{Cluster, Installation, Options, default_tmpfs};
 use secrecy::SecretString;
 
@@ -11,6 +12,8 @@ use secrecy::SecretString;
 pub const CONTROL_PASSWORD: &str = "control-for-tests";
 /// Password of `rowhouse_data` on every test cluster.
 pub const DATA_PASSWORD: &str = "data-for-tests";
+/// Password of `rowhouse_control` on further clusters: another one, so that it matters which is used.
+pub const FURTHER_CONTROL_PASSWORD: &str = "control-on-a-further-cluster";
 /// A migrated `saas_platform` that tests clone.
 pub(crate) const PLATFORM_TEMPLATE: &str = "rowhouse_test_platform";
 /// A migrated tenant database that tests clone.
@@ -19,6 +22,16 @@ pub(crate) const TENANT_TEMPLATE: &str = "rowhouse_test_tenant";
 /// The cluster of this test process.
 pub struct TestCluster {
     cluster: Cluster,
+    folder: PathBuf,
+    control_password: &'static str,
+}
+
+static SECOND: OnceLock<TestCluster> = OnceLock::new();
+
+/// A private cluster whose server was stopped; its files go with this value.
+pub struct StoppedCluster {
+    folder: PathBuf,
+    port: u16,
 }
 
 impl TestCluster {
@@ -34,30 +47,68 @@ impl TestCluster {
         })
     }
 
+    /// Another cluster, without a `saas_platform`, shared by the tests of this process; started at the first call.
+    ///
+    /// # Panics
+    /// Where PostgreSQL does not start.
+    pub fn second() -> &'static Self {
+        SECOND.get_or_init(|| {
+            std::thread::spawn(|| block_on(Self::private())).join().expect("the second test cluster starts")
+        })
+    }
+
+    /// The second cluster, where somebody asked for it.
+    pub(crate) fn second_if_started() -> Option<&'static Self> {
+        SECOND.get()
+    }
+
+    /// A small cluster of a test's own, bootstrapped for tenants only and gone with this value.
+    ///
+    /// # Panics
+    /// Where PostgreSQL does not start.
+    pub async fn private() -> Self {
+        let this = Self::unprepared().await;
+        this.prepare(Purpose::Tenants).await;
+        this
+    }
+
+    /// The same as `initdb` left it.
+    ///
+    /// # Panics
+    /// Where PostgreSQL does not start.
+    pub async fn unprepared() -> Self {
+        let folder = new_folder();
+        let cluster = launch(&folder, 0, 100, "32MB").await;
+        Self { cluster, folder, control_password: FURTHER_CONTROL_PASSWORD }
+    }
+
     async fn start() -> Self {
-        let installation = Installation::find_complete().expect("run `cargo xtask setup` to install what is missing");
-        let folder = default_tmpfs().join(format!("rowhouse-tests-{}", uuid::Uuid::now_v7().simple()));
-        let options = Options {
-            max_connections: 300,
-            settings: vec![
-                ("shared_buffers".to_owned(), "256MB".to_owned()),
-                // Tests create and drop databases all the time; statistics of them are of no use.
-                ("autovacuum".to_owned(), "off".to_owned()),
-                ("max_wal_size".to_owned(), "4GB".to_owned()),
-            ],
-            ..Options::throwaway(folder)
-        };
-        let cluster = Cluster::start(&installation, options).await.expect("a private cluster starts");
-        let this = Self { cluster };
-        let passwords = BootstrapPasswords {
-            control: SecretString::from(CONTROL_PASSWORD),
-            data: SecretString::from(DATA_PASSWORD),
-        };
-        bootstrap(&this.superuser(), &Tls::Disabled, &passwords)
-            .await
-            .unwrap_or_else(|error| panic!("the cluster is bootstrapped: {}", error.chain()));
+        let folder = new_folder();
+        let cluster = launch(&folder, 0, 300, "256MB").await;
+        let this = Self { cluster, folder, control_password: CONTROL_PASSWORD };
+        this.prepare(Purpose::PlatformAndTenants).await;
         this.make_templates().await;
         this
+    }
+
+    async fn prepare(&self, purpose: Purpose) {
+        let passwords = BootstrapPasswords {
+            control: SecretString::from(self.control_password),
+            data: SecretString::from(DATA_PASSWORD),
+        };
+        bootstrap(&self.superuser(), &Tls::Disabled, &passwords, purpose)
+            .await
+            .unwrap_or_else(|error| panic!("the cluster is bootstrapped: {}", error.chain()));
+    }
+
+    /// Stops the server as an administrator would: sessions are ended.
+    ///
+    /// # Panics
+    /// Where it does not stop.
+    pub async fn stop(self) -> StoppedCluster {
+        let (folder, port) = (self.folder, self.cluster.port());
+        self.cluster.stop().await.expect("the server stops");
+        StoppedCluster { folder, port }
     }
 
     async fn make_templates(&self) {
@@ -90,7 +141,7 @@ impl TestCluster {
 
     /// The control plane's address.
     pub fn control(&self) -> ServerAddress {
-        self.address("rowhouse_control", CONTROL_PASSWORD)
+        self.address("rowhouse_control", self.control_password)
     }
 
     /// The data plane's address.
@@ -133,6 +184,49 @@ impl TestCluster {
             .await
             .unwrap_or_else(|error| panic!("connecting to {database}: {}", error.chain()))
     }
+}
+
+impl StoppedCluster {
+    /// Starts the server again, where it was.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub async fn start(mut self) -> TestCluster {
+        let folder = std::mem::take(&mut self.folder);
+        let cluster = launch(&folder, self.port, 100, "32MB").await;
+        TestCluster { cluster, folder, control_password: FURTHER_CONTROL_PASSWORD }
+    }
+}
+
+impl Drop for StoppedCluster {
+    fn drop(&mut self) {
+        let folder = std::mem::take(&mut self.folder);
+        if !folder.as_os_str().is_empty() {
+            // A test is in a runtime already, which can't wait for another one in the same thread.
+            let deleted = std::thread::spawn(move || block_on(async move { Cluster::delete_at(&folder).await }));
+            let _ = deleted.join();
+        }
+    }
+}
+
+fn new_folder() -> PathBuf {
+    default_tmpfs().join(format!("rowhouse-tests-{}", uuid::Uuid::now_v7().simple()))
+}
+
+async fn launch(folder: &Path, port: u16, max_connections: u16, shared_buffers: &str) -> Cluster {
+    let installation = Installation::find_complete().expect("run `cargo xtask setup` to install what is missing");
+    let options = Options {
+        port,
+        max_connections,
+        settings: vec![
+            ("shared_buffers".to_owned(), shared_buffers.to_owned()),
+            // Tests create and drop databases all the time; statistics of them are of no use.
+            ("autovacuum".to_owned(), "off".to_owned()),
+            ("max_wal_size".to_owned(), "4GB".to_owned()),
+        ],
+        ..Options::throwaway(folder)
+    };
+    Cluster::start(&installation, options).await.expect("a private cluster starts")
 }
 
 /// Runs a future to its end on a runtime of its own.

@@ -16,7 +16,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::client::Client;
-use crate::cluster::{CONTROL_PASSWORD, DATA_PASSWORD, TestCluster, block_on};
+use crate::cluster::{CONTROL_PASSWORD, DATA_PASSWORD, FURTHER_CONTROL_PASSWORD, TestCluster, block_on};
 use crate::databases::{clone_platform, master_key};
 use crate::janitor::{Leftover, dispose};
 
@@ -77,6 +77,13 @@ impl TestHouse {
     pub async fn organization(&self) -> String {
         let email = format!("{}@example.org", Uuid::now_v7().simple());
         self.admin.post("/v1/organizations", &json!({"name": "Acme", "email": email})).await.expect(201).text("id")
+    }
+
+    /// Registers a further test cluster under a name, its password sealed, and gives its id.
+    pub async fn register(&self, name: &str, cluster: &TestCluster) -> String {
+        let body = json!({"name": name, "host": "127.0.0.1", "port": cluster.port(), "tls": "disable",
+            "password": FURTHER_CONTROL_PASSWORD});
+        self.admin.post("/v1/clusters", &body).await.expect(201).text("id")
     }
 
     /// Adds an active owner to an organization and gives the member's id.

@@ -12,7 +12,7 @@ mod janitor;
 mod process;
 
 pub use client::{Answer, Client};
-pub use cluster::{CONTROL_PASSWORD, DATA_PASSWORD, TestCluster};
+pub use cluster::{CONTROL_PASSWORD, DATA_PASSWORD, FURTHER_CONTROL_PASSWORD, StoppedCluster, TestCluster};
 pub use databases::{OwnDatabase, TenantDatabase, master_key, platform_database, tenant_database};
 pub use house::{Given, TestHouse, program};
 pub use process::DataPlaneProcess;

@@ -5,7 +5,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use rowhouse_database::{BootstrapPasswords, ServerAddress, Tls, bootstrap};
+use rowhouse_database::{BootstrapPasswords, Purpose, ServerAddress, Tls, bootstrap};
 use rowhouse_local_postgres::{Cluster, Installation, Options};
 use secrecy::SecretString;
 use serde::Serialize;
@@ -166,7 +166,9 @@ async fn prepare_cluster(cluster: &Cluster, secrets: &Secrets) -> Result<()> {
         control: SecretString::from(secrets.control_password.clone()),
         data: SecretString::from(secrets.data_password.clone()),
     };
-    bootstrap(&address, &Tls::Disabled, &passwords).await.map_err(|error| anyhow::anyhow!(error.chain()))
+    bootstrap(&address, &Tls::Disabled, &passwords, Purpose::PlatformAndTenants)
+        .await
+        .map_err(|error| anyhow::anyhow!(error.chain()))
 }
 
 #[derive(Serialize)]

@@ -35,6 +35,11 @@ impl<'a> Api<'a> {
         self.send(self.request(Method::POST, path).json(body)).await
     }
 
+    /// Changes something.
+    pub(super) async fn patch(&self, path: &str, body: &Value) -> Result<Value> {
+        self.send(self.request(Method::PATCH, path).json(body)).await
+    }
+
     /// Deletes or revokes something.
     pub(super) async fn delete(&self, path: &str) -> Result<Value> {
         self.send(self.request(Method::DELETE, path)).await

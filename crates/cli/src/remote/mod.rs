@@ -1,8 +1,9 @@
-//! Commands that talk to the control API: `rowhouse org`, `rowhouse tenant`, `rowhouse key`.
+//! Commands that talk to the control API: `rowhouse org`, `rowhouse tenant`, `rowhouse key`, `rowhouse cluster`.
 //!
 //! Tables for people, `--json` for scripts: then standard output holds the API's answer and nothing else.
 
 mod api;
+mod clusters;
 mod keys;
 mod organizations;
 mod output;
@@ -11,6 +12,7 @@ mod tenants;
 use anyhow::Result;
 use clap::Args;
 
+pub(crate) use clusters::Command as ClusterCommand;
 pub(crate) use keys::Command as KeyCommand;
 pub(crate) use organizations::Command as OrganizationCommand;
 pub(crate) use tenants::Command as TenantCommand;
@@ -46,6 +48,11 @@ pub(crate) async fn organizations(remote: Remote<OrganizationCommand>) -> Result
 /// Runs `rowhouse tenant …`.
 pub(crate) async fn tenants(remote: Remote<TenantCommand>) -> Result<()> {
     tenants::run(remote.command, &remote.connection).await
+}
+
+/// Runs `rowhouse cluster …`.
+pub(crate) async fn clusters(remote: Remote<ClusterCommand>) -> Result<()> {
+    clusters::run(remote.command, &remote.connection).await
 }
 
 /// Runs `rowhouse key …`.
