@@ -20,10 +20,15 @@ use crate::tenants::RecentLooks;
 /// The login of the control plane.
 pub(crate) const LOGIN: &str = "rowhouse_control";
 
+/// Each is used for a fraction of a millisecond at a time.
+const PROGRESS_CONNECTIONS: usize = 3;
+
 /// Shared by handlers through `web::Data`, and by the background tasks.
 pub(crate) struct Context {
     pub(crate) settings: Settings,
     pub(crate) platform: PlatformPool,
+    /// For the progress of operations, which is only noted down so that it is not made twice.
+    pub(crate) progress: PlatformPool,
     pub(crate) master: Arc<MasterKey>,
     pub(crate) tls: Tls,
     pub(crate) pulse: Pulse,
@@ -42,6 +47,7 @@ impl Context {
     pub(crate) fn new(settings: Settings) -> Result<Self> {
         Ok(Self {
             platform: PlatformPool::new(&settings.platform, LOGIN)?,
+            progress: PlatformPool::without_flush(&settings.platform, LOGIN, PROGRESS_CONNECTIONS)?,
             master: Arc::new(
                 MasterKey::load(&settings.keys.master_key, &settings.keys.master_key_file).map_err(Error::internal)?,
             ),

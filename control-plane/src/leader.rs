@@ -19,6 +19,9 @@ use crate::{clusters, operations, stock, tenants};
 /// How often somebody who is not the leader tries to be, and the leader makes sure that it still is.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 
+/// How long after the stock was drawn on it is filled up again.
+const AFTER_TAKING: Duration = Duration::from_millis(200);
+
 type Task<'a> = Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
 
 /// Something that the leader does every now and then.
@@ -30,7 +33,7 @@ struct Duty {
 
 const DUTIES: &[Duty] = &[
     Duty { name: "reap", period: Duration::from_secs(2), run: |context| Box::pin(operations::reap(context)) },
-    Duty { name: "stock", period: Duration::from_secs(1), run: |context| Box::pin(stock::keep(context)) },
+    Duty { name: "stock", period: Duration::from_secs(5), run: |context| Box::pin(stock::keep(context)) },
     Duty { name: "health", period: Duration::from_secs(15), run: |context| Box::pin(clusters::watch(context)) },
     Duty {
         name: "retention",
@@ -86,7 +89,10 @@ async fn repeat(context: &Context, duty: &Duty) {
         metrics::histogram!("rowhouse_leader_duty_seconds", "duty" => duty.name).record(begun.elapsed().as_secs_f64());
         tokio::select! {
             () = tokio::time::sleep(duty.period) => {}
-            () = context.stock_taken.notified(), if duty.name == "stock" => {}
+            () = context.stock_taken.notified(), if duty.name == "stock" => {
+                // Cloning would only slow down the tenant that is being made of what was taken.
+                tokio::time::sleep(AFTER_TAKING).await;
+            }
         }
     }
 }

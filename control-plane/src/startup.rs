@@ -91,6 +91,7 @@ impl Application {
             // Leases run out, and whoever comes next goes on.
             tracing::warn!("operations are left to whoever comes next: their step took too long");
         }
+        context.progress.close();
         context.platform.close();
         tracing::info!("the control plane has stopped");
         served

@@ -13,3 +13,4 @@ mod operational;
 mod operations;
 mod organizations;
 mod provisioning;
+mod stock;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rowhouse_database::{Columns, Described, quote_ident, quote_literal};
 use rowhouse_domain::{ClusterId, GroupId, Isolation};
-use rowhouse_keys::scram_verifier;
+use rowhouse_keys::scram_verifier_of_derived;
 use rowhouse_migrations::Set;
 use rowhouse_problem::{Error, Result};
 
@@ -160,7 +160,8 @@ async fn find(admin: &Kept, database: &str) -> Result<Option<String>> {
 /// The login that the pool of a shared database uses. It has no pin: each transaction brings its own.
 async fn create_login(context: &Context, admin: &Kept, group: &Group, role: &str) -> Result<()> {
     let settings = &context.settings.provisioning;
-    let verifier = scram_verifier(&context.master.group_database_password(group.id, group.credential_version));
+    let verifier =
+        scram_verifier_of_derived(&context.master.group_database_password(group.id, group.credential_version));
     let (quoted, database) = (quote_ident(role), quote_ident(&group.database));
     let exists = "select from pg_roles where rolname = $1::text::name";
     if admin.query(exists, &[&role]).await.context("looking for a shared login")?.is_empty() {

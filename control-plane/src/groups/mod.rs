@@ -3,4 +3,4 @@
 mod make;
 pub(crate) mod store;
 
-pub(crate) use make::{ensure_room, size};
+pub(crate) use make::{ensure_room, mark, size};

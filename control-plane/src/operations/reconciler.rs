@@ -76,7 +76,7 @@ impl Reconciler {
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         // Each claim is a holder of its own: this process may take up again what it lost itself.
         let holder = format!("{} {}", self.holder, uuid::Uuid::now_v7());
-        store::claim(&self.context.platform.get().await?, most, &holder, LEASE).await
+        store::claim(&self.context.progress.get().await?, most, &holder, LEASE).await
     }
 }
 
@@ -116,7 +116,7 @@ async fn lose_lease(work: &Work) {
         tokio::time::sleep_until(leased_until.min(now + LEASE / 3)).await;
         // By this process's clock the lease must not last longer than by the server's, so it counts from the question.
         let asked = Instant::now();
-        let extend = async { store::extend(&work.context.platform.get().await?, &work.claimed, LEASE).await };
+        let extend = async { store::extend(&work.context.progress.get().await?, &work.claimed, LEASE).await };
         match tokio::time::timeout_at(leased_until, extend).await {
             Ok(Ok(true)) => leased_until = asked + LEASE,
             Ok(Ok(false)) | Err(_) => return,
@@ -172,11 +172,11 @@ async fn all_steps(work: &Work, stop: &CancellationToken) -> Result<Ending> {
     let claimed = &work.claimed;
     let mut worker = Worker::of(&claimed.kind)?;
     if claimed.attempts > 1 {
-        store::start_again(&work.context.platform.get().await?, claimed).await?;
+        store::start_again(&work.context.progress.get().await?, claimed).await?;
     }
     let mut done: Option<String> = None;
     loop {
-        let next = store::advance(&work.context.platform.get().await?, claimed, done.as_deref()).await?;
+        let next = store::advance(&work.context.progress.get().await?, claimed, done.as_deref()).await?;
         if let Some(done) = &done {
             failpoint(claimed, done, "recorded");
         }

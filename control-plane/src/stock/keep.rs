@@ -9,7 +9,7 @@ use super::store::{self, Stocked};
 use crate::clusters::{self, ClusterLink};
 use crate::context::Context;
 use crate::templates;
-use crate::tenants::provision::{clone_template, login, mark, open_and_close, pin};
+use crate::tenants::provision::{clone_template, finish_stock, login, mark, pin};
 
 /// Brings the stock of every cluster to what it should be: what is of another version or unfinished goes, what is missing
 /// is made.
@@ -72,15 +72,14 @@ async fn make(context: &Context, link: &ClusterLink, version: i32) -> Result<()>
     store::insert(&context.platform.get().await?, id, link.id(), &name, version).await?;
     let admin = context.administer_cluster(link).await?;
     login::create(context, &admin, &name, id, 1).await?;
-    admin.run(&format!("alter role {} nologin", quote_ident(&name))).await.context("shutting a login")?;
     admin.run("set role rowhouse_owner").await.context("becoming the owner")?;
     clone_template(context, link, &admin, &name).await?.context("making a stock database")?;
     admin.run(&login::grants(&name, &name, &mark(id))).await.context("granting access to a stock database")?;
     admin.run("reset role").await.context("being oneself again")?;
     pin::set(&admin, &name, &name, "public", Some(id)).await?;
+    // Its first connections also leave the server's cache of the catalog in the database, which makes later ones quicker.
+    finish_stock(context, link, &admin, id, &name).await?;
     admin.give_back();
-    // The first connection also leaves the server's cache of the catalog in the database, which makes later ones quicker.
-    open_and_close(context, link, &name, &name, id).await?;
     store::set_ready(&context.platform.get().await?, id).await
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use deadpool::Runtime;
+use deadpool::managed::QueueMode;
 use rowhouse_problem::{Error, Result};
 use rowhouse_settings as settings;
 use secrecy::ExposeSecret;
@@ -27,14 +28,29 @@ impl PlatformPool {
     /// # Errors
     /// Where the certificate authority named in the settings can't be read.
     pub fn new(platform: &settings::Platform, default_user: &str) -> Result<Self> {
+        Self::with_options(platform, default_user, platform.max_connections, "")
+    }
+
+    /// A pool whose commits do not wait for the disk: a crash of the server may lose the last of them, whole and in order.
+    /// For what is only noted down so that it need not be done again (PostgreSQL manual §30.4, asynchronous commit).
+    ///
+    /// # Errors
+    /// Where the certificate authority named in the settings can't be read.
+    pub fn without_flush(platform: &settings::Platform, default_user: &str, size: usize) -> Result<Self> {
+        Self::with_options(platform, default_user, size, " -c synchronous_commit=off")
+    }
+
+    fn with_options(platform: &settings::Platform, default_user: &str, size: usize, options: &str) -> Result<Self> {
         let tls = Tls::from_settings(platform).map_err(Error::internal)?;
         let user = if platform.user.is_empty() { default_user } else { &platform.user };
         let mut config = platform_config(platform, user, default_user);
         config.password(platform.password.expose_secret());
-        config.options(format!("-c statement_timeout={}", platform.statement_timeout.as_millis()));
+        config.options(format!("-c statement_timeout={}{options}", platform.statement_timeout.as_millis()));
         let manager = LinkManager::new(config, &tls, MAX_LIFETIME, None);
         LinkPool::builder(manager)
-            .max_size(platform.max_connections)
+            .max_size(size)
+            // The one that was used last has the statements prepared; the others may fall idle.
+            .queue_mode(QueueMode::Lifo)
             .timeouts(pool_timeouts(platform.checkout_timeout, platform.connect_timeout))
             .runtime(Runtime::Tokio1)
             .build()

@@ -8,5 +8,5 @@ mod master;
 mod seal;
 
 pub use api_key::{ApiKeyHash, KeyKind, MalformedKey, Pepper, PlainApiKey};
-pub use master::{InvalidMasterKey, MasterKey, scram_verifier};
+pub use master::{InvalidMasterKey, MasterKey, scram_verifier, scram_verifier_of_derived};
 pub use seal::Unopenable;

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use rowhouse_domain::{GroupId, TenantId};
 use secrecy::{ExposeSecret, SecretBox, SecretString};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
 use crate::api_key::Pepper;
 
@@ -93,6 +93,30 @@ impl MasterKey {
 /// ever part of a statement that a server might log.
 pub fn scram_verifier(password: &SecretString) -> String {
     postgres_protocol::password::scram_sha_256(password.expose_secret().as_bytes())
+}
+
+/// The same for a password that was derived from the master key, with a single round of PBKDF2 (RFC 5802 §3).
+///
+/// The rounds make guessing slow where people choose passwords. Nobody guesses 256 random bits, and every connection of
+/// every tenant would pay for them.
+///
+/// # Panics
+/// Where the operating system gives no random bytes.
+pub fn scram_verifier_of_derived(password: &SecretString) -> String {
+    let mut salt = [0u8; 16];
+    getrandom::fill(&mut salt).expect("the operating system gives random bytes");
+    let salted = hmac(password.expose_secret().as_bytes(), &[&salt, &1u32.to_be_bytes()]);
+    let stored = Sha256::digest(hmac(&salted, &[b"Client Key"]));
+    let server = hmac(&salted, &[b"Server Key"]);
+    format!("SCRAM-SHA-256$1:{}${}:{}", STANDARD.encode(salt), STANDARD.encode(stored), STANDARD.encode(server))
+}
+
+fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
 }
 
 #[cfg(test)]

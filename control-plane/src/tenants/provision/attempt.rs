@@ -17,6 +17,7 @@ pub(crate) struct Attempt {
     found: Option<Found>,
     /// Opened ahead, while the owner's work is done.
     door: Option<AdminConnection>,
+    is_from_stock: bool,
 }
 
 struct Found {
@@ -50,6 +51,7 @@ impl Attempt {
             ("reserve", Isolation::Dedicated) => {
                 // What was taken from the stock has been through all of this.
                 if stock::adopt(context, &found.link, &found.tenant).await? {
+                    self.is_from_stock = true;
                     return Ok(Outcome::Through("migrate"));
                 }
             }
@@ -70,13 +72,7 @@ impl Attempt {
                 self.door = Some(door?);
             }
             ("migrate", Isolation::Schema | Isolation::Shared) => schema::ensure(&site).await?,
-            ("verify", _) => {
-                let door = match self.door.take() {
-                    Some(door) => door,
-                    None => verify::open_door(&site).await?,
-                };
-                verify::ensure(&site, &door).await?;
-            }
+            ("verify", _) => verify::ensure(&site, self.door.take(), self.is_from_stock).await?,
             ("activate", _) => return Ok(Outcome::AtTheEnd),
             // The group has its login, its database and its schema; only its tenants' rows are told apart.
             ("reserve" | "role" | "database" | "pin", _) => {}

@@ -2,7 +2,7 @@
 
 use rowhouse_database::{AdminConnection, Columns, Described, quote_ident, quote_literal};
 use rowhouse_domain::TenantId;
-use rowhouse_keys::scram_verifier;
+use rowhouse_keys::scram_verifier_of_derived;
 use rowhouse_problem::{Error, Result};
 
 use super::{Site, mark};
@@ -32,7 +32,7 @@ pub(crate) async fn create(
         Some(_) => return Err(Error::internal(format!("the role {name:?} belongs to somebody else"))),
     };
     let settings = &context.settings.provisioning;
-    let verifier = scram_verifier(&context.tenant_password(tenant, credential_version));
+    let verifier = scram_verifier_of_derived(&context.tenant_password(tenant, credential_version));
     // One simple query is one transaction: no role without its mark, and no login without its limits.
     let limited = format!(
         "{made}

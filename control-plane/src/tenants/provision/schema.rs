@@ -5,8 +5,8 @@ use rowhouse_domain::{Isolation, TenantId};
 use rowhouse_migrations::{Options, Set};
 use rowhouse_problem::{Error, Result};
 
-use super::{PUBLIC, Site};
-use crate::clusters::ClusterLink;
+use super::{PUBLIC, Place, Site, mark, verify};
+use crate::clusters::{ClusterLink, Kept};
 use crate::context::Context;
 use crate::tenants::store;
 
@@ -39,69 +39,94 @@ pub(super) async fn create(site: &Site<'_>) -> Result<()> {
 
 /// The schema is the newest, the login may use it, and it is marked as this tenant's.
 pub(super) async fn ensure(site: &Site<'_>) -> Result<()> {
-    let mut inside = as_owner(site.context, site.link, &site.place.database).await?;
-    let id = site.tenant.id;
-    let path = format!("set search_path = {}, extensions, pg_temp", quote_ident(&site.place.schema));
-    inside.run(&path).await.context("setting the search path")?;
-    let others_allowed = site.tenant.isolation == Isolation::Shared;
-    if !others_allowed {
-        refuse_another_tenants(&inside, id).await?;
+    let mut inside = site.link.open(site.context, &site.place.database).await?;
+    let path =
+        format!("set role rowhouse_owner; set search_path = {}, extensions, pg_temp", quote_ident(&site.place.schema));
+    inside.run(&path).await.context("becoming the owner")?;
+    if site.tenant.isolation == Isolation::Schema {
+        migrate(&mut inside).await?;
     }
-    let version = match site.tenant.isolation {
-        // Cloned from the template, or its group's: an old one is the fleet's to migrate, not a tenant's.
-        Isolation::Dedicated | Isolation::Shared => newest_version(&mut inside).await?,
-        Isolation::Schema => {
-            let report = rowhouse_migrations::run(inside.client(), Set::Tenant, &Options::default()).await;
-            report.map_err(Error::unavailable)?.version
-        }
-    };
-    let mut filled = identify(id, site.tenant.isolation, site.place.generation);
-    if !others_allowed {
+    let mut version = fill(&inside, site).await?;
+    if version != i64::from(Set::Tenant.latest()) {
+        // Its template, or its group, is of an older release.
+        version = migrate(&mut inside).await?;
+    }
+    let version = i32::try_from(version).map_err(Error::internal)?;
+    store::set_schema_version(&site.context.platform.get().await?, site.tenant.id, version).await
+}
+
+async fn migrate(inside: &mut AdminConnection) -> Result<i64> {
+    let report = rowhouse_migrations::run(inside.client(), Set::Tenant, &Options::default()).await;
+    Ok(report.map_err(Error::unavailable)?.version.map_or(0, i64::from))
+}
+
+const LOOK: &str = "
+    select (select max(version)::bigint from refinery_schema_history) as version,
+        exists (select from tenant_identity where tenant_id <> $1) as has_others";
+
+/// Lets the login in and says whose schema it is, unless it is marked as another tenant's. Gives its version.
+async fn fill(inside: &AdminConnection, site: &Site<'_>) -> Result<i64> {
+    let is_shared = site.tenant.isolation == Isolation::Shared;
+    let mut filled = identify(site.tenant.id, site.tenant.isolation, site.place.generation);
+    if !is_shared {
         filled = format!("{}; {filled}", usage(&site.place.schema, &site.place.role));
     }
-    inside.run(&filled).await.context("marking a tenant's schema")?;
-    let version = version.and_then(|version| i32::try_from(version).ok()).unwrap_or(0);
-    store::set_schema_version(&site.context.platform.get().await?, id, version).await
-}
-
-/// The version that the schema has; brought to the newest where the template was of an older release.
-async fn newest_version(inside: &mut AdminConnection) -> Result<Option<u32>> {
-    let found = rowhouse_migrations::current_version(inside.client()).await.map_err(Error::unavailable)?;
-    if found == Some(Set::Tenant.latest()) {
-        return Ok(found);
+    inside.run(&format!("begin; {filled}")).await.context("marking a tenant's schema")?;
+    let rows = inside.query(LOOK, &[&site.tenant.id]).await.context("reading a tenant's mark")?;
+    let row = rows.first().ok_or_else(|| Error::internal("no answer from a tenant's schema"))?;
+    if row.column::<bool>("has_others")? && !is_shared {
+        // Without a commit nothing was done.
+        return Err(Error::internal("the schema is marked as another tenant's"));
     }
-    let report = rowhouse_migrations::run(inside.client(), Set::Tenant, &Options::default()).await;
-    Ok(report.map_err(Error::unavailable)?.version)
+    let version: Option<i64> = row.column("version")?;
+    inside.run("commit").await.context("marking a tenant's schema")?;
+    Ok(version.unwrap_or(0))
 }
 
-/// Fills a database of the stock, whose login has its name, and closes it again.
-pub(crate) async fn open_and_close(
+/// Fills a database of the stock, whose login has its name, and looks at it through that login; then closes both.
+pub(crate) async fn finish_stock(
     context: &Context,
     link: &ClusterLink,
-    database: &str,
-    role: &str,
+    admin: &Kept,
     tenant: TenantId,
+    name: &str,
 ) -> Result<()> {
-    let admin = context.administer_cluster(link).await?;
+    let place = Place {
+        cluster: link.id(),
+        group: None,
+        database: name.to_owned(),
+        schema: PUBLIC.to_owned(),
+        role: name.to_owned(),
+        // What a tenant's first place has.
+        generation: 1,
+        credential_version: 1,
+    };
+    let quoted = quote_ident(name);
     let allow = |word: &str| {
-        let database = quote_ident(database);
-        format!("begin; set local role rowhouse_owner; alter database {database} allow_connections {word}; commit")
+        format!("begin; set local role rowhouse_owner; alter database {quoted} allow_connections {word}; commit")
     };
     admin.run(&allow("true")).await.context("opening a stock database")?;
     {
-        let mut inside = as_owner(context, link, database).await?;
+        let inside = as_owner(context, link, name).await?;
         inside.run("set search_path = public, extensions, pg_temp").await.context("setting the search path")?;
-        let found = rowhouse_migrations::current_version(inside.client()).await.map_err(Error::unavailable)?;
-        if found != Some(Set::Tenant.latest()) {
-            return Err(Error::internal(format!("a clone of the template has version {found:?}")));
-        }
-        // A tenant's first place has generation 1.
-        let filled = format!("{}; {}", usage(PUBLIC, role), identify(tenant, Isolation::Dedicated, 1));
+        let filled = format!("{}; {}", usage(PUBLIC, name), identify(tenant, Isolation::Dedicated, place.generation));
         inside.run(&filled).await.context("filling a stock database")?;
+        let rows = inside.query(LOOK, &[&tenant]).await.context("looking at a stock database")?;
+        let version = rows.first().map(|row| row.column::<Option<i64>>("version")).transpose()?.flatten();
+        if version != Some(i64::from(Set::Tenant.latest())) {
+            return Err(Error::internal(format!("a clone of the template has version {version:?}")));
+        }
+    }
+    let mark = mark(tenant);
+    let expected = verify::Expected { tenant, isolation: Isolation::Dedicated, place: &place, mark: &mark };
+    verify::look_from_outside(admin, &expected).await?;
+    {
+        let password = context.tenant_password(tenant, place.credential_version);
+        let door = link.log_in_as(context, name, name, password).await?;
+        verify::look_from_inside(&door, &expected).await?;
     }
     admin.run(&allow("false")).await.context("closing a stock database")?;
-    admin.give_back();
-    Ok(())
+    admin.run(&format!("alter role {quoted} nologin")).await.context("shutting a stock login")
 }
 
 async fn as_owner(context: &Context, link: &ClusterLink, database: &str) -> Result<AdminConnection> {
@@ -128,21 +153,4 @@ fn identify(tenant: TenantId, isolation: Isolation, generation: i64) -> String {
         tenant = quote_literal(&tenant.as_uuid().to_string()),
         isolation = quote_literal(isolation.as_str()),
     )
-}
-
-/// A schema that already says whose it is must say that it is ours.
-async fn refuse_another_tenants(inside: &AdminConnection, tenant: TenantId) -> Result<()> {
-    let rows = inside
-        .query("select to_regclass('tenant_identity') is not null as is_made", &[])
-        .await
-        .context("looking for a tenant's mark")?;
-    let is_made: bool = rows.first().map_or(Ok(false), |row| row.column("is_made"))?;
-    if !is_made {
-        return Ok(());
-    }
-    let others = inside
-        .query("select tenant_id from tenant_identity where tenant_id <> $1", &[&tenant])
-        .await
-        .context("reading a tenant's mark")?;
-    if others.is_empty() { Ok(()) } else { Err(Error::internal("the schema is marked as another tenant's")) }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use deadpool::Runtime;
+use deadpool::managed::QueueMode;
 use rowhouse_domain::{ClusterId, GroupId, TenantId};
 use rowhouse_keys::MasterKey;
 use rowhouse_problem::{Error, Result};
@@ -246,6 +247,7 @@ impl Inner {
         };
         let pool = LinkPool::builder(manager)
             .max_size(size)
+            .queue_mode(QueueMode::Lifo)
             .timeouts(pool_timeouts(self.settings.checkout_timeout, self.settings.connect_timeout))
             .runtime(Runtime::Tokio1)
             .build()
