@@ -5,7 +5,7 @@ use rowhouse_testkit::{TestCluster, TestHouse};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{alone, eventually, make, named_after, number, number_in, superuser};
+use super::{alone, eventually, make, named_after, number, number_in, superuser, wish};
 
 const READY: &str = "select count(*) from stock_databases where is_ready and not is_taken";
 
@@ -149,6 +149,44 @@ async fn what_a_dead_maker_left_unfinished_is_dropped() {
         .await;
     eventually("the rest is gone", async || named_after(id).await == (0, 0)).await;
     eventually("and forgotten", async || number_in(&house, "select count(*) from stock_databases").await == 1).await;
+}
+
+#[tokio::test]
+async fn attempts_that_fail_do_not_pile_up() {
+    let _alone = alone().await;
+    let house = TestHouse::start_with(|settings| {
+        settings.provisioning.stock = 2;
+        // PostgreSQL refuses it.
+        settings.provisioning.connection_limit = -5;
+    })
+    .await;
+    let recorded = "select count(*) from stock_databases";
+    eventually("it was tried", async || number_in(&house, recorded).await > 0).await;
+    // As long as several further attempts would take.
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    assert!(number_in(&house, recorded).await <= 2);
+    assert_eq!(number_in(&house, READY).await, 0);
+}
+
+/// It never got the tenant's names, under which a purge would look for it.
+#[tokio::test]
+async fn what_a_tenant_took_and_was_deleted_before_it_got_it_is_dropped() {
+    let _alone = alone().await;
+    let house = TestHouse::start_with(|settings| {
+        settings.provisioning.stock = 1;
+        // Operations are recorded, and carried out by nobody.
+        settings.provisioning.parallel = 0;
+    })
+    .await;
+    full(&house, 1).await;
+    let (id, _) = waiting(&house).await.remove(0);
+    let organization = house.organization().await;
+    let _ = wish(&house, &organization, "acme").await;
+    assert_eq!(named_after(id).await, (1, 1));
+    let request = house.admin.request(reqwest::Method::DELETE, &format!("/v1/tenants/{id}")).header("prefer", "wait=0");
+    let answer = rowhouse_testkit::Answer::of(request).await;
+    assert!(answer.status.is_success(), "{}", String::from_utf8_lossy(&answer.bytes));
+    eventually("what it took is gone", async || named_after(id).await == (0, 0)).await;
 }
 
 #[tokio::test]

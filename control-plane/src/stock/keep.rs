@@ -30,22 +30,29 @@ pub(crate) async fn keep(context: &Context) -> Result<()> {
 }
 
 async fn keep_on(context: &Context, link: &ClusterLink, wanted: usize) -> Result<()> {
+    // What has its tenant's names by now is not found under its own, and stays.
+    for stocked in store::list_abandoned(&context.platform.get().await?, link.id()).await? {
+        drop_stock(context, link, &stocked).await?;
+    }
     let version = i32::try_from(Set::Tenant.latest()).map_err(Error::internal)?;
     let stock = store::list_free(&context.platform.get().await?, link.id()).await?;
     if stock.is_empty() && wanted == 0 {
         return Ok(());
     }
     let present = present(context, link, &stock).await?;
-    let mut ready = 0;
+    let (mut ready, mut unfinished) = (0, 0);
     for stocked in stock {
         let is_good = stocked.is_ready && stocked.schema_version == version && present.contains(&stocked.database);
         if is_good && ready < wanted {
             ready += 1;
         } else if stocked.is_ready || stocked.is_forgotten {
             discard(context, link, &stocked).await?;
+        } else {
+            unfinished += 1;
         }
     }
-    for _ in ready..wanted {
+    // What is unfinished counts until it is forgotten: where nothing can be made, the attempts must not pile up.
+    for _ in ready + unfinished..wanted {
         make(context, link, version).await?;
     }
     #[expect(clippy::cast_precision_loss, reason = "a gauge of a handful")]

@@ -92,11 +92,23 @@ pub(super) async fn delete(db: &impl Sql, id: TenantId) -> Result<()> {
 
 const DELETE_USED: &str = "
     delete from stock_databases stock using tenants
-    where stock.is_taken and tenants.id = stock.id and tenants.status not in ('provisioning', 'failed')";
+    where stock.is_taken and tenants.id = stock.id and tenants.status in ('active', 'inactive', 'suspended')";
 
 /// Forgets those that have become tenants'.
 pub(super) async fn delete_used(db: &impl Sql) -> Result<u64> {
     db.execute(DELETE_USED, &[]).await.context("forgetting used stock")
+}
+
+const ABANDONED: &str = select!(
+    "where cluster_id = $1 and is_taken
+        and exists (select from tenants where tenants.id = stock_databases.id and status in ('deleted', 'purged'))
+    order by id"
+);
+
+/// What tenants of a cluster took that were deleted: perhaps before it had their names, under which a purge looks for it.
+pub(super) async fn list_abandoned(db: &impl Sql, cluster: ClusterId) -> Result<Vec<Stocked>> {
+    let rows = db.query(ABANDONED, &[&cluster]).await.context("listing abandoned stock")?;
+    rows.iter().map(from_row).collect()
 }
 
 fn from_row(row: &Row) -> Result<Stocked> {
