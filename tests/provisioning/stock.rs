@@ -216,3 +216,29 @@ async fn named_as_stock() -> Vec<String> {
     let rows = TestCluster::get().admin("postgres").await.query(names, &[]).await.unwrap();
     rows.iter().map(|row| row.try_get(0).unwrap()).collect()
 }
+
+/// As after a crash between the new names and their record.
+#[tokio::test]
+async fn a_tenant_that_has_its_database_already_is_looked_at_from_inside() {
+    let _alone = alone().await;
+    let house = stocked(1).await;
+    let deposed = depose(&house).await;
+    let given = house.tenant().await;
+    let again = "update tenants set status = 'provisioning';
+        update operation_steps set state = 'pending', started_at = null, finished_at = null;
+        update operations set state = 'queued', attempts = 0, run_at = now(), finished_at = null, locked_by = null,
+            locked_until = null";
+    house.sql(again).await;
+    let ready = "select count(*) from tenants where status = 'active'";
+    eventually("it is made again", async || number_in(&house, ready).await == 1).await;
+    let tenant: TenantId = given.tenant.parse().unwrap();
+    assert_eq!(named_after(tenant).await, (1, 1));
+    // What is not the tenant's own is not served: the mark inside is another's.
+    let database: String = house.rows("select database_name from tenants").await[0].try_get(0).unwrap();
+    let inside = TestCluster::get().admin(&database).await;
+    inside.run("truncate tenant_identity cascade").await.unwrap();
+    house.sql(again).await;
+    let refused = "select count(*) from operation_steps where name = 'verify' and error is not null";
+    eventually("it is refused", async || number_in(&house, refused).await == 1).await;
+    drop(deposed);
+}

@@ -9,12 +9,22 @@ use crate::clusters::ClusterLink;
 use crate::context::Context;
 use crate::tenants::Tenant;
 
-/// Gives what the tenant took from the stock its names, and opens it. False where it took nothing, or what it took is
-/// gone or of no use: then the tenant is made the long way.
-pub(crate) async fn adopt(context: &Context, link: &ClusterLink, tenant: &Tenant) -> Result<bool> {
-    let Some(place) = &tenant.place else { return Ok(false) };
+/// What came of the stock for a tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Adopted {
+    /// It has its database now, which was looked into when it was put into the stock.
+    Now,
+    /// There is a database with its names. Most likely by an earlier attempt, but nobody saw it.
+    Before,
+    /// It took nothing, or what it took is gone or of no use: it is made the long way.
+    Nothing,
+}
+
+/// Gives what the tenant took from the stock its names, and opens it.
+pub(crate) async fn adopt(context: &Context, link: &ClusterLink, tenant: &Tenant) -> Result<Adopted> {
+    let Some(place) = &tenant.place else { return Ok(Adopted::Nothing) };
     let stocked = store::find_taken(&context.platform.get().await?, tenant.id).await?;
-    let Some(stocked) = stocked else { return Ok(false) };
+    let Some(stocked) = stocked else { return Ok(Adopted::Nothing) };
     let admin = context.administer_cluster(link).await?;
     // One transaction: all of the names, or none.
     let renamed = format!(
@@ -31,14 +41,14 @@ pub(crate) async fn adopt(context: &Context, link: &ClusterLink, tenant: &Tenant
     );
     let Err(error) = admin.run(&renamed).await else {
         admin.give_back();
-        return Ok(true);
+        return Ok(Adopted::Now);
     };
     // A fresh look: this was done before, or there is nothing to be had.
     let admin = context.administer_cluster(link).await?;
     let found = look(&admin, &stocked.database, &place.database, &place.role).await?;
     if found.has_become_the_tenants {
         admin.give_back();
-        return Ok(true);
+        return Ok(Adopted::Before);
     }
     if found.is_stocked {
         // Somebody is connected to it, or the server is in trouble; another attempt may do.
@@ -46,7 +56,7 @@ pub(crate) async fn adopt(context: &Context, link: &ClusterLink, tenant: &Tenant
     }
     tracing::warn!(database = stocked.database, "what was taken from the stock is of no use");
     drop_stock(context, link, &stocked).await?;
-    Ok(false)
+    Ok(Adopted::Nothing)
 }
 
 struct Found {

@@ -7,5 +7,5 @@ mod adopt;
 mod keep;
 pub(crate) mod store;
 
-pub(crate) use adopt::adopt;
+pub(crate) use adopt::{Adopted, adopt};
 pub(crate) use keep::{drop_stock, keep};

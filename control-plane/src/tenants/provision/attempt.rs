@@ -7,7 +7,7 @@ use rowhouse_problem::{Error, Result};
 use super::{Place, Site, database, login, pin, reserve, schema, verify};
 use crate::clusters::{self, ClusterLink};
 use crate::operations::{Outcome, Work};
-use crate::stock;
+use crate::stock::{self, Adopted};
 use crate::tenants::model::Tenant;
 use crate::tenants::{login as logins, store};
 
@@ -50,8 +50,9 @@ impl Attempt {
         match (step, isolation) {
             ("reserve", Isolation::Dedicated) => {
                 // What was taken from the stock has been through all of this.
-                if stock::adopt(context, &found.link, &found.tenant).await? {
-                    self.is_from_stock = true;
+                let adopted = stock::adopt(context, &found.link, &found.tenant).await?;
+                self.is_from_stock = adopted == Adopted::Now;
+                if adopted != Adopted::Nothing {
                     return Ok(Outcome::Through("migrate"));
                 }
             }
