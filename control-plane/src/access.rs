@@ -71,6 +71,7 @@ pub const TABLE: &[Access] = &[
     row("GET", "/v1/tenants/{ten}/api-keys/{key}", KEYS),
     row("DELETE", "/v1/tenants/{ten}/api-keys/{key}", KEYS),
     row("GET", "/v1/operations/{op}", TENANTS),
+    row("POST", "/v1/doctor", PLATFORM),
     row("POST", "/v1/api-keys", PLATFORM),
     row("GET", "/v1/api-keys", PLATFORM),
     row("GET", "/v1/api-keys/{key}", PLATFORM),

@@ -20,6 +20,7 @@ mod problems;
 mod api_keys;
 mod audit;
 mod clusters;
+mod doctor;
 mod groups;
 mod idempotency;
 mod members;

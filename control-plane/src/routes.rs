@@ -5,7 +5,7 @@ use rowhouse_web::{ProblemDocument, no_such_route};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::{api_keys, audit, clusters, members, operations, organizations, tenants, usage};
+use crate::{api_keys, audit, clusters, doctor, members, operations, organizations, tenants, usage};
 
 /// A path with all its methods is one resource, so that another method is answered 405 with `Allow`; the same rows
 /// make the OpenAPI document.
@@ -81,6 +81,7 @@ api! {
         delete api_keys::tenant_routes::revoke_tenant_api_key,
     }
     "/v1/operations/{op}" => { get operations::routes::get_operation }
+    "/v1/doctor" => { post doctor::routes::examine }
     "/v1/api-keys" => {
         post api_keys::platform_routes::create_platform_api_key,
         get api_keys::platform_routes::list_platform_api_keys,

@@ -6,6 +6,7 @@ mod api_keys;
 mod audit;
 mod bad_input;
 mod cli;
+mod doctor;
 mod lifecycle;
 mod limits;
 mod members;

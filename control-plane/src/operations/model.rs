@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 use rowhouse_domain::{ActorKind, OperationId, OrganizationId, TenantId};
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// What the reconciler knows to do, and in which steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::enum_variant_names, reason = "kinds are named after their subjects, of which there is one so far")]
 pub(crate) enum Kind {
     /// Make a tenant's role and database.
     TenantProvision,
@@ -16,11 +16,13 @@ pub(crate) enum Kind {
     TenantLogin,
     /// Remove everything of a deleted tenant but its tombstone.
     TenantPurge,
+    /// Compare what is recorded with what is there.
+    Doctor,
 }
 
 impl Kind {
     /// Every kind that this release knows.
-    pub(super) const ALL: [Self; 3] = [Self::TenantProvision, Self::TenantLogin, Self::TenantPurge];
+    pub(super) const ALL: [Self; 4] = [Self::TenantProvision, Self::TenantLogin, Self::TenantPurge, Self::Doctor];
 
     /// As the column has it.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -28,6 +30,7 @@ impl Kind {
             Self::TenantProvision => "tenant_provision",
             Self::TenantLogin => "tenant_login",
             Self::TenantPurge => "tenant_purge",
+            Self::Doctor => "doctor",
         }
     }
 
@@ -42,6 +45,7 @@ impl Kind {
             Self::TenantProvision => &["reserve", "role", "database", "pin", "migrate", "verify", "activate"],
             Self::TenantLogin => &["login", "sessions"],
             Self::TenantPurge => &["close", "rights", "data", "role", "objects", "tombstone"],
+            Self::Doctor => &["examine"],
         }
     }
 }
@@ -90,7 +94,7 @@ pub(crate) struct Operation {
     /// The operation's id.
     #[schema(value_type = String, example = "op_01jz3x5v8qf6k9m2n4p7r0s1t3")]
     pub(crate) id: OperationId,
-    /// `tenant_provision`, `tenant_login` or `tenant_purge`.
+    /// `tenant_provision`, `tenant_login`, `tenant_purge` or `doctor`.
     pub(crate) kind: String,
     /// `queued`, `running`, `succeeded`, `failed` or `cancelled`.
     #[schema(value_type = String)]
@@ -114,6 +118,9 @@ pub(crate) struct Operation {
     pub(crate) error_code: Option<String>,
     /// What went wrong last.
     pub(crate) error: Option<String>,
+    /// What came of it; an empty object, unless the kind has more to say than its state.
+    #[schema(value_type = Object)]
+    pub(crate) result: Value,
     /// Its steps in their order.
     pub(crate) steps: Vec<OperationStep>,
     /// When it was wished for.

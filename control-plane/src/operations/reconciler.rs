@@ -14,6 +14,7 @@ use super::model::Kind;
 use super::store::{self, Claimed, End};
 use super::work::{Outcome, Work};
 use crate::context::Context;
+use crate::doctor;
 use crate::tenants::{login, provision, purge};
 
 /// A holder that was not heard of for this long is taken for dead. Extended every third of it.
@@ -22,7 +23,7 @@ const LEASE: Duration = Duration::from_secs(15);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Steps take a second at most; twice what a single statement may take shows which one did not.
 const STEP_LIMIT: Duration = Duration::from_secs(120);
-/// A migration may have to rewrite tables.
+/// A migration may have to rewrite tables, and an examination visits every tenant.
 const MIGRATION_LIMIT: Duration = Duration::from_secs(15 * 60);
 /// Longest pause between attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -140,6 +141,7 @@ enum Worker {
     Provision(Box<provision::Attempt>),
     Login,
     Purge,
+    Doctor,
 }
 
 impl Worker {
@@ -148,6 +150,7 @@ impl Worker {
             Some(Kind::TenantProvision) => Ok(Self::Provision(Box::default())),
             Some(Kind::TenantLogin) => Ok(Self::Login),
             Some(Kind::TenantPurge) => Ok(Self::Purge),
+            Some(Kind::Doctor) => Ok(Self::Doctor),
             None => Err(Error::internal(format!("this release does not know operations of kind {kind:?}"))),
         }
     }
@@ -157,6 +160,7 @@ impl Worker {
             Self::Provision(attempt) => attempt.run_step(work, step).await,
             Self::Login => login::run_step(work, step).await,
             Self::Purge => purge::run_step(work, step).await,
+            Self::Doctor => doctor::run_step(work).await,
         }
     }
 }
@@ -256,7 +260,7 @@ pub(crate) async fn reap(context: &Context) -> Result<()> {
 /// How long a step may take before it counts as failed. Its connections close then, and what it began may still be done:
 /// the next attempt looks.
 fn step_limit(step: &str) -> Duration {
-    if step == "migrate" { MIGRATION_LIMIT } else { STEP_LIMIT }
+    if ["migrate", "examine"].contains(&step) { MIGRATION_LIMIT } else { STEP_LIMIT }
 }
 
 async fn conclude(work: &Work, ending: Ending, elapsed: Duration) -> Result<()> {
@@ -312,7 +316,7 @@ async fn last_act(tx: &PlatformTransaction<'_>, work: &Work) -> Result<End> {
     let is_wanted = match Kind::parse(&work.claimed.kind) {
         Some(Kind::TenantProvision) => provision::activate(tx, work).await?,
         Some(Kind::TenantPurge) => purge::bury(tx, work).await?,
-        Some(Kind::TenantLogin) | None => true,
+        Some(Kind::TenantLogin | Kind::Doctor) | None => true,
     };
     Ok(if is_wanted { End::Succeeded } else { End::Cancelled })
 }

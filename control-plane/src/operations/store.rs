@@ -5,8 +5,10 @@ use std::time::Duration;
 use rowhouse_database::{Columns, Described, Sql};
 use rowhouse_domain::{OperationId, OrganizationId, TenantId};
 use rowhouse_problem::{Error, Result};
+use serde_json::Value;
 use tokio::time::Instant;
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use super::model::{Kind, Operation, OperationState, OperationStep};
 use crate::audit::Requester;
@@ -52,9 +54,47 @@ pub(crate) async fn enqueue(
     Ok(id)
 }
 
+const ENQUEUE_DOCTOR: &str = "
+    insert into operations (id, kind, subject_kind, subject_id, input, requested_by_kind, requested_by, request_id)
+    values ($1, $2, 'platform', $3, $4, $5, $6, $7)
+    on conflict (subject_id, kind) where state in ('queued', 'running') do nothing returning id";
+
+/// Records the wish for an examination of everything; none where one is under way.
+pub(crate) async fn enqueue_doctor(tx: &impl Sql, input: &Value, requester: &Requester) -> Result<Option<OperationId>> {
+    let (id, kind) = (OperationId::new(), Kind::Doctor);
+    let row = tx
+        .query_opt(
+            ENQUEUE_DOCTOR,
+            &[
+                &id,
+                &kind.as_str(),
+                &Uuid::nil(),
+                input,
+                &requester.actor.kind,
+                &requester.actor.id,
+                &requester.request_id,
+            ],
+        )
+        .await
+        .context("recording an operation")?;
+    if row.is_none() {
+        return Ok(None);
+    }
+    tx.execute(ENQUEUE_STEPS, &[&id, &kind.steps()]).await.context("recording an operation's steps")?;
+    Ok(Some(id))
+}
+
+const SET_RESULT: &str = "update operations set result = $3 where id = $1 and locked_by = $2 and state = 'running'";
+
+/// Leaves what came of an operation with it.
+pub(crate) async fn set_result(db: &impl Sql, claimed: &Claimed, result: &Value) -> Result<()> {
+    let written = db.execute(SET_RESULT, &[&claimed.id, &claimed.holder, &result]).await;
+    written.context("recording an operation's result").map(drop)
+}
+
 const FIND: &str = "
     select id, kind, state::text as state, organization_id, tenant_id, requested_by_kind, requested_by, request_id,
-        attempts, error_code, error, created_at, started_at, finished_at, updated_at
+        attempts, error_code, error, result, created_at, started_at, finished_at, updated_at
     from operations where id = $1";
 const STEPS: &str = "
     select name, state::text as state, attempts, error, started_at, finished_at
@@ -76,6 +116,7 @@ pub(crate) async fn find(db: &impl Sql, id: OperationId) -> Result<Option<Operat
         attempts: row.column("attempts")?,
         error_code: row.column("error_code")?,
         error: row.column("error")?,
+        result: row.column("result")?,
         steps: steps.iter().map(step).collect::<Result<_>>()?,
         created_at: row.column("created_at")?,
         started_at: row.column("started_at")?,
@@ -115,6 +156,8 @@ pub(crate) struct Claimed {
     pub(crate) kind: String,
     pub(crate) tenant: Option<TenantId>,
     pub(crate) attempts: i32,
+    /// What exactly was wished for.
+    pub(crate) input: Value,
     /// Whose lease it is; every later write asks for it.
     pub(crate) holder: String,
     /// When the lease runs out, by this process's clock: not after the server takes it for run out.
@@ -136,7 +179,7 @@ const CLAIM: &str = "
     update operations set state = 'running', attempts = attempts + 1, locked_by = $2,
         locked_until = now() + make_interval(secs => $3), started_at = coalesce(started_at, now())
     from due where operations.id = due.id
-    returning operations.id, operations.kind, operations.tenant_id, operations.attempts";
+    returning operations.id, operations.kind, operations.tenant_id, operations.attempts, operations.input";
 
 /// Takes operations that are due, or whose holder was not heard of for a lease. Kinds that only a later release knows are
 /// left to it.
@@ -154,6 +197,7 @@ pub(super) async fn claim(db: &impl Sql, most: i64, holder: &str, lease: Duratio
                 kind: row.column("kind")?,
                 tenant: row.column("tenant_id")?,
                 attempts: row.column("attempts")?,
+                input: row.column("input")?,
                 holder: holder.to_owned(),
                 leased_until,
             })

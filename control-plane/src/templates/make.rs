@@ -33,6 +33,12 @@ fn mark(version: u32) -> String {
     format!("rowhouse template v{version} {}", Set::Tenant.checksum(version))
 }
 
+/// The comment that a template of this name has; none where the name is no template's, or of a later release.
+pub(crate) fn mark_of(name: &str) -> Option<String> {
+    let version: u32 = name.strip_prefix("template_v")?.parse().ok()?;
+    (version <= Set::Tenant.latest()).then(|| mark(version))
+}
+
 /// The template of the newest schema is on the cluster.
 pub(crate) async fn ensure(context: &Context, link: &ClusterLink) -> Result<()> {
     if context.templates.contains(link.id()) {

@@ -8,4 +8,4 @@ mod make;
 mod store;
 
 pub(crate) use known::KnownTemplates;
-pub(crate) use make::{ensure, name};
+pub(crate) use make::{ensure, mark_of, name};

@@ -32,6 +32,8 @@ enum Command {
     Org(remote::Remote<remote::OrganizationCommand>),
     /// Tenants: make, list, show, suspend, resume, delete, restore.
     Tenant(remote::Remote<remote::TenantCommand>),
+    /// Compare what is recorded with what each cluster has, and repair what is safe.
+    Doctor(remote::Doctor),
     /// API keys: make, list, revoke.
     Key(remote::Remote<remote::KeyCommand>),
     /// PostgreSQL clusters: prepare, register, list, show, drain, change, remove.
@@ -45,6 +47,7 @@ async fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::Org(remote) => remote::organizations(remote).await,
         Command::Tenant(remote) => remote::tenants(remote).await,
+        Command::Doctor(arguments) => remote::doctor(arguments).await,
         Command::Key(remote) => remote::keys(remote).await,
         Command::Cluster(remote) => remote::clusters(remote).await,
     };

@@ -190,6 +190,22 @@ impl TestHouse {
         }
     }
 
+    /// What the doctor finds, repaired where it may be if `fix` says so.
+    pub async fn differences(&self, fix: bool) -> Vec<Value> {
+        let request = self.admin.request(reqwest::Method::POST, "/v1/doctor").header("prefer", "wait=60");
+        let report = crate::client::Answer::of(request.json(&json!({"fix": fix}))).await.expect(200).json();
+        report["findings"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Asserts that what is recorded is what is there.
+    ///
+    /// # Panics
+    /// Where the doctor finds a difference.
+    pub async fn expect_no_differences(&self) {
+        let found = self.differences(false).await;
+        assert!(found.is_empty(), "{found:#?}");
+    }
+
     /// The folder that contents are kept in.
     pub(crate) fn blob_root(&self) -> PathBuf {
         self.blobs.path().join("blobs")

@@ -4,6 +4,7 @@
 
 mod api;
 mod clusters;
+mod doctor;
 mod keys;
 mod organizations;
 mod output;
@@ -13,6 +14,7 @@ use anyhow::Result;
 use clap::Args;
 
 pub(crate) use clusters::Command as ClusterCommand;
+pub(crate) use doctor::{Doctor, run as doctor};
 pub(crate) use keys::Command as KeyCommand;
 pub(crate) use organizations::Command as OrganizationCommand;
 pub(crate) use tenants::Command as TenantCommand;

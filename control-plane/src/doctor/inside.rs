@@ -1,0 +1,144 @@
+//! What is inside a tenant's database or schema.
+
+use rowhouse_database::{AdminConnection, Columns, Described, quote_ident};
+use rowhouse_domain::{Isolation, TenantId};
+use rowhouse_problem::Result;
+
+use super::finding::{Finding, Repair};
+use super::store::Recorded;
+use crate::clusters::ClusterLink;
+use crate::context::Context;
+
+const LOOK: &str = "
+    select to_regnamespace(quote_ident($1)) is not null as has_schema,
+        to_regclass(quote_ident($1) || '.tenant_identity') is not null
+            and to_regclass(quote_ident($1) || '.refinery_schema_history') is not null as has_tables,
+        coalesce((select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = $1::text::name), '') as mark,
+        coalesce((select pg_get_userbyid(nspowner) from pg_namespace where nspname = $1::text::name), '')::text as owner,
+        coalesce((
+            select bool_or(grants.grantee = 0)
+            from pg_namespace, aclexplode(coalesce(nspacl, acldefault('n', nspowner))) grants
+            where nspname = $1::text::name), false) as is_public,
+        array(
+            select distinct pg_get_userbyid(grants.grantee)::text
+            from pg_namespace, aclexplode(coalesce(nspacl, acldefault('n', nspowner))) grants
+            where nspname = $1::text::name and grants.grantee not in (0, nspowner)) as guests,
+        array(
+            select relname::text from pg_class
+            join pg_attribute on attrelid = pg_class.oid and attname = 'tenant_id' and not attisdropped
+            where relnamespace = to_regnamespace(quote_ident($1)) and relkind in ('r', 'p') and not relispartition
+                and (not relrowsecurity or not exists (select from pg_policy where polrelid = pg_class.oid))
+            order by 1) as without_policy,
+        array(
+            select relname::text from pg_class
+            where relnamespace = to_regnamespace(quote_ident($1)) and relkind in ('r', 'p', 'v', 'm', 'S')
+                and pg_get_userbyid(relowner) <> 'rowhouse_owner' order by 1) as not_owned,
+        array(
+            select relname::text from pg_class, aclexplode(relacl) grants
+            where relnamespace = to_regnamespace(quote_ident($1)) and grants.grantee = 0
+            group by relname order by relname) as public_tables";
+
+/// Looks into one tenant's database or schema.
+pub(super) async fn look(context: &Context, link: &ClusterLink, tenant: &Recorded) -> Result<Vec<Finding>> {
+    let inside = link.open(context, &tenant.database).await?;
+    inside.run("set role rowhouse_owner").await.context("becoming the owner")?;
+    let rows = inside.query(LOOK, &[&tenant.schema]).await.context("looking into a tenant's database")?;
+    let Some(row) = rows.first() else { return Ok(Vec::new()) };
+    let mut findings = Vec::new();
+    let subject = tenant.id.to_string();
+    let finding = |check: &str, detail: String| Finding::new(check, Some(&link.name), &subject, detail);
+    let repair = |sql: String| Repair::Inside { database: tenant.database.clone(), sql };
+    let schema = quote_ident(&tenant.schema);
+    if !row.column::<bool>("has_schema")? || !row.column::<bool>("has_tables")? {
+        let detail = format!("Its schema {} or tables in it are missing. Restore it from a backup.", tenant.schema);
+        return Ok(vec![finding("schema.missing", detail)]);
+    }
+    if row.column::<String>("owner")? != "rowhouse_owner" {
+        findings.push(finding("schema.owner", format!("The schema {} is not rowhouse_owner's.", tenant.schema)));
+    }
+    if row.column::<bool>("is_public")? {
+        let sql = format!("revoke all on schema {schema} from public");
+        let finding = finding("schema.public", "Every login that can connect may look into its schema.".to_owned());
+        findings.push(finding.fixed_by("revoke what PUBLIC has", repair(sql)));
+    }
+    let guests: Vec<String> = row.column("guests")?;
+    for guest in guests.iter().filter(|guest| **guest != tenant.role) {
+        let sql = format!("revoke all on schema {schema} from {}", quote_ident(guest));
+        let finding = finding("schema.guest", format!("The role {guest} has rights on its schema."));
+        findings.push(finding.fixed_by("revoke them", repair(sql)));
+    }
+    if !guests.contains(&tenant.role) {
+        let sql = format!("grant usage on schema {schema} to {}", quote_ident(&tenant.role));
+        let finding = finding("schema.grant", "Its login may not use its schema.".to_owned());
+        findings.push(finding.fixed_by("grant USAGE", repair(sql)));
+    }
+    for (column, check, what) in [
+        ("without_policy", "table.policy", "without row-level security or a policy"),
+        ("not_owned", "table.owner", "that are not rowhouse_owner's"),
+    ] {
+        let tables: Vec<String> = row.column(column)?;
+        if !tables.is_empty() {
+            let detail = format!("It has tables {what}: {}. Compare it with the template.", tables.join(", "));
+            findings.push(finding(check, detail));
+        }
+    }
+    let public: Vec<String> = row.column("public_tables")?;
+    if !public.is_empty() {
+        let tables: Vec<String> = public.iter().map(|table| format!("{schema}.{}", quote_ident(table))).collect();
+        let sql = format!("revoke all on {} from public", tables.join(", "));
+        let finding = finding("table.public", format!("PUBLIC has rights on {}.", public.join(", ")));
+        findings.push(finding.fixed_by("revoke them", repair(sql)));
+    }
+    identity(&inside, tenant, &finding, &mut findings).await?;
+    version(&inside, tenant, &finding, &mut findings).await?;
+    Ok(findings)
+}
+
+async fn identity(
+    inside: &AdminConnection,
+    tenant: &Recorded,
+    finding: &(impl Fn(&str, String) -> Finding + Sync),
+    findings: &mut Vec<Finding>,
+) -> Result<()> {
+    let sql = format!(
+        "select coalesce(array_agg(tenant_id) filter (where tenant_id <> $1), '{{}}') as others,
+            coalesce(bool_or(tenant_id = $1), false) as is_there
+        from {}.tenant_identity",
+        quote_ident(&tenant.schema)
+    );
+    let rows = inside.query(&sql, &[&tenant.id]).await.context("reading an identity")?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    if !row.column::<bool>("is_there")? {
+        let others: Vec<TenantId> = row.column("others")?;
+        let what = if others.is_empty() {
+            "It does not say whose data it is."
+        } else {
+            "It says that it is another tenant's."
+        };
+        findings.push(finding("identity.missing", format!("{what} Look into it before anything else.")));
+    } else if tenant.isolation != Isolation::Shared && !row.column::<Vec<TenantId>>("others")?.is_empty() {
+        findings.push(finding("identity.others", "It says that it is another tenant's, too.".to_owned()));
+    }
+    Ok(())
+}
+
+async fn version(
+    inside: &AdminConnection,
+    tenant: &Recorded,
+    finding: &(impl Fn(&str, String) -> Finding + Sync),
+    findings: &mut Vec<Finding>,
+) -> Result<()> {
+    let sql = format!(
+        "select coalesce(max(version), 0)::integer as version from {}.refinery_schema_history",
+        quote_ident(&tenant.schema)
+    );
+    let rows = inside.query(&sql, &[]).await.context("reading a schema's version")?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    let found: i32 = row.column("version")?;
+    if found != tenant.schema_version {
+        let detail = format!("Its row says version {}, its schema has {found}.", tenant.schema_version);
+        let repair = Repair::SchemaVersion { tenant: tenant.id, version: found };
+        findings.push(finding("schema.version", detail).fixed_by("write the schema's version into the row", repair));
+    }
+    Ok(())
+}

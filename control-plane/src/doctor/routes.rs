@@ -1,0 +1,52 @@
+//! HTTP in and out for the doctor.
+
+use actix_web::{HttpResponse, web};
+use rowhouse_problem::{Code, Error};
+use rowhouse_web::{ApiJson, ApiResult, Prefer};
+
+use super::finding::Report;
+use super::inspect::Examination;
+use crate::audit::{self, Change};
+use crate::authentication::PlatformAdmin;
+use crate::context::Context;
+use crate::operations::routes::accepted;
+use crate::operations::{self, Operation, OperationState};
+use crate::problems::Problems;
+
+/// Compare what is recorded with what each cluster has, and repair what is safe where `fix` says so.
+#[utoipa::path(post, path = "/v1/doctor", tag = "operations", request_body = Examination,
+    params(("Prefer" = Option<String>, Header, description = "`wait=N`: seconds to wait for the report (default 10); `respond-async`.")),
+    responses((status = 200, body = Report),
+        (status = 202, body = Operation, description = "It is still looking; the report will be the operation's `result`.", headers(("Location" = String))), Problems))]
+pub(crate) async fn examine(
+    admin: PlatformAdmin,
+    context: web::Data<Context>,
+    prefer: Prefer,
+    body: ApiJson<Examination>,
+) -> ApiResult<HttpResponse> {
+    let mut connection = context.platform.get().await?;
+    let tx = connection.transaction().await?;
+    let input = serde_json::to_value(&body.0).map_err(Error::internal)?;
+    let requester = &admin.0.requester;
+    let Some(id) = operations::store::enqueue_doctor(&tx, &input, requester).await? else {
+        let detail = "An examination is running. Read its operation, or ask again when it is done.";
+        return Err(Error::new(Code::RequestInFlight, detail).into());
+    };
+    if body.0.fix {
+        audit::append(&tx, requester, &Change::new("operation.fix", id.as_uuid()).after(&input)).await?;
+    }
+    tx.commit().await?;
+    drop(connection);
+    context.pulse.wake();
+    let patience = prefer.wait_or(context.settings.provisioning.wait);
+    if let Some(operation) = operations::wait(&context, id, patience).await? {
+        if operation.state == OperationState::Failed {
+            let detail = format!("The examination failed; operation {id} says why.");
+            return Err(Error::new(Code::Unavailable, detail).into());
+        }
+        return Ok(accepted(&operation));
+    }
+    let operation = operations::store::find(&context.platform.get().await?, id).await?;
+    let operation = operation.ok_or_else(|| Error::not_found("operation", id))?;
+    Ok(HttpResponse::Ok().json(operation.result))
+}

@@ -1,0 +1,184 @@
+//! What the doctor finds, what it repairs, and what it leaves alone.
+
+use rowhouse_testkit::{TestCluster, TestHouse};
+use serde_json::{Value, json};
+
+/// A house with a tenant of each isolation, and one more of its own that is suspended and one that is deleted.
+async fn house() -> TestHouse {
+    let house = TestHouse::start_with(|settings| settings.provisioning.stock = 1).await;
+    let organization = house.organization().await;
+    let path = format!("/v1/organizations/{organization}/tenants");
+    for (name, isolation) in
+        [("own", "dedicated"), ("part", "schema"), ("rows", "shared"), ("resting", "dedicated"), ("gone", "dedicated")]
+    {
+        let made = house.admin.post(&path, &json!({"name": name, "isolation": isolation})).await.expect(201).text("id");
+        match name {
+            "resting" => {
+                let _ = house.admin.post(&format!("/v1/tenants/{made}/suspend"), &json!({})).await.expect(200);
+            }
+            "gone" => {
+                let _ = house.admin.delete(&format!("/v1/tenants/{made}")).await.expect(204);
+            }
+            _ => {}
+        }
+    }
+    house
+}
+
+/// What a statement needs to know of the tenant that it damages.
+struct Names {
+    database: String,
+    schema: String,
+    role: String,
+}
+
+async fn names(house: &TestHouse, tenant: &str) -> Names {
+    let rows =
+        house.rows(&format!("select database_name, schema_name, role_name from tenants where name = '{tenant}'")).await;
+    let text = |column: usize| rows[0].try_get::<_, String>(column).unwrap();
+    Names { database: text(0), schema: text(1), role: text(2) }
+}
+
+fn checks(findings: &[Value]) -> Vec<&str> {
+    findings.iter().map(|finding| finding["check"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_healthy_house_has_no_differences() {
+    house().await.expect_no_differences().await;
+}
+
+/// Each damage by itself: it is found under its name, repaired, and gone.
+#[tokio::test]
+async fn what_is_safe_is_repaired() {
+    let house = house().await;
+    let (own, part, rows) = (names(&house, "own").await, names(&house, "part").await, names(&house, "rows").await);
+    let resting = names(&house, "resting").await;
+    let admin = TestCluster::get().admin("postgres").await;
+    let damages = [
+        ("database.public", "postgres", format!("grant connect on database {} to public", own.database)),
+        ("database.guest", "postgres", format!("grant connect on database {} to {}", own.database, part.role)),
+        ("database.grant", "postgres", format!("revoke connect on database {} from {}", own.database, own.role)),
+        ("database.connections", "postgres", format!("alter database {} allow_connections false", own.database)),
+        ("database.mark", "postgres", format!("comment on database {} is null", own.database)),
+        ("role.login", "postgres", format!("alter role {} login", resting.role)),
+        ("role.login", "postgres", format!("alter role {} nologin", own.role)),
+        ("role.limits", "postgres", format!("alter role {} connection limit 99", own.role)),
+        ("role.limits", "postgres", format!("alter role {} reset statement_timeout", own.role)),
+        ("role.memberships", "postgres", format!("grant rowhouse_owner to {}", own.role)),
+        ("role.pin", "postgres", format!("alter role {} in database {} reset app.tenant_id", own.role, own.database)),
+        (
+            "role.pin",
+            "postgres",
+            format!(
+                "alter role {} in database {} set app.tenant_id = '00000000-0000-0000-0000-000000000000'",
+                rows.role, rows.database
+            ),
+        ),
+        ("schema.public", own.database.as_str(), format!("grant usage on schema {} to public", own.schema)),
+        ("schema.guest", part.database.as_str(), format!("grant usage on schema {} to tenant_app", part.schema)),
+        ("schema.grant", part.database.as_str(), format!("revoke usage on schema {} from {}", part.schema, part.role)),
+        ("table.public", part.database.as_str(), format!("grant select on {}.files to public", part.schema)),
+    ];
+    for (check, database, damage) in damages {
+        let inside = TestCluster::get().admin(database).await;
+        inside.run(&damage).await.unwrap_or_else(|error| panic!("{damage}: {error:?}"));
+        drop(inside);
+        let found = house.differences(false).await;
+        assert_eq!(checks(&found), [check], "{damage}: {found:#?}");
+        assert!(found[0]["fix"].is_string() && found[0]["fixed"] == false, "{found:#?}");
+        let repaired = house.differences(true).await;
+        assert_eq!((checks(&repaired), &repaired[0]["fixed"]), (vec![check], &json!(true)), "{repaired:#?}");
+        house.expect_no_differences().await;
+    }
+    for (check, damage) in [
+        ("schema.version", "update tenants set schema_version = 1 where name = 'own'"),
+        ("organization.workspaces", "update organizations set used_workspaces = 3"),
+    ] {
+        house.sql(damage).await;
+        let found = house.differences(true).await;
+        assert_eq!(checks(&found), [check], "{found:#?}");
+        house.expect_no_differences().await;
+    }
+    let audited = house.rows("select count(*) from audit_logs where action = 'operation.repair'").await;
+    assert!(audited[0].try_get::<_, i64>(0).unwrap() >= 18);
+    drop(admin);
+}
+
+#[tokio::test]
+async fn a_stuck_tenant_is_made_again() {
+    let house = house().await;
+    house
+        .sql(
+            "alter table tenants disable trigger tenants_set_updated_at;
+            update tenants set status = 'provisioning', updated_at = now() - interval '1 hour' where name = 'own'",
+        )
+        .await;
+    let found = house.differences(true).await;
+    assert_eq!(checks(&found), ["tenant.stuck"], "{found:#?}");
+    crate::operational::eventually("it is active again", async || {
+        let rows = house.rows("select count(*) from tenants where name = 'own' and status = 'active'").await;
+        rows[0].try_get::<_, i64>(0).unwrap() == 1
+    })
+    .await;
+    house.expect_no_differences().await;
+}
+
+/// What could be somebody's data is named and left alone, whatever is asked for.
+#[tokio::test]
+async fn what_may_be_somebodys_data_is_left_alone() {
+    let house = house().await;
+    let (own, part) = (names(&house, "own").await, names(&house, "part").await);
+    let inside = TestCluster::get().admin(&own.database).await;
+    inside
+        .run("update tenant_identity set tenant_id = gen_random_uuid() where false; delete from tenant_identity")
+        .await
+        .unwrap();
+    inside.run("alter table files disable row level security").await.unwrap();
+    drop(inside);
+    let admin = TestCluster::get().admin("postgres").await;
+    let foreign = format!("comment on database {} is 'somebody else''s'", part.database);
+    admin.run(&foreign).await.unwrap();
+    // Of another installation: marked with an id that this one has never given.
+    let stray = format!("tenant_of_another_{}", uuid::Uuid::now_v7().simple());
+    admin.run(&format!("create database {stray} owner rowhouse_owner template rowhouse_base")).await.unwrap();
+    let mark = format!("comment on database {stray} is 'rowhouse tenant {}'", uuid::Uuid::now_v7());
+    admin.run(&mark).await.unwrap();
+    let found = house.differences(true).await;
+    assert_eq!(checks(&found), ["database.mark", "identity.missing", "table.policy"], "{found:#?}");
+    assert!(found.iter().all(|finding| finding["fixed"] == false), "{found:#?}");
+    let there = admin.query("select from pg_database where datname = $1", &[&stray]).await.unwrap();
+    assert_eq!(there.len(), 1, "another installation's database is not touched");
+    admin.run(&format!("drop database {stray}")).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_missing_and_what_is_left_over_is_named() {
+    let house = house().await;
+    let own = names(&house, "own").await;
+    let admin = TestCluster::get().admin("postgres").await;
+    // A tenant that was purged, and whose database and login came back from the dead.
+    let id = uuid::Uuid::now_v7();
+    house
+        .sql(&format!(
+            "insert into tenants (id, organization_id, name, status, deleted_at)
+             select '{id}', id, 'purged', 'purged', now() from organizations limit 1"
+        ))
+        .await;
+    let ghost = format!("tenant_purged_{}", id.simple());
+    for sql in [
+        format!("create database {ghost} owner rowhouse_owner template rowhouse_base"),
+        format!("comment on database {ghost} is 'rowhouse tenant {id}'"),
+        format!("create role {ghost} nologin"),
+        format!("comment on role {ghost} is 'rowhouse tenant {id}'"),
+        format!("drop database {} with (force)", own.database),
+    ] {
+        admin.run(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+    let found = house.differences(true).await;
+    assert_eq!(checks(&found), ["database.missing", "database.orphan", "role.orphan"], "{found:#?}");
+    assert_eq!(found[0]["fixed"], false);
+    assert!(found[1]["fixed"] == true && found[2]["fixed"] == true, "{found:#?}");
+    let left = house.differences(false).await;
+    assert_eq!(checks(&left), ["database.missing"], "{left:#?}");
+}
