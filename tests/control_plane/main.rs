@@ -14,4 +14,3 @@ mod operational;
 mod operations;
 mod organizations;
 mod provisioning;
-mod stock;
