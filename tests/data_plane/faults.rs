@@ -149,3 +149,36 @@ async fn a_commit_that_the_server_refuses_leaves_nothing() {
     let _ = send().await.expect(201);
     house.expect_used(5).await;
 }
+
+/// What can't be removed keeps nothing else from being removed.
+#[tokio::test]
+async fn one_object_that_stays_holds_up_no_other() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let rows = house.rows("select id::text, database_name, schema_name from tenants").await;
+    let text = |column: usize| rows[0].try_get::<_, String>(column).unwrap();
+    let (tenant, schema) = (text(0), text(2));
+    let folder = house.blob_root().join(&tenant);
+    // The older one is a folder with something in it, which no store takes for an object of its own.
+    let (stuck, other) = ("00000000-0000-7000-8000-000000000001", "00000000-0000-7000-8000-000000000002");
+    std::fs::create_dir_all(folder.join(stuck).join("inside")).unwrap();
+    std::fs::write(folder.join(other), "left behind").unwrap();
+    let inside = TestCluster::get().admin(&text(1)).await;
+    for (object, age) in [(stuck, "2 hours"), (other, "1 hour")] {
+        let insert = format!(
+            "set search_path = {schema}, extensions, pg_temp;
+             insert into upload_intents (tenant_id, bucket, object_key, state, expires_at)
+             values ('{tenant}', 'local', '{tenant}/{object}', 'pending', now() - interval '{age}')"
+        );
+        inside.run(&insert).await.unwrap();
+    }
+    house.sql(&format!("select work_mark('{tenant}')")).await;
+    let begun = Instant::now();
+    while folder.join(other).exists() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the other object is still there");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let left = inside.query("select from upload_intents where expires_at > now()", &[]).await.unwrap();
+    assert_eq!(left.len(), 1, "the one that stays is tried again later");
+    drop(given);
+}

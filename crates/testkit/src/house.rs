@@ -207,7 +207,7 @@ impl TestHouse {
     }
 
     /// The folder that contents are kept in.
-    pub(crate) fn blob_root(&self) -> PathBuf {
+    pub fn blob_root(&self) -> PathBuf {
         self.blobs.path().join("blobs")
     }
 

@@ -27,7 +27,12 @@ pub async fn expired_intents(
     for upload in &expired {
         // A commit without an answer may have succeeded: then the object is a blob's.
         if !versions::store::is_referenced(tenant, &upload.object_key).await? {
-            blobs.delete(upload.object).await.map_err(blob_failure)?;
+            // One object that can't be deleted holds up no other; it is tried again in a while.
+            if let Err(error) = blobs.delete(upload.object).await.map_err(blob_failure) {
+                tracing::warn!(error = error.chain(), "what an upload left behind could not be removed yet");
+                intents::store::postpone(tenant, upload.id).await?;
+                continue;
+            }
         }
         if let Some(reservation) = upload.reservation {
             quota::release(platform, reservation).await?;

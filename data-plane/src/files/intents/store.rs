@@ -99,6 +99,15 @@ pub(in crate::files) async fn expire(tenant: &impl Sql, limit: i64) -> Result<Ve
         .collect()
 }
 
+const POSTPONE: &str = "
+    update upload_intents set expires_at = now() + interval '1 minute' where id = $1 and state = 'abandoned'";
+
+/// Leaves an upload past its time for a while, behind those that wait.
+pub(in crate::files) async fn postpone(tenant: &impl Sql, id: Uuid) -> Result<()> {
+    tenant.execute(POSTPONE, &[&id]).await.context("postponing an upload's end")?;
+    Ok(())
+}
+
 const NEXT_EXPIRY: &str = "
     select expires_at from upload_intents where state in ('pending', 'abandoned') order by expires_at limit 1";
 
