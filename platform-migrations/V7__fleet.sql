@@ -42,6 +42,8 @@ create trigger stock_databases_set_updated_at before update on stock_databases f
 create table cluster_health (
     cluster_id uuid not null,
     is_reachable boolean not null,
+    -- Looks in a row that found it away; it counts as unreachable after a few.
+    failures integer not null default 0,
     -- What was wrong, where it was not; no secret and no address.
     error text,
     checked_at timestamptz not null default now(),
@@ -50,11 +52,12 @@ create table cluster_health (
     server_version text,
     max_connections integer,
     used_connections integer,
-    -- Bytes of all databases on it.
+    -- Bytes that its tenants store.
     bytes bigint,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     constraint cluster_health_pkey primary key (cluster_id),
+    constraint cluster_health_failures_check check (failures >= 0),
     constraint cluster_health_cluster_id_fkey foreign key (cluster_id) references clusters (id) on delete cascade
 );
 create trigger cluster_health_set_updated_at before update on cluster_health for each row execute function set_updated_at();

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rowhouse_database::{AdminConnection, Columns, Described};
 use rowhouse_problem::Result;
+use rowhouse_settings::Settings;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -27,17 +28,21 @@ type Task<'a> = Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
 /// Something that the leader does every now and then.
 struct Duty {
     name: &'static str,
-    period: Duration,
+    period: fn(&Settings) -> Duration,
     run: for<'a> fn(&'a Context) -> Task<'a>,
 }
 
 const DUTIES: &[Duty] = &[
-    Duty { name: "reap", period: Duration::from_secs(2), run: |context| Box::pin(operations::reap(context)) },
-    Duty { name: "stock", period: Duration::from_secs(5), run: |context| Box::pin(stock::keep(context)) },
-    Duty { name: "health", period: Duration::from_secs(15), run: |context| Box::pin(clusters::watch(context)) },
+    Duty { name: "reap", period: |_| Duration::from_secs(2), run: |context| Box::pin(operations::reap(context)) },
+    Duty { name: "stock", period: |_| Duration::from_secs(5), run: |context| Box::pin(stock::keep(context)) },
+    Duty {
+        name: "health",
+        period: |settings| settings.provisioning.cluster_check,
+        run: |context| Box::pin(clusters::watch(context)),
+    },
     Duty {
         name: "retention",
-        period: Duration::from_secs(60),
+        period: |_| Duration::from_secs(60),
         run: |context| Box::pin(tenants::purge_overdue(context)),
     },
 ];
@@ -88,7 +93,7 @@ async fn repeat(context: &Context, duty: &Duty) {
         }
         metrics::histogram!("rowhouse_leader_duty_seconds", "duty" => duty.name).record(begun.elapsed().as_secs_f64());
         tokio::select! {
-            () = tokio::time::sleep(duty.period) => {}
+            () = tokio::time::sleep((duty.period)(&context.settings)) => {}
             () = context.stock_taken.notified(), if duty.name == "stock" => {
                 // Cloning would only slow down the tenant that is being made of what was taken.
                 tokio::time::sleep(AFTER_TAKING).await;

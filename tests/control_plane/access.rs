@@ -54,6 +54,7 @@ fn assert_hidden(answer: Answer, place: &str) {
 fn fill(path: &str, organization: &str, tenant: &str) -> String {
     path.replace("{org}", organization)
         .replace("{ten}", tenant)
+        .replace("{clu}", &rowhouse_domain::ClusterId::new().to_string())
         .replace("{mem}", &rowhouse_domain::MemberId::new().to_string())
         .replace("{key}", &rowhouse_domain::KeyId::new().to_string())
         .replace("{op}", &rowhouse_domain::OperationId::new().to_string())

@@ -1,7 +1,8 @@
 //! The command `rowhouse` against a control plane.
 
-use rowhouse_testkit::{TestHouse, program};
-use serde_json::Value;
+use rowhouse_testkit::{FURTHER_CONTROL_PASSWORD, TestCluster, TestHouse, program};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
 struct Shell {
@@ -11,13 +12,14 @@ struct Shell {
 
 impl Shell {
     async fn run(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
-        let output = Command::new(program("rowhouse"))
-            .args(arguments)
-            .env_clear()
-            .envs([("ROWHOUSE_URL", &self.url), ("ROWHOUSE_KEY", &self.key)])
-            .output()
-            .await
-            .unwrap();
+        self.run_with(arguments, |_| {}).await
+    }
+
+    async fn run_with(&self, arguments: &[&str], prepare: impl Fn(&mut Command)) -> (Option<i32>, String, String) {
+        let mut command = Command::new(program("rowhouse"));
+        command.args(arguments).env_clear().envs([("ROWHOUSE_URL", &self.url), ("ROWHOUSE_KEY", &self.key)]);
+        prepare(&mut command);
+        let output = command.output().await.unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (output.status.code(), text(output.stdout), text(output.stderr))
     }
@@ -64,4 +66,55 @@ async fn a_failure_is_1_and_wrong_usage_is_2() {
     assert!(code == Some(1) && errors.contains("cannot reach the control plane"), "{errors}");
     let (code, _, errors) = Shell { key: String::new(), ..nobody }.run(&["org", "list"]).await;
     assert!(code == Some(1) && errors.contains("ROWHOUSE_KEY"), "{errors}");
+}
+
+#[tokio::test]
+async fn clusters_are_kept_from_a_terminal() {
+    let house = TestHouse::start().await;
+    let shell = Shell { url: house.admin.base().to_owned(), key: house.admin.key().to_owned() };
+    let further = TestCluster::unprepared().await;
+    let (port, superuser) = (further.port().to_string(), further.superuser());
+    let passwords = |command: &mut Command| {
+        command
+            .env("ROWHOUSE_CONTROL_PASSWORD", FURTHER_CONTROL_PASSWORD)
+            .env("ROWHOUSE_DATA_PASSWORD", "unused")
+            .env("ROWHOUSE_CLUSTER_PASSWORD", FURTHER_CONTROL_PASSWORD)
+            .env("PGPASSWORD", superuser.password.expose_secret());
+    };
+    let register = ["cluster", "register", "eu-1", "--host", "127.0.0.1", "--port", &port, "--tls", "disable"];
+
+    // Not before it is prepared, and then it is said what to do.
+    let (code, _, errors) = shell.run_with(&register, passwords).await;
+    assert!(code == Some(1) && errors.contains("cluster bootstrap --without-platform"), "{errors}");
+    let bootstrap = ["cluster", "bootstrap", "--port", &port, "--without-platform"];
+    let (code, printed, _) = shell.run_with(&[&bootstrap[..], &["--print"]].concat(), passwords).await;
+    assert!(
+        code == Some(0) && printed.contains("rowhouse_base") && !printed.contains("database saas_platform"),
+        "{printed}"
+    );
+    assert!(!printed.contains(FURTHER_CONTROL_PASSWORD));
+    for _ in 0..2 {
+        let (code, said, errors) = shell.run_with(&bootstrap, passwords).await;
+        assert!(code == Some(0) && said.contains("ready"), "{said}{errors}");
+    }
+    let labels = [&register[..], &["--label", "region=eu", "--label", "disk=fast", "--weight", "50"]].concat();
+    let (code, table, errors) = shell.run_with(&labels, passwords).await;
+    assert!(code == Some(0) && table.contains("eu-1") && !table.contains(FURTHER_CONTROL_PASSWORD), "{table}{errors}");
+    let shown = shell.json(&["cluster", "show", "eu-1"]).await;
+    assert_eq!((&shown["credential"], &shown["weight"]), (&json!("sealed"), &json!(50)));
+    assert_eq!(shown["labels"], json!({"region": "eu", "disk": "fast"}));
+
+    let (code, table, _) = shell.run(&["cluster", "list"]).await;
+    assert!(code == Some(0) && table.contains("default") && table.contains(&format!("127.0.0.1:{port}")), "{table}");
+    assert_eq!(shell.json(&["cluster", "drain", "eu-1"]).await["accepting"], false);
+    assert_eq!(shell.json(&["cluster", "accept", "eu-1"]).await["accepting"], true);
+    let id = shown["id"].as_str().unwrap();
+    assert_eq!(shell.json(&["cluster", "update", id, "--weight", "7", "--name", "eu-2"]).await["weight"], 7);
+    let (code, said, _) = shell.run(&["cluster", "remove", "eu-2"]).await;
+    assert!(code == Some(0) && said.contains("removed"), "{said}");
+    let (code, _, errors) = shell.run(&["cluster", "show", "eu-2"]).await;
+    assert!(code == Some(1) && errors.contains("no cluster is called"), "{errors}");
+    let (code, _, errors) = shell.run(&["cluster", "update", "default"]).await;
+    assert!(code == Some(1) && errors.contains("nothing to change"), "{errors}");
+    assert_eq!(shell.run(&["cluster", "register", "x"]).await.0, Some(2));
 }

@@ -6,6 +6,8 @@ mod api_keys;
 mod audit;
 mod bad_input;
 mod cli;
+mod clusters;
+mod clusters_with_tls;
 mod doctor;
 mod lifecycle;
 mod limits;

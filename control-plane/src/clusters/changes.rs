@@ -35,7 +35,7 @@ pub(super) async fn register(
             return store::find(&tx, id).await?.ok_or_else(|| Error::not_found("cluster", id));
         }
     };
-    store::insert(&tx, &settled(&wanted), Some(&identifier)).await?;
+    store::insert(&tx, &settled(&wanted), identifier.as_deref()).await?;
     let id = wanted.link.id();
     let cluster = store::find(&tx, id).await?.ok_or_else(|| Error::internal("the cluster was just registered"))?;
     audit::append(&tx, &caller.requester, &Change::new("cluster.create", id.as_uuid()).after(&cluster)).await?;
@@ -74,7 +74,7 @@ pub(super) async fn update(
     let wanted = Wanted::of(&cluster, link).patched(context, patch)?;
     let identifier = match format!("{:?}", wanted.link) == as_it_was {
         true => None,
-        false => Some(probe(context, &wanted.link).await?),
+        false => probe(context, &wanted.link).await?,
     };
     let mut connection = context.platform.get().await?;
     let tx = connection.transaction().await?;
@@ -83,6 +83,11 @@ pub(super) async fn update(
         // Somebody else was quicker, and what was tried may not be what would be written.
         let detail = "The cluster was changed at the same time. Read it again.";
         return Err(Error::new(Code::PreconditionFailed, detail));
+    }
+    let is_another = store::is_another(&tx, id, identifier.as_deref()).await?;
+    if is_another && before.tenants > 0 {
+        let detail = "another server answers there, without the tenants that are on this cluster";
+        return Err(Error::invalid_field("/host", detail));
     }
     store::update(&tx, &settled(&wanted), identifier.as_deref()).await?;
     let after = store::find(&tx, id).await?.ok_or_else(|| Error::internal("the cluster was just changed"))?;

@@ -1,6 +1,6 @@
 //! Which requests about a cluster are valid.
 
-use rowhouse_database::{Server, ServerTls};
+use rowhouse_database::{Server, ServerTls, Tls};
 use rowhouse_domain::ClusterId;
 use rowhouse_problem::Result;
 use secrecy::SecretString;
@@ -176,6 +176,9 @@ impl Wanted {
         let mode = patch.tls.as_deref().unwrap_or(if was_off { "disable" } else { "verify_full" });
         complaints.require("/tls", ["disable", "verify_full"].contains(&mode), "must be `verify_full` or `disable`");
         link.server.tls = if mode == "disable" { ServerTls::Disabled } else { ServerTls::VerifyFull { authority } };
+        let has_authority = Tls::of_server(&link.server.tls, &context.tls).is_ok();
+        let complaint = "must be certificates in PEM; none is needed where the settings name `platform.ca_file`";
+        complaints.require("/tls_ca", has_authority, complaint);
         if let Some(labels) = complaints.take_opt("/labels", patch.labels, input::object) {
             self.labels = labels;
         }

@@ -190,6 +190,14 @@ async fn write(
     taken(written).context(doing).map(drop)
 }
 
+const IS_ANOTHER: &str = "select coalesce(system_identifier <> $2, false) as is_another from clusters where id = $1";
+
+/// Whether a server that calls itself so is another one than the cluster's; not where either is unknown.
+pub(super) async fn is_another(tx: &impl Sql, id: ClusterId, identifier: Option<&str>) -> Result<bool> {
+    let row = tx.query_one(IS_ANOTHER, &[&id, &identifier]).await.context("telling clusters apart")?;
+    row.column("is_another")
+}
+
 const DELETE: &str = "delete from clusters where id = $1";
 const FORGET: [&str; 3] = [
     "delete from stock_databases where cluster_id = $1",

@@ -108,7 +108,7 @@ mod tests {
         let passwords = BootstrapPasswords { control: secret(), data: secret() };
         let names = |purpose| -> Vec<bool> {
             let sections = bootstrap_sections(&passwords, purpose);
-            sections.iter().map(|section| section.sql.contains("saas_platform")).collect()
+            sections.iter().map(|section| section.sql.contains("database saas_platform")).collect()
         };
         assert!(names(Purpose::PlatformAndTenants).contains(&true));
         assert!(names(Purpose::Tenants).len() > 2 && !names(Purpose::Tenants).contains(&true));

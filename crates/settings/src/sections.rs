@@ -128,6 +128,8 @@ pub struct Provisioning {
     pub stock: usize,
     pub clones: usize,
     #[serde(with = "humantime_serde")]
+    pub cluster_check: Duration,
+    #[serde(with = "humantime_serde")]
     pub wait: Duration,
     #[serde(with = "humantime_serde")]
     pub poll: Duration,
