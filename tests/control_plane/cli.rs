@@ -110,6 +110,10 @@ async fn clusters_are_kept_from_a_terminal() {
     assert_eq!(shell.json(&["cluster", "accept", "eu-1"]).await["accepting"], true);
     let id = shown["id"].as_str().unwrap();
     assert_eq!(shell.json(&["cluster", "update", id, "--weight", "7", "--name", "eu-2"]).await["weight"], 7);
+    let organization = shell.json(&["org", "create", "Acme", "--email", "ops@acme.example"]).await;
+    let organization = organization["id"].as_str().unwrap();
+    let tenant = shell.json(&["tenant", "create", organization, "acme-eu", "--cluster", "default"]).await;
+    assert_ne!(tenant["cluster_id"], id);
     let (code, said, _) = shell.run(&["cluster", "remove", "eu-2"]).await;
     assert!(code == Some(0) && said.contains("removed"), "{said}");
     let (code, _, errors) = shell.run(&["cluster", "show", "eu-2"]).await;

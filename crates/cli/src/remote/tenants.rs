@@ -37,6 +37,9 @@ pub(crate) enum Command {
         /// Bytes that it may store; without it the organization's quota alone holds.
         #[arg(long)]
         storage_quota: Option<i64>,
+        /// The name of the cluster to place it on; chosen for it, unless given.
+        #[arg(long)]
+        cluster: Option<String>,
     },
     /// List the tenants of an organization.
     List {
@@ -68,13 +71,16 @@ pub(crate) struct One {
 pub(super) async fn run(command: Command, connection: &Connection) -> Result<()> {
     let api = Api::new(connection)?;
     let answer = match command {
-        Command::Create { organization, name, external_id, storage_quota } => {
+        Command::Create { organization, name, external_id, storage_quota, cluster } => {
             let mut body = json!({"name": name});
             if let Some(id) = external_id {
                 body["external_id"] = json!(id);
             }
             if let Some(bytes) = storage_quota {
                 body["storage_quota"] = json!(bytes);
+            }
+            if let Some(cluster) = cluster {
+                body["cluster"] = json!(cluster);
             }
             api.post(&format!("/v1/organizations/{organization}/tenants"), &body).await?
         }
