@@ -182,3 +182,22 @@ async fn what_is_missing_and_what_is_left_over_is_named() {
     let left = house.differences(false).await;
     assert_eq!(checks(&left), ["database.missing"], "{left:#?}");
 }
+
+/// A row that lost its place is no reason to drop the data.
+#[tokio::test]
+async fn a_living_tenants_database_is_kept_where_its_row_names_no_place() {
+    let house = house().await;
+    let gone = names(&house, "gone").await;
+    house
+        .sql(
+            "update tenants set cluster_id = null, database_name = null, schema_name = null, role_name = null
+             where name = 'gone'",
+        )
+        .await;
+    let found = house.differences(true).await;
+    assert_eq!(checks(&found), ["database.stray"], "{found:#?}");
+    let admin = TestCluster::get().admin("postgres").await;
+    let there = admin.query("select from pg_database where datname = $1", &[&gone.database]).await.unwrap();
+    let login = admin.query("select from pg_roles where rolname = $1", &[&gone.role]).await.unwrap();
+    assert_eq!((found[0]["fixed"].as_bool(), there.len(), login.len()), (Some(false), 1, 1));
+}

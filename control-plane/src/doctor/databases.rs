@@ -166,6 +166,11 @@ fn left_over(cluster: &str, rows: &Rows, name: &str, found: &Database) -> Option
     if rows.stock.iter().any(|(_, stocked, _)| *stocked == id) {
         return None;
     }
+    // Its row names another cluster, or no place at all: this may be the only copy of its data.
+    if !rows.purged_tenants.contains(&id) {
+        let detail = "It is marked as a tenant's that is not purged and whose row does not name it. Compare the two.";
+        return Some(finding("database.stray", detail));
+    }
     if found.is_invalid {
         let finding = finding("database.invalid", "A DROP DATABASE was interrupted, and nobody needs the rest.");
         return Some(finding.fixed_by("drop it", dropped()));

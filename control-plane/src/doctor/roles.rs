@@ -58,7 +58,7 @@ pub(super) fn compare(cluster: &str, rows: &Rows, catalog: &Catalog, settings: &
         }
     }
     for (name, role) in &catalog.roles {
-        let Some(id) = marked_tenant(&role.comment).filter(|id| rows.known_tenants.contains(id)) else { continue };
+        let Some(id) = marked_tenant(&role.comment).filter(|id| rows.purged_tenants.contains(id)) else { continue };
         let is_accounted_for = rows.tenants.iter().any(|tenant| tenant.id == id)
             || rows.stock.iter().any(|(_, stocked, _)| *stocked == id);
         if !is_accounted_for {

@@ -38,6 +38,8 @@ pub(super) struct Rows {
     /// Names, and the ids of the tenants to be.
     pub(super) stock: Vec<(String, TenantId, bool)>,
     pub(super) templates: Vec<String>,
+    /// Tenants of which nothing should be left anywhere.
+    pub(super) purged_tenants: HashSet<TenantId>,
     /// Every tenant's id that was ever given, purged ones too.
     pub(super) known_tenants: HashSet<TenantId>,
 }
@@ -56,6 +58,7 @@ const GROUPS: &str =
 const STOCK: &str =
     "select id, database_name, is_ready and not is_taken as is_waiting from stock_databases where cluster_id = $1";
 const TEMPLATES: &str = "select database_name from templates where cluster_id = $1 order by schema_version";
+const PURGED: &str = "select id from tenants where status = 'purged'";
 const KNOWN: &str = "select id from tenants union all select id from stock_databases";
 
 /// Reads all rows about a cluster.
@@ -64,6 +67,7 @@ pub(super) async fn read(db: &impl Sql, cluster: ClusterId) -> Result<Rows> {
     let groups = db.query(GROUPS, &[&cluster]).await.context("listing the groups of a cluster")?;
     let stock = db.query(STOCK, &[&cluster]).await.context("listing the stock of a cluster")?;
     let templates = db.query(TEMPLATES, &[&cluster]).await.context("listing the templates of a cluster")?;
+    let purged = db.query(PURGED, &[]).await.context("listing purged tenants")?;
     let known = db.query(KNOWN, &[]).await.context("listing known ids")?;
     Ok(Rows {
         tenants: tenants.iter().map(tenant).collect::<Result<_>>()?,
@@ -82,6 +86,7 @@ pub(super) async fn read(db: &impl Sql, cluster: ClusterId) -> Result<Rows> {
             .map(|row| Ok((row.column("database_name")?, row.column("id")?, row.column("is_waiting")?)))
             .collect::<Result<_>>()?,
         templates: templates.iter().map(|row| row.column("database_name")).collect::<Result<_>>()?,
+        purged_tenants: purged.iter().map(|row| row.column("id")).collect::<Result<_>>()?,
         known_tenants: known.iter().map(|row| row.column("id")).collect::<Result<_>>()?,
     })
 }
