@@ -15,12 +15,19 @@ use crate::audit::Requester;
 
 // One of a kind at a time for a subject: a wish that comes while one runs makes that one start over.
 const ENQUEUE: &str = "
-    insert into operations (id, kind, subject_kind, subject_id, organization_id, tenant_id, requested_by_kind,
-        requested_by, request_id)
-    values ($1, $2, 'tenant', $3, $4, $3, $5, $6, $7)
-    on conflict (subject_id, kind) where state in ('queued', 'running')
-    do update set input = operations.input || '{\"again\": true}', run_at = least(operations.run_at, now())
-    returning id";
+    with operation as (
+        insert into operations (id, kind, subject_kind, subject_id, organization_id, tenant_id, requested_by_kind,
+            requested_by, request_id)
+        values ($1, $2, 'tenant', $3, $4, $3, $5, $6, $7)
+        on conflict (subject_id, kind) where state in ('queued', 'running')
+        do update set input = operations.input || '{\"again\": true}', run_at = least(operations.run_at, now())
+        returning id),
+    steps as (
+        insert into operation_steps (operation_id, position, name)
+        select operation.id, (step.position - 1)::integer, step.name
+        from operation, unnest($8::text[]) with ordinality as step (name, position)
+        on conflict do nothing)
+    select id from operation";
 const ENQUEUE_STEPS: &str = "
     insert into operation_steps (operation_id, position, name)
     select $1, (step.position - 1)::integer, step.name from unnest($2::text[]) with ordinality as step (name, position)
@@ -45,13 +52,12 @@ pub(crate) async fn enqueue(
                 &requester.actor.kind,
                 &requester.actor.id,
                 &requester.request_id,
+                &kind.steps(),
             ],
         )
         .await
         .context("recording an operation")?;
-    let id: OperationId = row.column("id")?;
-    tx.execute(ENQUEUE_STEPS, &[&id, &kind.steps()]).await.context("recording an operation's steps")?;
-    Ok(id)
+    row.column("id")
 }
 
 const ENQUEUE_DOCTOR: &str = "
@@ -305,9 +311,10 @@ pub(super) async fn release(db: &impl Sql, claimed: &Claimed) -> Result<()> {
 }
 
 const FINISH: &str = "
-    with last_step as (
-        update operation_steps set state = 'done', finished_at = now()
-        where $3 = 'succeeded' and operation_id = $1 and state = 'running'
+    with last_steps as (
+        update operation_steps set state = 'done', finished_at = now(), started_at = coalesce(started_at, now()),
+            attempts = greatest(attempts, 1)
+        where $3 = 'succeeded' and operation_id = $1 and state <> 'done'
             and exists (
                 select from operations
                 where id = $1 and locked_by = $2 and state = 'running' and not input ? 'again'))

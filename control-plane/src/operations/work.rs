@@ -28,7 +28,7 @@ pub(crate) enum Outcome {
     Done,
     /// The world is as this step wants it, and all those up to the named one.
     Through(&'static str),
-    /// What is left is a matter of the transaction that ends the operation.
+    /// All is done but what is a matter of the transaction that ends the operation.
     AtTheEnd,
     /// The whole operation was done before.
     Finished,

@@ -4,10 +4,10 @@ use rowhouse_database::{AdminConnection, Columns, Described, quote_ident};
 use rowhouse_problem::Result;
 
 use super::keep::drop_stock;
-use super::store;
+use super::store::Stocked;
 use crate::clusters::ClusterLink;
 use crate::context::Context;
-use crate::tenants::Tenant;
+use crate::tenants::Place;
 
 /// What came of the stock for a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,15 +16,12 @@ pub(crate) enum Adopted {
     Now,
     /// There is a database with its names. Most likely by an earlier attempt, but nobody saw it.
     Before,
-    /// It took nothing, or what it took is gone or of no use: it is made the long way.
+    /// What it took is gone or of no use: it is made the long way.
     Nothing,
 }
 
 /// Gives what the tenant took from the stock its names, and opens it.
-pub(crate) async fn adopt(context: &Context, link: &ClusterLink, tenant: &Tenant) -> Result<Adopted> {
-    let Some(place) = &tenant.place else { return Ok(Adopted::Nothing) };
-    let stocked = store::find_taken(&context.platform.get().await?, tenant.id).await?;
-    let Some(stocked) = stocked else { return Ok(Adopted::Nothing) };
+pub(crate) async fn adopt(context: &Context, link: &ClusterLink, place: &Place, stocked: &Stocked) -> Result<Adopted> {
     let admin = context.administer_cluster(link).await?;
     // One transaction: all of the names, or none.
     let renamed = format!(
@@ -55,7 +52,7 @@ pub(crate) async fn adopt(context: &Context, link: &ClusterLink, tenant: &Tenant
         return Err(error).context("giving a stock database its names");
     }
     tracing::warn!(database = stocked.database, "what was taken from the stock is of no use");
-    drop_stock(context, link, &stocked).await?;
+    drop_stock(context, link, stocked).await?;
     Ok(Adopted::Nothing)
 }
 

@@ -42,7 +42,7 @@ macro_rules! select {
 const FIND_TAKEN: &str = select!("where id = $1 and is_taken");
 
 /// What a tenant took.
-pub(super) async fn find_taken(db: &impl Sql, id: TenantId) -> Result<Option<Stocked>> {
+pub(crate) async fn find_taken(db: &impl Sql, id: TenantId) -> Result<Option<Stocked>> {
     let row = db.query_opt(FIND_TAKEN, &[&id]).await.context("looking for what was taken from the stock")?;
     row.as_ref().map(from_row).transpose()
 }

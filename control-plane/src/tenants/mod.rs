@@ -14,5 +14,5 @@ pub(crate) mod routes;
 pub(crate) mod store;
 
 pub(crate) use inspection::RecentLooks;
-pub(crate) use model::Tenant;
+pub(crate) use model::{Place, Tenant};
 pub(crate) use purge::purge_overdue;

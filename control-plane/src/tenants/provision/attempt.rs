@@ -7,6 +7,7 @@ use rowhouse_problem::{Error, Result};
 use super::{Place, Site, database, login, pin, reserve, schema, verify};
 use crate::clusters::{self, ClusterLink};
 use crate::operations::{Outcome, Work};
+use crate::stock::store::Stocked;
 use crate::stock::{self, Adopted};
 use crate::tenants::model::Tenant;
 use crate::tenants::{login as logins, store};
@@ -17,13 +18,14 @@ pub(crate) struct Attempt {
     found: Option<Found>,
     /// Opened ahead, while the owner's work is done.
     door: Option<AdminConnection>,
-    is_from_stock: bool,
 }
 
 struct Found {
     tenant: Tenant,
     place: Place,
     link: ClusterLink,
+    /// What the tenant took from the stock.
+    stocked: Option<Stocked>,
 }
 
 impl Attempt {
@@ -41,8 +43,11 @@ impl Attempt {
             }
             let tenant = reserve::ensure(context, tenant).await?;
             let place = tenant.place.clone().ok_or_else(|| Error::internal("no place was reserved"))?;
-            let link = clusters::find_link(&context.platform.get().await?, place.cluster).await?;
-            self.found = Some(Found { tenant, place, link });
+            let (link, stocked) = tokio::join!(
+                async { clusters::find_link(&context.platform.get().await?, place.cluster).await },
+                async { stock::store::find_taken(&context.platform.get().await?, id).await },
+            );
+            self.found = Some(Found { tenant, place, link: link?, stocked: stocked? });
         }
         let Some(found) = &self.found else { return Err(Error::internal("no tenant is being made")) };
         let site = Site { context, tenant: &found.tenant, place: &found.place, link: &found.link };
@@ -50,10 +55,16 @@ impl Attempt {
         match (step, isolation) {
             ("reserve", Isolation::Dedicated) => {
                 // What was taken from the stock has been through all of this.
-                let adopted = stock::adopt(context, &found.link, &found.tenant).await?;
-                self.is_from_stock = adopted == Adopted::Now;
-                if adopted != Adopted::Nothing {
-                    return Ok(Outcome::Through("migrate"));
+                if let Some(stocked) = &found.stocked {
+                    match stock::adopt(context, &found.link, &found.place, stocked).await? {
+                        Adopted::Now => {
+                            verify::from_outside(&site).await?;
+                            return Ok(Outcome::AtTheEnd);
+                        }
+                        // Verified as what was made the long way is.
+                        Adopted::Before => return Ok(Outcome::Through("migrate")),
+                        Adopted::Nothing => {}
+                    }
                 }
             }
             ("role", Isolation::Dedicated) => {
@@ -73,7 +84,7 @@ impl Attempt {
                 self.door = Some(door?);
             }
             ("migrate", Isolation::Schema | Isolation::Shared) => schema::ensure(&site).await?,
-            ("verify", _) => verify::ensure(&site, self.door.take(), self.is_from_stock).await?,
+            ("verify", _) => verify::ensure(&site, self.door.take()).await?,
             ("activate", _) => return Ok(Outcome::AtTheEnd),
             // The group has its login, its database and its schema; only its tenants' rows are told apart.
             ("reserve" | "role" | "database" | "pin", _) => {}
