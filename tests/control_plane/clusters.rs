@@ -130,8 +130,9 @@ async fn a_drained_cluster_gets_no_tenants_and_an_empty_one_can_be_removed() {
     let second = house.register("second", &further).await;
     let path = format!("/v1/clusters/{second}");
     let tenant = place(&house, &organization, json!({"cluster": "second"})).await;
-    let in_group = place(&house, &organization, json!({"cluster": "second", "isolation": "schema"})).await;
+    let in_group = place(&house, &organization, json!({"cluster": "second", "isolation": "shared"})).await;
     let data = use_tenant(&house, &tenant).await;
+    let _ = use_tenant(&house, &in_group).await;
 
     let drained = house.admin.patch(&path, &json!({"accepting": false, "status": "draining"})).await.expect(200).json();
     assert_eq!((&drained["accepting"], &drained["status"]), (&json!(false), &json!("draining")));

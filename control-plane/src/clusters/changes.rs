@@ -14,7 +14,7 @@ use crate::audit::{self, Change};
 use crate::authentication::Caller;
 use crate::context::Context;
 use crate::idempotency::{self, Begun};
-use crate::{groups, stock};
+use crate::{groups, stock, tenants};
 
 /// Registers a cluster that was bootstrapped.
 pub(super) async fn register(
@@ -167,6 +167,15 @@ async fn tidy(context: &Context, link: &ClusterLink) -> Result<()> {
     let groups = groups::store::list(&context.platform.get().await?, link.id()).await?;
     let admin = context.administer_cluster(link).await?;
     for group in &groups {
+        // The data plane's pools may still hold sessions in it, and only their end lets it be dropped.
+        if let Some(role) = &group.role {
+            let shut = format!("alter role {} nologin", quote_ident(role));
+            match admin.run(&shut).await {
+                Err(error) if error.sqlstate().is_some_and(|state| state.code() == "42704") => {}
+                shut => shut.context("shutting a shared login")?,
+            }
+            tenants::end_sessions_of(context, link, role).await?;
+        }
         admin.run("set role rowhouse_owner").await.context("becoming the owner")?;
         let dropped = format!("drop database if exists {} with (force)", quote_ident(&group.database));
         admin.run(&dropped).await.context("dropping an empty group database")?;

@@ -105,7 +105,7 @@ async fn end_sessions(work: &Work) -> Result<()> {
 }
 
 /// Ends the sessions of a login that is shut out already.
-pub(super) async fn end_sessions_of(context: &Context, link: &ClusterLink, role: &str) -> Result<()> {
+pub(crate) async fn end_sessions_of(context: &Context, link: &ClusterLink, role: &str) -> Result<()> {
     let admin = context.administer_cluster(link).await?;
     // The control login does not inherit what it is a member of.
     admin.run("set role pg_signal_backend").await.context("taking the role that may end sessions")?;

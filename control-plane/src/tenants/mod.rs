@@ -14,5 +14,6 @@ pub(crate) mod routes;
 pub(crate) mod store;
 
 pub(crate) use inspection::RecentLooks;
+pub(crate) use login::end_sessions_of;
 pub(crate) use model::{Place, Tenant};
 pub(crate) use purge::purge_overdue;

@@ -14,9 +14,10 @@ const TABLES: &str = "
     where class.relnamespace = 'public'::regnamespace and class.relkind in ('r', 'p') and not class.relispartition
         and not attribute.attisdropped
     order by class.oid";
+// A reference that cascades holds nothing up, and files and their versions refer to each other.
 const REFERENCES: &str = "
     select distinct conrelid::bigint as from_id, confrelid::bigint as to_id from pg_constraint
-    where contype = 'f' and conrelid <> confrelid and connamespace = 'public'::regnamespace";
+    where contype = 'f' and conrelid <> confrelid and confdeltype <> 'c' and connamespace = 'public'::regnamespace";
 
 struct Table {
     name: String,
