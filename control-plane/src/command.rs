@@ -66,6 +66,9 @@ async fn print_admin_key(settings: &Settings, name: &str) -> Result<()> {
 }
 
 async fn serve(settings: Settings) -> Result<()> {
+    // Reads FAILPOINTS, in builds that have any.
+    #[cfg(all(feature = "failpoints", debug_assertions))]
+    let _scenario = fail::FailScenario::setup();
     let application = Application::build(settings, Signals::Obeyed).await?;
     application.run_until_stopped().await.map_err(Error::internal)
 }

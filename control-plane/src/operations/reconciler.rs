@@ -17,8 +17,6 @@ use crate::context::Context;
 use crate::doctor;
 use crate::tenants::{login, provision, purge};
 
-/// A holder that was not heard of for this long is taken for dead. Extended every third of it.
-const LEASE: Duration = Duration::from_secs(15);
 /// The pause before the second attempt; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Steps take a second at most; twice what a single statement may take shows which one did not.
@@ -77,7 +75,7 @@ impl Reconciler {
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         // Each claim is a holder of its own: this process may take up again what it lost itself.
         let holder = format!("{} {}", self.holder, uuid::Uuid::now_v7());
-        store::claim(&self.context.progress.get().await?, most, &holder, LEASE).await
+        store::claim(&self.context.progress.get().await?, most, &holder, self.context.settings.provisioning.lease).await
     }
 }
 
@@ -100,6 +98,7 @@ async fn carry_out(work: Work, stop: CancellationToken) {
             // The lease runs out, and the operation is taken up again.
             tracing::warn!(error = error.chain(), "an operation's end could not be recorded");
         }
+        failpoint(&work.claimed, "end", "recorded");
         work.context.pulse.ended();
     }
     .instrument(span)
@@ -108,18 +107,18 @@ async fn carry_out(work: Work, stop: CancellationToken) {
 
 /// Extends the lease for as long as it is polled; returns only when the lease is lost, or run out unextended.
 async fn lose_lease(work: &Work) {
-    let mut leased_until = work.claimed.leased_until;
+    let (lease, mut leased_until) = (work.context.settings.provisioning.lease, work.claimed.leased_until);
     loop {
         let now = Instant::now();
         if now >= leased_until {
             return;
         }
-        tokio::time::sleep_until(leased_until.min(now + LEASE / 3)).await;
+        tokio::time::sleep_until(leased_until.min(now + lease / 3)).await;
         // By this process's clock the lease must not last longer than by the server's, so it counts from the question.
         let asked = Instant::now();
-        let extend = async { store::extend(&work.context.progress.get().await?, &work.claimed, LEASE).await };
+        let extend = async { store::extend(&work.context.progress.get().await?, &work.claimed, lease).await };
         match tokio::time::timeout_at(leased_until, extend).await {
-            Ok(Ok(true)) => leased_until = asked + LEASE,
+            Ok(Ok(true)) => leased_until = asked + lease,
             Ok(Ok(false)) | Err(_) => return,
             Ok(Err(error)) => tracing::warn!(error = error.chain(), "a lease could not be extended"),
         }

@@ -134,6 +134,8 @@ pub struct Provisioning {
     #[serde(with = "humantime_serde")]
     pub poll: Duration,
     pub parallel: usize,
+    #[serde(with = "humantime_serde")]
+    pub lease: Duration,
     pub max_attempts: i32,
     pub connection_limit: i32,
     #[serde(with = "humantime_serde")]

@@ -15,4 +15,4 @@ pub use client::{Answer, Client};
 pub use cluster::{CONTROL_PASSWORD, DATA_PASSWORD, FURTHER_CONTROL_PASSWORD, StoppedCluster, TestCluster};
 pub use databases::{OwnDatabase, TenantDatabase, master_key, platform_database, tenant_database};
 pub use house::{Given, TestHouse, program};
-pub use process::DataPlaneProcess;
+pub use process::{ControlPlaneProcess, DataPlaneProcess};

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::client::Client;
-use crate::cluster::{DATA_PASSWORD, TestCluster};
+use crate::cluster::{CONTROL_PASSWORD, DATA_PASSWORD, TestCluster};
 use crate::databases::master_key;
 use crate::house::{TestHouse, program};
 
@@ -53,6 +53,60 @@ impl TestHouse {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         DataPlaneProcess { client, child, _folder: folder }
+    }
+}
+
+/// A control plane that can be killed, or kills itself where a failpoint says so. It shares the house's `saas_platform`.
+pub struct ControlPlaneProcess {
+    child: Child,
+    _folder: TempDir,
+}
+
+impl TestHouse {
+    /// Starts one. `failpoints` is what the crate `fail` reads: `tenant_provision.role.ran=return`.
+    ///
+    /// # Panics
+    /// Where it can't be started.
+    pub fn control_plane_process(&self, failpoints: &str) -> ControlPlaneProcess {
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        let file = folder.path().join("settings.toml");
+        // Nobody calls it, so any port will do.
+        let text = format!(
+            "platform = {{ port = {}, database = {:?}, password = {CONTROL_PASSWORD:?}, max_connections = 4 }}\n\
+             keys.master_key = {:?}\nblobs.root = {:?}\ncontrol_plane = {{ port = 0, workers = 1 }}\n\
+             provisioning = {{ stock = 0, poll = \"100ms\", lease = \"2s\" }}\npurge.max_per_hour = 1000\n",
+            TestCluster::get().port(),
+            self.platform,
+            master_key().to_text().expose_secret(),
+            self.blob_root(),
+        );
+        std::fs::write(&file, text).expect("a temporary file can be written");
+        let mut command = Command::new(program("control-plane"));
+        command.arg("--settings").arg(&file).env("FAILPOINTS", failpoints);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.kill_on_drop(true).spawn().expect("the control plane starts");
+        ControlPlaneProcess { child, _folder: folder }
+    }
+}
+
+impl ControlPlaneProcess {
+    /// Waits until it has killed itself.
+    ///
+    /// # Panics
+    /// Where it does not within a minute, or ends in another way.
+    pub async fn dies(mut self, why: &str) {
+        let ended = tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await;
+        let ended = ended.unwrap_or_else(|_| panic!("nothing has come to {why}")).expect("it can be waited for");
+        let signal = std::os::unix::process::ExitStatusExt::signal(&ended);
+        assert_eq!(signal, Some(Signal::KILL.as_raw()), "it ended otherwise than by {why}: {ended:?}");
+    }
+
+    /// Ends it on the spot.
+    ///
+    /// # Panics
+    /// Where it is gone already.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("it can be killed");
     }
 }
 

@@ -1,0 +1,8 @@
+//! What a tenant's life survives: control planes that die at every step, steps that fail, two that work on the same.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod deaths;
+mod failures;
+mod house;
+mod logins;
+mod names;
