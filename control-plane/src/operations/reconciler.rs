@@ -177,9 +177,12 @@ async fn all_steps(work: &Work, stop: &CancellationToken) -> Result<Ending> {
     if claimed.attempts > 1 {
         store::start_again(&work.context.progress.get().await?, claimed).await?;
     }
-    let mut done: Option<String> = None;
+    let (mut done, mut begun): (Option<String>, _) = (None, claimed.begun.clone());
     loop {
-        let next = store::advance(&work.context.progress.get().await?, claimed, done.as_deref()).await?;
+        let next = match begun.take() {
+            Some(step) => store::Next::Step(step),
+            None => store::advance(&work.context.progress.get().await?, claimed, done.as_deref()).await?,
+        };
         if let Some(done) = &done {
             failpoint(claimed, done, "recorded");
         }

@@ -164,6 +164,8 @@ pub(crate) struct Claimed {
     pub(crate) attempts: i32,
     /// What exactly was wished for.
     pub(crate) input: Value,
+    /// The step that was begun with the claim: the first one, at the first attempt.
+    pub(super) begun: Option<String>,
     /// Whose lease it is; every later write asks for it.
     pub(crate) holder: String,
     /// When the lease runs out, by this process's clock: not after the server takes it for run out.
@@ -181,11 +183,19 @@ const CLAIM: &str = "
                 where earlier.subject_id = operations.subject_id and earlier.id < operations.id
                     and earlier.state in ('queued', 'running'))
         order by run_at, id limit $1 for update skip locked
-    )
-    update operations set state = 'running', attempts = attempts + 1, locked_by = $2,
-        locked_until = now() + make_interval(secs => $3), started_at = coalesce(started_at, now())
-    from due where operations.id = due.id
-    returning operations.id, operations.kind, operations.tenant_id, operations.attempts, operations.input";
+    ),
+    claimed as (
+        update operations set state = 'running', attempts = attempts + 1, locked_by = $2,
+            locked_until = now() + make_interval(secs => $3), started_at = coalesce(started_at, now())
+        from due where operations.id = due.id
+        returning operations.id, operations.kind, operations.tenant_id, operations.attempts, operations.input),
+    begun as (
+        update operation_steps step set state = 'running', attempts = step.attempts + 1, started_at = now()
+        from claimed
+        where step.operation_id = claimed.id and claimed.attempts = 1 and step.position = 0 and step.state = 'pending'
+        returning step.operation_id, step.name)
+    select claimed.id, claimed.kind, claimed.tenant_id, claimed.attempts, claimed.input, begun.name as begun
+    from claimed left join begun on begun.operation_id = claimed.id";
 
 /// Takes operations that are due, or whose holder was not heard of for a lease. Kinds that only a later release knows are
 /// left to it.
@@ -204,6 +214,7 @@ pub(super) async fn claim(db: &impl Sql, most: i64, holder: &str, lease: Duratio
                 tenant: row.column("tenant_id")?,
                 attempts: row.column("attempts")?,
                 input: row.column("input")?,
+                begun: row.column("begun")?,
                 holder: holder.to_owned(),
                 leased_until,
             })
