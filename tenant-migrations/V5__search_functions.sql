@@ -200,9 +200,10 @@ end
 $$;
 
 -- Nearest by cosine distance. Something always is: what has next to nothing in common with the query (a distance over 0.9) is
--- no hit. A tenant with few vectors is searched exactly: in a table that tenants share, an index over all of them can come
--- back with nothing of a small one's. The rest goes through the model's HNSW index, which only a statement
--- planned for these very values can use: hence EXECUTE with literals.
+-- no hit. A tenant with few vectors is searched exactly, and so is every one in tables that tenants share: an index over all
+-- of them comes back with too little for each. That costs reading all of the tenant's vectors, a millisecond for some hundred.
+-- The rest goes through the model's HNSW index, which only a statement planned for these very values can use: hence EXECUTE
+-- with literals.
 create function search_rank_semantic(tenant uuid, query vector, kinds text[], workspace uuid, lim integer, model text)
 returns table (kind text, id uuid, score double precision, chunk_index integer)
 language plpgsql volatile
@@ -212,14 +213,14 @@ as $$
 declare
     dimensions constant integer := vector_dims(query);
     source record;
-    few integer;
+    is_shared boolean;
     found_few boolean;
     live text;
 begin
     if query is null or vector_norm(query) = 0 then
         return;
     end if;
-    select case when isolation = 'shared' then 20000 else 2000 end into few from tenant_identity where tenant_id = tenant;
+    select isolation = 'shared' into is_shared from tenant_identity where tenant_id = tenant;
     perform set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', greatest(100, least(1000, lim * 4))::text, true);
     for source in
         select * from (values
@@ -228,8 +229,12 @@ begin
             ('workspace', 'workspace_search', 'workspaces', 'workspace_id', 'content_vector', 'content_model', 'null::integer', 'i.id')
         ) s (kind, vectors, items, item_id, vector, model, chunk, workspace) where s.kind = any(kinds)
     loop
-        execute format('select count(*) < %s from (select from %I where tenant_id = %L limit %s) counted', few, source.vectors, tenant, few)
-            into found_few;
+        if is_shared then
+            found_few := true;
+        else
+            execute format('select count(*) < 2000 from (select from %I where tenant_id = %L limit 2000) counted', source.vectors, tenant)
+                into found_few;
+        end if;
         live := 'i.deleted_at is null';
         if workspace is not null then
             live := format('%s and %s = %L', live, source.workspace, workspace);

@@ -1,9 +1,9 @@
 //! What holds for every table of a set, so that no later migration forgets it.
 
 use rowhouse_database::AdminConnection;
-use rowhouse_testkit::{TestCluster, platform_database, tenant_database};
+use rowhouse_testkit::{TestCluster, group_database, platform_database, shared_database, tenant_database};
 
-use crate::support::texts;
+use crate::support::{number, run, texts};
 
 /// Tables of ours in `public`, without partitions and without refinery's own.
 const OUR_TABLES: &str = "
@@ -161,6 +161,30 @@ async fn every_tenant_table_holds_the_invariants() {
     let connection = TestCluster::get().admin(&database.name).await;
     assert_rules(&connection, COMMON).await;
     assert_rules(&connection, TENANT).await;
+}
+
+/// The same rules in the other placements: in a shared database, and in each tenant's schema of a group's.
+#[tokio::test]
+async fn every_table_holds_the_invariants_where_tenants_live_together() {
+    let shared = shared_database().await;
+    let connection = TestCluster::get().admin(&shared.name).await;
+    assert_rules(&connection, COMMON).await;
+    assert_rules(&connection, TENANT).await;
+
+    let group = group_database().await;
+    let tenants = [group.admit().await, group.admit().await];
+    let connection = TestCluster::get().admin(&group.name).await;
+    for tenant in &tenants {
+        // As it reads for the tenant: names of its own schema need no schema before them.
+        run(&connection, &format!("set search_path = {}, extensions", tenant.name)).await;
+        for (rule, sql) in COMMON.iter().chain(TENANT) {
+            let schema = format!("'{}'", tenant.name);
+            let offenders = texts(&connection, &format!("{OUR_TABLES} {sql}").replace("'public'", &schema)).await;
+            assert!(offenders.is_empty(), "{rule} in a schema of its own: {offenders:#?}");
+        }
+        let tables = format!("select count(*) from pg_tables where schemaname = '{}'", tenant.name);
+        assert!(number(&connection, &tables).await > 10, "the rules looked at nothing");
+    }
 }
 
 #[tokio::test]

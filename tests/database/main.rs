@@ -5,6 +5,7 @@ mod catalog;
 mod isolation;
 mod migrations;
 mod partitions;
+mod placements;
 mod platform_functions;
 mod pools;
 mod roles;

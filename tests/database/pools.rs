@@ -9,7 +9,7 @@ use rowhouse_testkit::{TenantDatabase, TestCluster, master_key, tenant_database}
 
 use crate::support::number;
 
-fn pools(change: impl FnOnce(&mut settings::Pools)) -> TenantPools {
+pub(crate) fn pools(change: impl FnOnce(&mut settings::Pools)) -> TenantPools {
     let mut settings = settings::Pools {
         cluster_budget: 8,
         per_tenant: 4,

@@ -45,7 +45,7 @@ pub(crate) async fn clone_platform() -> String {
     name
 }
 
-async fn clone(template: &str, name: &str, logins: &[&str]) {
+pub(crate) async fn clone(template: &str, name: &str, logins: &[&str]) {
     let admin = TestCluster::get().admin("postgres").await;
     let quoted = quote_ident(name);
     let mut statements = vec![

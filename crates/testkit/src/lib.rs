@@ -9,10 +9,12 @@ mod databases;
 
 mod house;
 mod janitor;
+mod placements;
 mod process;
 
 pub use client::{Answer, Client};
 pub use cluster::{CONTROL_PASSWORD, DATA_PASSWORD, FURTHER_CONTROL_PASSWORD, StoppedCluster, TestCluster};
 pub use databases::{OwnDatabase, TenantDatabase, master_key, platform_database, tenant_database};
 pub use house::{Given, TestHouse, program};
+pub use placements::{GroupDatabase, SchemaTenant, SharedDatabase, group_database, shared_database};
 pub use process::{ControlPlaneProcess, DataPlaneProcess};
