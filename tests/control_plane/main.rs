@@ -9,6 +9,7 @@ mod cli;
 mod clusters;
 mod clusters_with_tls;
 mod doctor;
+mod isolation;
 mod lifecycle;
 mod limits;
 mod members;
