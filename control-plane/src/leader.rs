@@ -42,7 +42,7 @@ const DUTIES: &[Duty] = &[
     },
     Duty {
         name: "retention",
-        period: |_| Duration::from_secs(60),
+        period: |_| Duration::from_secs(10),
         run: |context| Box::pin(tenants::purge_overdue(context)),
     },
 ];

@@ -51,6 +51,23 @@ async fn an_admin_can_do_the_rounds_from_a_terminal() {
     data.get("/v1/workspaces").await.problem(401, "revoked_key");
     assert_eq!(shell.json(&["tenant", "suspend", tenant]).await["status"], "suspended");
     assert_eq!(shell.json(&["tenant", "resume", tenant]).await["status"], "active");
+
+    let (code, said, errors) = shell.run(&["doctor"]).await;
+    assert!(code == Some(0) && said.contains("No differences"), "{said} {errors}");
+    assert_eq!(shell.json(&["tenant", "delete", tenant]).await["status"], "deleted");
+    let (code, _, errors) = shell.run(&["tenant", "purge", tenant, "--name", "acme"]).await;
+    assert!(code == Some(1) && errors.contains("invalid_request"), "{errors}");
+    let preview = shell.json(&["tenant", "purge", tenant, "--name", "acme-prod", "--dry-run"]).await;
+    assert_eq!(preview["tenant_id"], tenant);
+    house.sql("update organizations set used_workspaces = 7").await;
+    let (code, said, errors) = shell.run(&["doctor"]).await;
+    assert!(
+        code == Some(1) && said.contains("organization.workspaces") && errors.contains("1 of 1"),
+        "{said} {errors}"
+    );
+    assert_eq!(shell.json(&["doctor", "--fix"]).await["remaining"], 0);
+    let (code, said, errors) = shell.run(&["tenant", "purge", tenant, "--name", "acme-prod"]).await;
+    assert!(code == Some(0) && said.contains("gone for good"), "{said} {errors}");
 }
 
 #[tokio::test]

@@ -17,3 +17,4 @@ mod operational;
 mod operations;
 mod organizations;
 mod provisioning;
+mod purge;

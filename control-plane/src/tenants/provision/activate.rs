@@ -13,7 +13,11 @@ pub(crate) async fn activate(tx: &PlatformTransaction<'_>, work: &Work) -> Resul
     let id = work.tenant()?;
     let moved = (TenantStatus::Provisioning, TenantStatus::Active);
     let active = store::set_status(tx, id, moved, None, ActorKind::System, 0).await?;
-    let Some(active) = active else { return Ok(false) };
+    let Some(active) = active else {
+        // Done before, where the record of it was lost; or something else was decided.
+        let found = store::find(tx, id).await?;
+        return Ok(found.is_some_and(|tenant| tenant.status == TenantStatus::Active));
+    };
     let change = Change::new("tenant.activate", id.as_uuid()).organization(active.organization_id).tenant(id);
     audit::append(tx, &Requester::SYSTEM, &change.after(&active)).await?;
     Ok(true)

@@ -18,7 +18,7 @@ const REVOKE_KEYS: &str = "update tenant_api_keys set revoked_at = now() where t
 const FORGET_WORK: &str = "delete from tenant_work where tenant_id = $1";
 const FORGET_STOCK: &str = "delete from stock_databases where id = $1 and is_taken";
 
-/// Makes the tenant's row a tombstone in the transaction that ends the purge. False where somebody did before.
+/// Makes the tenant's row a tombstone in the transaction that ends the purge. False where it is no longer to be.
 pub(crate) async fn bury(tx: &PlatformTransaction<'_>, work: &Work) -> Result<bool> {
     let id = work.tenant()?;
     let Some(found) = store::find(tx, id).await? else { return Ok(false) };
@@ -26,7 +26,9 @@ pub(crate) async fn bury(tx: &PlatformTransaction<'_>, work: &Work) -> Result<bo
     organizations::store::lock(tx, found.organization_id).await?;
     let before = store::lock(tx, id).await?;
     let moved = (TenantStatus::Deleted, TenantStatus::Purged);
-    let Some(buried) = store::set_status(tx, id, moved, None, ActorKind::System, 0).await? else { return Ok(false) };
+    let Some(buried) = store::set_status(tx, id, moved, None, ActorKind::System, 0).await? else {
+        return Ok(before.is_purged());
+    };
     release_reservations(tx, id).await?;
     tx.execute(LEAVE_ORGANIZATION, &[&before.organization_id, &before.used_storage])
         .await

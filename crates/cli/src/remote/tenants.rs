@@ -1,12 +1,14 @@
 //! `rowhouse tenant`.
 
-use anyhow::Result;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
 use clap::Subcommand;
 use serde_json::json;
 
 use super::Connection;
 use super::api::Api;
-use super::output::print;
+use super::output::{done, print};
 
 const LIST: [&str; 6] = ["id", "name", "status", "type", "used_storage", "schema_version"];
 const SHOW: [&str; 10] = [
@@ -22,6 +24,9 @@ const SHOW: [&str; 10] = [
     "created_at",
 ];
 
+const PREVIEW: [&str; 10] =
+    ["tenant_id", "name", "isolation", "cluster", "database", "schema", "role", "objects", "object_bytes", "api_keys"];
+
 /// Tenants: a customer's customers, each with a database of its own.
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -31,6 +36,9 @@ pub(crate) enum Command {
         organization: String,
         /// The tenant's name, unique in the organization.
         name: String,
+        /// How it is kept apart: `dedicated`, `schema` or `shared`; the operator's default, unless given.
+        #[arg(long)]
+        isolation: Option<String>,
         /// Your own id for it, unique in the organization.
         #[arg(long)]
         external_id: Option<String>,
@@ -59,6 +67,20 @@ pub(crate) enum Command {
     Delete(One),
     /// Bring a deleted tenant back.
     Restore(One),
+    /// Remove a deleted tenant for good: its database, its login, its contents.
+    Purge {
+        /// Its id, `ten_…`.
+        id: String,
+        /// Its name, repeated to say that this one is meant.
+        #[arg(long)]
+        name: String,
+        /// Past the number of purges that an hour may see.
+        #[arg(long)]
+        force: bool,
+        /// Only say what would go.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// One tenant.
@@ -71,8 +93,11 @@ pub(crate) struct One {
 pub(super) async fn run(command: Command, connection: &Connection) -> Result<()> {
     let api = Api::new(connection)?;
     let answer = match command {
-        Command::Create { organization, name, external_id, storage_quota, cluster } => {
+        Command::Create { organization, name, isolation, external_id, storage_quota, cluster } => {
             let mut body = json!({"name": name});
+            if let Some(isolation) = isolation {
+                body["isolation"] = json!(isolation);
+            }
             if let Some(id) = external_id {
                 body["external_id"] = json!(id);
             }
@@ -96,6 +121,27 @@ pub(super) async fn run(command: Command, connection: &Connection) -> Result<()>
             api.get(&format!("/v1/tenants/{}", one.id)).await?
         }
         Command::Restore(one) => api.post(&format!("/v1/tenants/{}/restore", one.id), &json!({})).await?,
+        Command::Purge { id, name, force, dry_run } => {
+            let body = json!({"name": name, "force": force, "dry_run": dry_run});
+            let mut answer = api.post(&format!("/v1/tenants/{id}/purge"), &body).await?;
+            if dry_run {
+                return print(connection, &answer, &PREVIEW);
+            }
+            // Nothing comes back from one that was done at once.
+            while let Some(operation) = answer["id"].as_str().map(str::to_owned) {
+                match answer["state"].as_str() {
+                    Some("queued" | "running") => {
+                        eprintln!("still going …");
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                        answer = api.get(&format!("/v1/operations/{operation}")).await?;
+                    }
+                    Some("succeeded") => break,
+                    state => bail!("the purge ended as {}: operation {operation} says why", state.unwrap_or("unknown")),
+                }
+            }
+            done(connection, &format!("{id} is gone for good."));
+            return Ok(());
+        }
     };
     print(connection, &answer, &SHOW)
 }
