@@ -9,46 +9,76 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 
 #[tokio::test]
-async fn fifty_logins_open_their_own_databases_and_nothing_else() {
+async fn fifty_logins_open_their_own_databases_and_nothing_else_on_two_clusters() {
     let house = TestHouse::start_with(|settings| settings.provisioning.wait = Duration::from_secs(90)).await;
+    let (first, second) = (TestCluster::get(), TestCluster::second());
+    house.register("second", second).await;
     let organization = crate::house::organization(&house).await;
     let path = format!("/v1/organizations/{organization}/tenants");
     let (admin, path) = (&house.admin, &path);
     let made = (0..50).map(|number| async move {
         let isolation = if number % 5 == 0 { "schema" } else { "dedicated" };
-        admin.post(path, &json!({"name": format!("tenant {number}"), "isolation": isolation})).await.expect(201)
+        let cluster = if number % 2 == 0 { "default" } else { "second" };
+        let body = json!({"name": format!("tenant {number}"), "isolation": isolation, "cluster": cluster});
+        admin.post(path, &body).await.expect(201)
     });
     futures::future::join_all(made).await;
-    let rows = house.rows("select id, database_name, role_name, schema_name from tenants order by id").await;
-    let tenants: Vec<(TenantId, String, String, String)> = rows
+    let rows = house
+        .rows(
+            "select tenants.id, database_name, role_name, schema_name, clusters.name
+             from tenants join clusters on clusters.id = cluster_id order by tenants.id",
+        )
+        .await;
+    let tenants: Vec<Tenant> = rows
         .iter()
         .map(|row| {
             let text = |column: usize| row.try_get::<_, String>(column).unwrap();
-            (row.try_get(0).unwrap(), text(1), text(2), text(3))
+            Tenant { id: row.try_get(0).unwrap(), database: text(1), role: text(2), schema: text(3), cluster: text(4) }
         })
         .collect();
-    let mut databases: Vec<String> = tenants.iter().map(|(_, database, _, _)| database.clone()).collect();
-    databases.sort();
-    databases.dedup();
-    databases.extend(["postgres", "template1", "rowhouse_base"].map(str::to_owned));
-    databases.push(house.platform.clone());
-    databases.push(format!("template_v{}", rowhouse_migrations::Set::Tenant.latest()));
-    for (id, own, role, schema) in &tenants {
-        let password = master_key().tenant_database_password(*id, 1);
-        let address = TestCluster::get().address(role, password.expose_secret());
-        for database in &databases {
-            let opened = AdminConnection::open(&address, database, &Tls::Disabled).await;
-            assert_eq!(opened.is_ok(), database == own, "{role} at {database}");
-            let Ok(connection) = opened else { continue };
-            let others = "select nspname::text from pg_namespace
-                where starts_with(nspname::text, 'tenant_') and nspname <> $1 and has_schema_privilege(oid, 'usage')";
-            assert!(
-                connection.query(others, &[schema]).await.unwrap().is_empty(),
-                "{role} may look into other schemas"
-            );
-            let seen = connection.query("select tenant_id from tenant_identity", &[]).await.unwrap();
-            assert_eq!(seen.len(), 1);
-            assert_eq!(seen[0].try_get::<_, TenantId>(0).unwrap(), *id);
+    let mut tried = 0;
+    for (name, cluster) in [("default", first), ("second", second)] {
+        for database in databases(cluster).await {
+            for tenant in &tenants {
+                let is_own = tenant.cluster == name && tenant.database == database;
+                tenant.try_to_open(cluster, &database, is_own).await;
+                tried += 1;
+            }
         }
+    }
+    assert!(tried > 2_000, "{tried} doors were tried");
+}
+
+/// Every database of a cluster that anybody could connect to.
+async fn databases(cluster: &TestCluster) -> Vec<String> {
+    let admin = cluster.admin("postgres").await;
+    let rows = admin.query("select datname::text from pg_database where datallowconn", &[]).await.unwrap();
+    // Those of other tests come and go.
+    let mine = |name: &String| !name.starts_with("saas_platform_") && !name.starts_with("rowhouse_making");
+    rows.iter().map(|row| row.try_get(0).unwrap()).filter(mine).collect()
+}
+
+struct Tenant {
+    id: TenantId,
+    database: String,
+    role: String,
+    schema: String,
+    cluster: String,
+}
+
+impl Tenant {
+    async fn try_to_open(&self, cluster: &TestCluster, database: &str, is_own: bool) {
+        let password = master_key().tenant_database_password(self.id, 1);
+        let address = cluster.address(&self.role, password.expose_secret());
+        let opened = AdminConnection::open(&address, database, &Tls::Disabled).await;
+        assert_eq!(opened.is_ok(), is_own, "{} at {database}", self.role);
+        let Ok(connection) = opened else { return };
+        let others = "select nspname::text from pg_namespace
+            where starts_with(nspname::text, 'tenant_') and nspname <> $1 and has_schema_privilege(oid, 'usage')";
+        let others = connection.query(others, &[&self.schema]).await.unwrap();
+        assert!(others.is_empty(), "{} may look into other schemas", self.role);
+        let seen = connection.query("select tenant_id from tenant_identity", &[]).await.unwrap();
+        assert_eq!(seen.len(), 1);
+        assert_eq!(seen[0].try_get::<_, TenantId>(0).unwrap(), self.id);
     }
 }

@@ -6,3 +6,4 @@ mod failures;
 mod house;
 mod logins;
 mod names;
+mod restarts;

@@ -21,7 +21,7 @@ pub(super) fn compare(cluster: &str, rows: &Rows, catalog: &Catalog, settings: &
             findings.push(Finding::new("role.missing", Some(cluster), &tenant.role, detail));
             continue;
         };
-        let wanted = tenants::login::is_let_in(tenant.status, tenant.organization_serves);
+        let wanted = tenants::login::may_log_in(tenant.status);
         if role.may_log_in != wanted {
             let word = if wanted { "login" } else { "nologin" };
             let detail = format!("Tenant {} is {}, and its login does not follow.", tenant.id, tenant.status);

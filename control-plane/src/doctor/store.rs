@@ -17,7 +17,6 @@ pub(super) struct Recorded {
     pub(super) schema: String,
     pub(super) role: String,
     pub(super) schema_version: i32,
-    pub(super) organization_serves: bool,
     /// An operation is about it, or will be.
     pub(super) is_busy: bool,
     pub(super) is_being_purged: bool,
@@ -47,10 +46,9 @@ pub(super) struct Rows {
 const TENANTS: &str = "
     select tenant.id, tenant.status, tenant.isolation, tenant.database_name, tenant.schema_name, tenant.role_name,
         tenant.schema_version, tenant.purge_begun_at is not null as is_being_purged,
-        organization.subscription_status = 'active' and organization.deleted_at is null as organization_serves,
         exists (
             select from operations where subject_id = tenant.id and state in ('queued', 'running')) as is_busy
-    from tenants tenant join organizations organization on organization.id = tenant.organization_id
+    from tenants tenant
     where tenant.cluster_id = $1 and tenant.status <> 'purged' and tenant.database_name is not null
     order by tenant.id";
 const GROUPS: &str =
@@ -100,7 +98,6 @@ fn tenant(row: &Row) -> Result<Recorded> {
         schema: row.column("schema_name")?,
         role: row.column("role_name")?,
         schema_version: row.column("schema_version")?,
-        organization_serves: row.column("organization_serves")?,
         is_busy: row.column("is_busy")?,
         is_being_purged: row.column("is_being_purged")?,
     })

@@ -137,12 +137,8 @@ async fn role_exists(admin: &AdminConnection, role: &str) -> Result<bool> {
     rows.first().map_or(Ok(false), |row| row.column("found"))
 }
 
-/// Whether the login of a tenant in this state is let in; those of an organization that is not served are not.
-pub(crate) fn is_let_in(status: TenantStatus, _organization_serves: bool) -> bool {
-    may_log_in(status)
-}
-
-fn may_log_in(status: TenantStatus) -> bool {
+/// Whether the login of a tenant in this state is let in. Its organization's standing is the data plane's to look at.
+pub(crate) fn may_log_in(status: TenantStatus) -> bool {
     match status {
         // Provisioning ends with a login that tries the door.
         TenantStatus::Active | TenantStatus::Provisioning => true,
