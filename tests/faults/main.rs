@@ -3,6 +3,7 @@
 
 mod deaths;
 mod failures;
+mod full_disk;
 mod house;
 mod logins;
 mod names;

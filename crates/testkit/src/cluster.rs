@@ -72,6 +72,25 @@ impl TestCluster {
         this
     }
 
+    /// The same in a folder of the caller's, with the write-ahead log in another one: where that is full, the whole server
+    /// stops, and only a full disk for data is survived.
+    ///
+    /// # Panics
+    /// Where PostgreSQL does not start.
+    pub async fn private_in(folder: &Path, log: &Path) -> Self {
+        let cluster = launch(folder, 0, 100, "32MB").await;
+        let inside = cluster.pgdata().join("pg_wal");
+        let port = cluster.port();
+        cluster.stop().await.expect("the server stops");
+        let moved = std::process::Command::new("mv").args([&inside, &log.join("pg_wal")]).status();
+        assert!(moved.is_ok_and(|status| status.success()), "the write-ahead log can be moved");
+        std::os::unix::fs::symlink(log.join("pg_wal"), &inside).expect("a link can be made");
+        let cluster = launch(folder, port, 100, "32MB").await;
+        let this = Self { cluster, folder: folder.to_owned(), control_password: FURTHER_CONTROL_PASSWORD };
+        this.prepare(Purpose::Tenants).await;
+        this
+    }
+
     /// The same as `initdb` left it.
     ///
     /// # Panics
