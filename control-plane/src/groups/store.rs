@@ -50,6 +50,10 @@ const WITH_ROOM: &str = concat!(
     order by id limit 1 for update"
 );
 
+// A statement of its own sees what was decided while the lock was waited for.
+const STILL_HAS_ROOM: &str =
+    "select (select count(*) from tenants where group_id = $1 and status <> 'purged') < $2 as has_room";
+
 /// A group that has room for one more, locked so that nobody else counts on the same room.
 pub(crate) async fn lock_with_room(
     tx: &impl Sql,
@@ -57,8 +61,15 @@ pub(crate) async fn lock_with_room(
     isolation: Isolation,
     size: i64,
 ) -> Result<Option<Group>> {
-    let row = tx.query_opt(WITH_ROOM, &[&cluster, &isolation, &size]).await.context("looking for a group with room")?;
-    row.as_ref().map(from_row).transpose()
+    const LOOKING: &str = "looking for a group with room";
+    loop {
+        let row = tx.query_opt(WITH_ROOM, &[&cluster, &isolation, &size]).await.context(LOOKING)?;
+        let Some(group) = row.as_ref().map(from_row).transpose()? else { return Ok(None) };
+        let row = tx.query_one(STILL_HAS_ROOM, &[&group.id, &size]).await.context(LOOKING)?;
+        if row.column("has_room")? {
+            return Ok(Some(group));
+        }
+    }
 }
 
 const UNFINISHED: &str = concat!(
