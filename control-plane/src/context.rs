@@ -10,10 +10,11 @@ use rowhouse_problem::{Error, Result};
 use rowhouse_settings::Settings;
 use secrecy::SecretString;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::authentication::RefusalBudget;
 use crate::clusters::{ClusterLink, Kept, KeptConnections, Turn, Turns};
-use crate::operations::Pulse;
+use crate::operations::{Hands, Pulse};
 use crate::templates::KnownTemplates;
 use crate::tenants::RecentLooks;
 
@@ -32,6 +33,9 @@ pub(crate) struct Context {
     pub(crate) master: Arc<MasterKey>,
     pub(crate) tls: Tls,
     pub(crate) pulse: Pulse,
+    pub(crate) hands: Hands,
+    /// Cancelled when the process is to stop.
+    pub(crate) stop: CancellationToken,
     pub(crate) refusals: RefusalBudget,
     pub(crate) looks: RecentLooks,
     pub(crate) templates: KnownTemplates,
@@ -45,7 +49,10 @@ pub(crate) struct Context {
 impl Context {
     /// Reads the secrets that the settings name; connects to nothing yet.
     pub(crate) fn new(settings: Settings) -> Result<Self> {
+        let (provisioning, stop) = (&settings.provisioning, CancellationToken::new());
         Ok(Self {
+            hands: Hands::new(provisioning.parallel, provisioning.lease, stop.clone()),
+            stop,
             platform: PlatformPool::new(&settings.platform, LOGIN)?,
             progress: PlatformPool::without_flush(&settings.platform, LOGIN, PROGRESS_CONNECTIONS)?,
             master: Arc::new(

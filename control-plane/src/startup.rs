@@ -12,13 +12,12 @@ use rowhouse_keys::PlainApiKey;
 use rowhouse_problem::{Error, Result};
 use rowhouse_settings::Settings;
 use rowhouse_web::{Prefer, Readiness, RequestSpan, deadline, finish, operational};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing_actix_web::TracingLogger;
 
 use crate::authentication::authenticate;
 use crate::context::Context;
-use crate::operations::Reconciler;
+use crate::operations::reconcile;
 use crate::{api_keys, housekeeping, leader, preparation, routes};
 
 /// Whether the service stops on SIGTERM and SIGINT.
@@ -35,7 +34,6 @@ pub struct Application {
     port: u16,
     server: Server,
     context: Arc<Context>,
-    stop: CancellationToken,
 }
 
 impl Application {
@@ -50,7 +48,7 @@ impl Application {
         let listener = TcpListener::bind((server.host.as_str(), server.port)).map_err(Error::internal)?;
         let port = listener.local_addr().map_err(Error::internal)?.port();
         let server = serve(&context, listener, signals)?;
-        Ok(Self { port, server, context, stop: CancellationToken::new() })
+        Ok(Self { port, server, context })
     }
 
     /// The port that the service listens on.
@@ -77,10 +75,11 @@ impl Application {
     /// # Errors
     /// Where the server can't run.
     pub async fn run_until_stopped(self) -> std::io::Result<()> {
-        let Self { port, server, context, stop } = self;
+        let Self { port, server, context } = self;
+        let stop = &context.stop;
         tracing::info!(port, "the control plane listens");
         let background = TaskTracker::new();
-        background.spawn(Reconciler::new(Arc::clone(&context), stop.clone()).run());
+        background.spawn(reconcile(Arc::clone(&context)));
         background.spawn(leader::run(Arc::clone(&context), stop.clone()));
         background.spawn(housekeeping::run(Arc::clone(&context), stop.clone()));
         background.close();

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rowhouse_domain::OperationId;
 use rowhouse_problem::{Error, Result};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::time::Instant;
 
 use super::model::{Operation, OperationState};
@@ -14,15 +15,25 @@ use crate::context::Context;
 /// Another replica may do the work, of which this process hears nothing: so often a waiting handler looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
+/// Results that a waiting handler may be behind by; who has missed one looks.
+const UNREAD: usize = 256;
+
 /// Wakes the reconciler, and those who wait for what it does.
 pub(crate) struct Pulse {
     wish: Notify,
-    ended: watch::Sender<u64>,
+    put_down: broadcast::Sender<PutDown>,
+}
+
+/// An operation that this process does nothing more about for now.
+#[derive(Debug, Clone, Copy)]
+struct PutDown {
+    id: OperationId,
+    has_succeeded: bool,
 }
 
 impl Default for Pulse {
     fn default() -> Self {
-        Self { wish: Notify::new(), ended: watch::Sender::new(0) }
+        Self { wish: Notify::new(), put_down: broadcast::Sender::new(UNREAD) }
     }
 }
 
@@ -37,9 +48,10 @@ impl Pulse {
         self.wish.notified().await;
     }
 
-    /// Says that an operation ended.
-    pub(super) fn ended(&self) {
-        self.ended.send_modify(|count| *count += 1);
+    /// Says that this process does nothing more about an operation for now.
+    pub(super) fn put_down(&self, id: OperationId, has_succeeded: bool) {
+        // An error would mean that nobody waits.
+        let _ = self.put_down.send(PutDown { id, has_succeeded });
     }
 }
 
@@ -47,7 +59,7 @@ impl Pulse {
 /// meanwhile.
 pub(crate) async fn wait(context: &Context, id: OperationId, at_most: Duration) -> Result<Option<Operation>> {
     let deadline = Instant::now() + at_most;
-    let mut ended = context.pulse.ended.subscribe();
+    let mut put_down = context.pulse.put_down.subscribe();
     loop {
         let state = store::find_state(&context.platform.get().await?, id).await?;
         let state = state.ok_or_else(|| Error::not_found("operation", id))?;
@@ -59,7 +71,20 @@ pub(crate) async fn wait(context: &Context, id: OperationId, at_most: Duration) 
             let operation = store::find(&context.platform.get().await?, id).await?;
             return Ok(operation.filter(|operation| operation.state != OperationState::Succeeded));
         }
-        // An error would mean that the sender is gone, and the context owns it.
-        let _ = tokio::time::timeout_at(deadline.min(now + LOOK_AGAIN), ended.changed()).await;
+        let news = tokio::time::timeout_at(deadline.min(now + LOOK_AGAIN), news(&mut put_down, id));
+        if news.await.unwrap_or(false) {
+            return Ok(None);
+        }
+    }
+}
+
+/// Whether the operation has succeeded, when there is news of it.
+async fn news(put_down: &mut broadcast::Receiver<PutDown>, id: OperationId) -> bool {
+    loop {
+        match put_down.recv().await {
+            Ok(news) if news.id == id => return news.has_succeeded,
+            Ok(_) => {}
+            Err(RecvError::Lagged(_) | RecvError::Closed) => return false,
+        }
     }
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use rowhouse_database::PlatformTransaction;
 use rowhouse_problem::{Code, Error, Result};
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::hands::{Hand, Hands};
 use super::model::Kind;
-use super::store::{self, Claimed, End};
+use super::store::{self, Claimed, End, Finished};
 use super::work::{Outcome, Work};
 use crate::context::Context;
 use crate::doctor;
@@ -26,60 +26,42 @@ const MIGRATION_LIMIT: Duration = Duration::from_secs(15 * 60);
 /// Longest pause between attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// The worker of one process; any number of processes share the work.
-pub(crate) struct Reconciler {
-    context: Arc<Context>,
-    holder: String,
-    stop: CancellationToken,
+/// Looks for what is due, in one of any number of processes that share the work, until the process is to stop; then waits
+/// until the steps that are running are done.
+pub(crate) async fn reconcile(context: Arc<Context>) {
+    while !context.stop.is_cancelled() {
+        start_due(&context).await;
+        tokio::select! {
+            () = context.stop.cancelled() => {}
+            () = context.pulse.woken() => {}
+            () = tokio::time::sleep(context.settings.provisioning.poll) => {}
+        }
+    }
+    context.hands.rest().await;
 }
 
-impl Reconciler {
-    /// A worker that stops, between two steps, when `stop` is cancelled.
-    pub(crate) fn new(context: Arc<Context>, stop: CancellationToken) -> Self {
-        Self { context, holder: format!("control-plane {}", uuid::Uuid::now_v7()), stop }
-    }
-
-    /// Works until it is stopped, then until the steps that are running are done.
-    pub(crate) async fn run(self) {
-        let mut running = JoinSet::new();
-        while !self.stop.is_cancelled() {
-            self.start_due(&mut running).await;
-            tokio::select! {
-                () = self.stop.cancelled() => {}
-                () = self.context.pulse.woken() => {}
-                Some(_) = running.join_next() => {}
-                () = tokio::time::sleep(self.context.settings.provisioning.poll) => {}
+async fn start_due(context: &Arc<Context>) {
+    let mut hands: Vec<Hand> = std::iter::from_fn(|| context.hands.free()).collect();
+    match claim(context, &hands).await {
+        Ok(due) => {
+            for claimed in due {
+                let Some(hand) = hands.pop() else { return };
+                Hands::carry_out(context, claimed, hand);
             }
         }
-        while running.join_next().await.is_some() {}
-    }
-
-    async fn start_due(&self, running: &mut JoinSet<()>) {
-        let free = self.context.settings.provisioning.parallel.saturating_sub(running.len());
-        if free == 0 {
-            return;
-        }
-        match self.claim(free).await {
-            Ok(due) => {
-                for claimed in due {
-                    let work = Work { context: Arc::clone(&self.context), claimed };
-                    running.spawn(carry_out(work, self.stop.clone()));
-                }
-            }
-            // Nothing is lost: the next look finds them again.
-            Err(error) => tracing::warn!(error = error.chain(), "due operations could not be read"),
-        }
-    }
-
-    async fn claim(&self, most: usize) -> Result<Vec<Claimed>> {
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        // Each claim is a holder of its own: this process may take up again what it lost itself.
-        let holder = format!("{} {}", self.holder, uuid::Uuid::now_v7());
-        store::claim(&self.context.progress.get().await?, most, &holder, self.context.settings.provisioning.lease).await
+        // Nothing is lost: the next look finds them again.
+        Err(error) => tracing::warn!(error = error.chain(), "due operations could not be read"),
     }
 }
 
-async fn carry_out(work: Work, stop: CancellationToken) {
+async fn claim(context: &Context, hands: &[Hand]) -> Result<Vec<Claimed>> {
+    let Some(first) = hands.first() else { return Ok(Vec::new()) };
+    let most = i64::try_from(hands.len()).unwrap_or(i64::MAX);
+    store::claim(&context.progress.get().await?, most, first).await
+}
+
+/// Carries one operation out to its end, or as far as it gets.
+pub(super) async fn carry_out(work: Work, stop: CancellationToken) {
     let span = tracing::info_span!(
         "operation",
         operation.id = %work.claimed.id,
@@ -94,12 +76,13 @@ async fn carry_out(work: Work, stop: CancellationToken) {
             outcome = steps(&work, &stop) => outcome,
             () = lose_lease(&work) => Ending::LeaseLost,
         };
-        if let Err(error) = conclude(&work, outcome, begun.elapsed()).await {
+        let has_succeeded = conclude(&work, outcome, begun.elapsed()).await.unwrap_or_else(|error| {
             // The lease runs out, and the operation is taken up again.
             tracing::warn!(error = error.chain(), "an operation's end could not be recorded");
-        }
+            false
+        });
         failpoint(&work.claimed, "end", "recorded");
-        work.context.pulse.ended();
+        work.context.pulse.put_down(work.claimed.id, has_succeeded);
     }
     .instrument(span)
     .await;
@@ -265,7 +248,8 @@ fn step_limit(step: &str) -> Duration {
     if ["migrate", "examine"].contains(&step) { MIGRATION_LIMIT } else { STEP_LIMIT }
 }
 
-async fn conclude(work: &Work, ending: Ending, elapsed: Duration) -> Result<()> {
+/// Records how an attempt ended; true where the operation has succeeded.
+async fn conclude(work: &Work, ending: Ending, elapsed: Duration) -> Result<bool> {
     let context = &work.context;
     let claimed = &work.claimed;
     let outcome = match &ending {
@@ -280,8 +264,9 @@ async fn conclude(work: &Work, ending: Ending, elapsed: Duration) -> Result<()> 
     metrics::counter!("rowhouse_operations_total", "kind" => claimed.kind.clone(), "outcome" => outcome).increment(1);
     if matches!(ending, Ending::LeaseLost) {
         tracing::warn!(duration_ms, "the lease was lost: whoever claims the operation next goes on");
-        return Ok(());
+        return Ok(false);
     }
+    let mut has_succeeded = false;
     let mut connection = context.platform.get().await?;
     match ending {
         Ending::LeaseLost => {}
@@ -302,15 +287,16 @@ async fn conclude(work: &Work, ending: Ending, elapsed: Duration) -> Result<()> 
                 Ending::Failed(error) => End::Failed(public(error)),
                 Ending::AllDone | Ending::Stopped | Ending::LeaseLost => last_act(&tx, work).await?,
             };
-            if !store::finish(&tx, claimed, &end).await? {
+            let finished = store::finish(&tx, claimed, &end).await?;
+            if finished == Finished::Not {
                 return Err(Error::new(Code::RequestInFlight, "the lease was lost before the end was recorded"));
             }
             tx.commit().await?;
-            context.pulse.wake();
+            has_succeeded = finished == Finished::ForGood && matches!(end, End::Succeeded);
         }
     }
     tracing::info!(outcome, duration_ms, "operation ended");
-    Ok(())
+    Ok(has_succeeded)
 }
 
 /// What is to be true from the moment at which the operation has ended, in that very transaction.

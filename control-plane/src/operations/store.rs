@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::hands::Hand;
 use super::model::{Kind, Operation, OperationState, OperationStep};
 use crate::audit::Requester;
 
@@ -58,6 +59,59 @@ pub(crate) async fn enqueue(
         .await
         .context("recording an operation")?;
     row.column("id")
+}
+
+// Its subject is new, so that nothing else can be under way for it. The clock's time: the transaction may be older.
+const ENQUEUE_CLAIMED: &str = "
+    with operation as (
+        insert into operations (id, kind, subject_kind, subject_id, organization_id, tenant_id, requested_by_kind,
+            requested_by, request_id, state, attempts, locked_by, locked_until, started_at)
+        values ($1, $2, 'tenant', $3, $4, $3, $5, $6, $7, 'running', 1, $9,
+            clock_timestamp() + make_interval(secs => $10), now())
+        returning id)
+    insert into operation_steps (operation_id, position, name, state, attempts, started_at)
+    select operation.id, (step.position - 1)::integer, step.name,
+        case when step.position = 1 then 'running'::operation_step_state else 'pending' end,
+        case when step.position = 1 then 1 else 0 end, case when step.position = 1 then now() end
+    from operation, unnest($8::text[]) with ordinality as step (name, position)";
+
+/// Records an operation on a new tenant as already begun by a hand of this process.
+pub(crate) async fn enqueue_claimed(
+    tx: &impl Sql,
+    kind: Kind,
+    tenant: TenantId,
+    organization: OrganizationId,
+    requester: &Requester,
+    hand: &Hand,
+) -> Result<Claimed> {
+    let (id, leased_until) = (OperationId::new(), Instant::now() + hand.lease);
+    tx.execute(
+        ENQUEUE_CLAIMED,
+        &[
+            &id,
+            &kind.as_str(),
+            &tenant,
+            &organization,
+            &requester.actor.kind,
+            &requester.actor.id,
+            &requester.request_id,
+            &kind.steps(),
+            &hand.holder,
+            &hand.lease.as_secs_f64(),
+        ],
+    )
+    .await
+    .context("recording an operation")?;
+    Ok(Claimed {
+        id,
+        kind: kind.as_str().to_owned(),
+        tenant: Some(tenant),
+        attempts: 1,
+        input: Value::Object(serde_json::Map::new()),
+        begun: kind.steps().first().map(|step| (*step).to_owned()),
+        holder: hand.holder.clone(),
+        leased_until,
+    })
 }
 
 const ENQUEUE_DOCTOR: &str = "
@@ -199,11 +253,11 @@ const CLAIM: &str = "
 
 /// Takes operations that are due, or whose holder was not heard of for a lease. Kinds that only a later release knows are
 /// left to it.
-pub(super) async fn claim(db: &impl Sql, most: i64, holder: &str, lease: Duration) -> Result<Vec<Claimed>> {
+pub(super) async fn claim(db: &impl Sql, most: i64, hand: &Hand) -> Result<Vec<Claimed>> {
     let kinds = Kind::ALL.map(Kind::as_str);
-    let leased_until = Instant::now() + lease;
+    let leased_until = Instant::now() + hand.lease;
     let rows = db
-        .query(CLAIM, &[&most, &holder, &lease.as_secs_f64(), &kinds.as_slice()])
+        .query(CLAIM, &[&most, &hand.holder, &hand.lease.as_secs_f64(), &kinds.as_slice()])
         .await
         .context("claiming operations")?;
     rows.iter()
@@ -215,7 +269,7 @@ pub(super) async fn claim(db: &impl Sql, most: i64, holder: &str, lease: Duratio
                 attempts: row.column("attempts")?,
                 input: row.column("input")?,
                 begun: row.column("begun")?,
-                holder: holder.to_owned(),
+                holder: hand.holder.clone(),
                 leased_until,
             })
         })
@@ -345,8 +399,18 @@ pub(super) enum End {
     Failed(Error),
 }
 
-/// Ends an operation, or starts it over where it was wished for again in the meantime. False where the lease is lost.
-pub(super) async fn finish(tx: &impl Sql, claimed: &Claimed, end: &End) -> Result<bool> {
+/// Whether it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Finished {
+    ForGood,
+    /// It was wished for again in the meantime, and starts over.
+    ForNow,
+    /// The lease is lost.
+    Not,
+}
+
+/// Ends an operation, or starts it over.
+pub(super) async fn finish(tx: &impl Sql, claimed: &Claimed, end: &End) -> Result<Finished> {
     let (state, error) = match end {
         End::Succeeded => (OperationState::Succeeded, None),
         End::Cancelled => (OperationState::Cancelled, None),
@@ -359,13 +423,14 @@ pub(super) async fn finish(tx: &impl Sql, claimed: &Claimed, end: &End) -> Resul
         .await
         .context("ending an operation")?;
     if finished == 1 {
-        return Ok(true);
+        return Ok(Finished::ForGood);
     }
     let again = tx.execute(START_OVER, &[&claimed.id, &claimed.holder]).await.context("starting an operation over")?;
-    if again == 1 {
-        tx.execute(RESET_STEPS, &[&claimed.id]).await.context("resetting an operation's steps")?;
+    if again == 0 {
+        return Ok(Finished::Not);
     }
-    Ok(again == 1)
+    tx.execute(RESET_STEPS, &[&claimed.id]).await.context("resetting an operation's steps")?;
+    Ok(Finished::ForNow)
 }
 
 const REAP: &str = "

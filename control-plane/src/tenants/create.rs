@@ -1,5 +1,7 @@
 //! Wishing for a tenant: one transaction records it and the operation that makes it. No database is made here.
 
+use std::sync::Arc;
+
 use rowhouse_database::Sql;
 use rowhouse_domain::{ClusterId, Isolation, OperationId, TenantId};
 use rowhouse_migrations::Set;
@@ -8,15 +10,16 @@ use rowhouse_web::IdempotencyKey;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::model::Tenant;
 use super::provision;
 use super::requests::{CreateTenant, NewTenant};
 use super::store::{self, Taken};
-use crate::audit::{self, Change};
+use crate::audit::{self, Change, Requester};
 use crate::authentication::OrganizationAccess;
 use crate::clusters;
 use crate::context::Context;
 use crate::idempotency::{self, Begun};
-use crate::operations::{self, Kind};
+use crate::operations::{self, Claimed, Hand, Hands, Kind};
 use crate::organizations::{self, Organization};
 use crate::stock;
 
@@ -29,7 +32,7 @@ pub(super) struct Wished {
 
 /// Records a tenant and the operation that provisions it.
 pub(super) async fn request(
-    context: &Context,
+    context: &Arc<Context>,
     access: &OrganizationAccess,
     key: &IdempotencyKey,
     body: CreateTenant,
@@ -46,8 +49,7 @@ pub(super) async fn request(
     let owner = organizations::locked_active(&tx, organization).await?;
     within_quota(&owner, new.storage_quota)?;
     let isolation = isolation(context, &owner, new.isolation)?;
-    let cluster = cluster(&tx, &new).await?;
-    let count = store::count_live(&tx, organization).await?;
+    let (cluster, count) = tokio::try_join!(cluster(&tx, &new), store::count_live(&tx, organization))?;
     let mut taken = None;
     if isolation == Isolation::Dedicated
         && let Some(cluster) = cluster
@@ -63,17 +65,53 @@ pub(super) async fn request(
     let requester = &access.caller.requester;
     let tenant = store::insert(&tx, organization, &new, isolation, cluster, taken.as_ref(), &requester.actor).await?;
     within_limit(&owner, count)?;
-    let operation = operations::store::enqueue(&tx, Kind::TenantProvision, tenant.id, organization, requester).await?;
     let change = Change::new("tenant.create", tenant.id.as_uuid()).organization(organization).tenant(tenant.id);
-    audit::append(&tx, requester, &change.after(&tenant)).await?;
-    let wished = Wished { tenant: tenant.id, operation };
+    let change = change.after(&tenant);
+    let (begun, ()) = tokio::try_join!(
+        begin(context, &tx, &tenant, requester), //
+        audit::append(&tx, requester, &change),
+    )?;
+    let wished = Wished { tenant: tenant.id, operation: begun.operation() };
     claim.record(&tx, 201, &wished).await?;
     tx.commit().await?;
-    context.pulse.wake();
+    begun.go_on(context);
     if taken.is_some() {
         context.stock_taken.notify_one();
     }
     Ok(wished)
+}
+
+/// An operation that waits, or that this process has a hand free for.
+enum Provisioning {
+    Enqueued(OperationId),
+    Claimed(Claimed, Hand),
+}
+
+impl Provisioning {
+    fn operation(&self) -> OperationId {
+        match self {
+            Self::Enqueued(id) => *id,
+            Self::Claimed(claimed, _) => claimed.id,
+        }
+    }
+
+    /// To be called after the commit.
+    fn go_on(self, context: &Arc<Context>) {
+        match self {
+            Self::Enqueued(_) => context.pulse.wake(),
+            Self::Claimed(claimed, hand) => Hands::carry_out(context, claimed, hand),
+        }
+    }
+}
+
+async fn begin(context: &Context, tx: &impl Sql, tenant: &Tenant, requester: &Requester) -> Result<Provisioning> {
+    let (kind, id, organization) = (Kind::TenantProvision, tenant.id, tenant.organization_id);
+    let Some(hand) = context.hands.free() else {
+        let queued = operations::store::enqueue(tx, kind, id, organization, requester).await?;
+        return Ok(Provisioning::Enqueued(queued));
+    };
+    let claimed = operations::store::enqueue_claimed(tx, kind, id, organization, requester, &hand).await?;
+    Ok(Provisioning::Claimed(claimed, hand))
 }
 
 /// A tenant's quota is at most its organization's; together they may promise more than there is.

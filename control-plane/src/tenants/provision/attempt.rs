@@ -34,7 +34,10 @@ impl Attempt {
         let context = &work.context;
         if self.found.is_none() {
             let id = work.tenant()?;
-            let tenant = store::find(&context.platform.get().await?, id).await?;
+            let connection = context.platform.get().await?;
+            let (tenant, stocked) =
+                tokio::try_join!(store::find(&connection, id), stock::store::find_taken(&connection, id))?;
+            drop(connection);
             let tenant = tenant.ok_or_else(|| Error::not_found("tenant", id))?;
             if tenant.status != TenantStatus::Provisioning {
                 // Deleted in the meantime; or active, where the record of the last step was lost.
@@ -43,11 +46,8 @@ impl Attempt {
             }
             let tenant = reserve::ensure(context, tenant).await?;
             let place = tenant.place.clone().ok_or_else(|| Error::internal("no place was reserved"))?;
-            let (link, stocked) = tokio::join!(
-                async { clusters::find_link(&context.platform.get().await?, place.cluster).await },
-                async { stock::store::find_taken(&context.platform.get().await?, id).await },
-            );
-            self.found = Some(Found { tenant, place, link: link?, stocked: stocked? });
+            let link = clusters::find_link(&context.platform.get().await?, place.cluster).await?;
+            self.found = Some(Found { tenant, place, link, stocked });
         }
         let Some(found) = &self.found else { return Err(Error::internal("no tenant is being made")) };
         let site = Site { context, tenant: &found.tenant, place: &found.place, link: &found.link };
