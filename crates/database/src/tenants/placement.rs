@@ -1,5 +1,7 @@
 //! Where a tenant's data is, as `saas_platform` says.
 
+use std::sync::Arc;
+
 use rowhouse_domain::{GroupId, Isolation, TenantId};
 use rowhouse_keys::MasterKey;
 use secrecy::SecretString;
@@ -54,14 +56,14 @@ impl Placement {
     }
 }
 
-/// A placement whose tenant and organization are in a state to be served: only such a one is connected to.
+/// A placement whose tenant and organization are in a state to be served: only such a one is connected to. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct ActivePlacement(Placement);
+pub struct ActivePlacement(Arc<Placement>);
 
 impl ActivePlacement {
     /// Vouches that the tenant may be served; to be called where its status was just read.
-    pub fn vouch(placement: Placement) -> Self {
-        Self(placement)
+    pub fn vouch(placement: impl Into<Arc<Placement>>) -> Self {
+        Self(placement.into())
     }
 
     /// The placement.
