@@ -6,7 +6,7 @@
 mod client;
 mod cluster;
 mod databases;
-
+mod fault_proxy;
 mod house;
 mod janitor;
 mod placements;
@@ -15,6 +15,7 @@ mod process;
 pub use client::{Answer, Client};
 pub use cluster::{CONTROL_PASSWORD, DATA_PASSWORD, FURTHER_CONTROL_PASSWORD, StoppedCluster, TestCluster};
 pub use databases::{OwnDatabase, TenantDatabase, master_key, platform_database, tenant_database};
+pub use fault_proxy::{Carried, CommitFault, Cut, FaultProxy, Faults, Sprung, Toward};
 pub use house::{Given, TestHouse, program};
 pub use placements::{GroupDatabase, SchemaTenant, SharedDatabase, group_database, shared_database};
 pub use process::{ControlPlaneProcess, DataPlaneProcess};
