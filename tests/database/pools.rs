@@ -7,7 +7,7 @@ use rowhouse_problem::Code;
 use rowhouse_settings as settings;
 use rowhouse_testkit::{TenantDatabase, TestCluster, master_key, tenant_database};
 
-use crate::support::number;
+use crate::support::{number, run};
 
 pub(crate) fn pools(change: impl FnOnce(&mut settings::Pools)) -> TenantPools {
     let mut settings = settings::Pools {
@@ -156,6 +156,7 @@ async fn an_abandoned_transaction_is_gone_for_the_next_borrower() {
     let rows = connection.query("select count(*) from workspaces", &[]).await.context("counting").unwrap();
     assert_eq!(rows[0].try_get::<_, i64>(0).unwrap(), 0);
     // One that was in the middle of a statement is not lent again at all.
+    let before = backend(&connection).await;
     let abandoned = async {
         let transaction = connection.transaction().await.unwrap();
         transaction.query("select pg_sleep(30)::text", &[]).await.context("sleeping").unwrap();
@@ -163,10 +164,12 @@ async fn an_abandoned_transaction_is_gone_for_the_next_borrower() {
     assert!(tokio::time::timeout(Duration::from_millis(100), abandoned).await.is_err());
     drop(connection);
     let connection = pools.checkout(&placement).await.unwrap();
-    let state =
-        "select count(*) from pg_stat_activity where pid = pg_backend_pid() and xact_start < now() - interval '50 ms'";
-    let rows = connection.query(state, &[]).await.context("asking").unwrap();
-    assert_eq!(rows[0].try_get::<_, i64>(0).unwrap(), 0);
+    assert_ne!(backend(&connection).await, before, "the connection in the middle of a statement was lent again");
+}
+
+async fn backend(connection: &impl Sql) -> i32 {
+    let rows = connection.query("select pg_backend_pid()", &[]).await.context("asking").unwrap();
+    rows[0].try_get(0).unwrap()
 }
 
 #[tokio::test]
@@ -177,8 +180,157 @@ async fn idle_connections_and_pools_are_closed() {
     assert_eq!(pools.load(), (1, 1));
     tokio::time::sleep(Duration::from_millis(120)).await;
     pools.close_idle();
-    assert_eq!(pools.load(), (0, 0));
+    // Nothing is given up before the server has let go of it.
     expect_sessions(&tenant, 0).await;
+    let begun = Instant::now();
+    while pools.load() != (0, 0) {
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", pools.load());
+        pools.close_idle();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_server_never_counts_more_than_the_budget() {
+    const BUDGET: usize = 3;
+    let tenants = futures::future::join_all((0..9).map(|_| tenant_database())).await;
+    let pools = pools(|settings| {
+        settings.cluster_budget = BUDGET;
+        settings.per_tenant = 2;
+    });
+    let names: Vec<&str> = tenants.iter().map(|tenant| tenant.name.as_str()).collect();
+    let admin = TestCluster::get().admin("postgres").await;
+    let count = format!("select count(*) from pg_stat_activity where usename in ('{}')", names.join("', '"));
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    let work = async {
+        // Each visit makes room by closing somebody else's connection.
+        let visits = (0..270).map(|turn| {
+            let (pools, placement) = (&pools, tenants[turn % tenants.len()].active());
+            async move {
+                tokio::time::sleep(Duration::from_millis(turn as u64 * 4)).await;
+                let connection = pools.checkout(&placement).await.unwrap();
+                connection.query("select 1", &[]).await.context("asking").unwrap();
+                if turn % 7 == 0 {
+                    let slow = connection.query("select pg_sleep(1)::text", &[]);
+                    let _ = tokio::time::timeout(Duration::from_millis(3), slow).await;
+                }
+            }
+        });
+        futures::future::join_all(visits).await;
+        is_done.store(true, std::sync::atomic::Ordering::Release);
+    };
+    let watch = async {
+        let (mut most, mut looks) = (0, 0);
+        while !is_done.load(std::sync::atomic::Ordering::Acquire) {
+            most = most.max(number(&admin, &count).await);
+            looks += 1;
+            tokio::task::yield_now().await;
+        }
+        (most, looks)
+    };
+    let (_, (most, looks)) = tokio::join!(work, watch);
+    assert!(most <= BUDGET as i64, "{most} connections");
+    assert!(most > 0 && looks > 100, "{looks} looks");
+}
+
+#[tokio::test]
+async fn a_place_is_free_only_when_the_server_has_let_go_of_it() {
+    let (first, second) = (tenant_database().await, tenant_database().await);
+    let pools = pools(|settings| settings.cluster_budget = 1);
+    let connection = pools.checkout(&first.active()).await.unwrap();
+    let pid = rustix::process::Pid::from_raw(backend(&connection).await).unwrap();
+    drop(connection);
+    // The server's process does not come to its end.
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    let second_active = second.active();
+    let mut waiting = std::pin::pin!(pools.checkout(&second_active));
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut waiting).await;
+    let sessions = (sessions(&first).await, sessions(&second).await);
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    assert!(early.is_err());
+    assert_eq!(sessions, (1, 0));
+    waiting.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_thousand_waiting_requests_do_not_keep_another_tenant_out() {
+    let (noisy, quiet) = (tenant_database().await, tenant_database().await);
+    let pools = pools(|settings| {
+        settings.cluster_budget = 2;
+        settings.per_tenant = 2;
+        settings.checkout_timeout = Duration::from_secs(60);
+    });
+    let (noisy, quiet) = (noisy.active(), quiet.active());
+    let served = std::sync::atomic::AtomicUsize::new(0);
+    let flood = futures::future::join_all((0..1000).map(|_| async {
+        let connection = pools.checkout(&noisy).await.unwrap();
+        connection.query("select pg_sleep(0.002)::text", &[]).await.context("sleeping").unwrap();
+        served.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }));
+    let visitor = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let connection = pools.checkout(&quiet).await.unwrap();
+        connection.query("select 1", &[]).await.context("asking").unwrap();
+        served.load(std::sync::atomic::Ordering::Relaxed)
+    };
+    let (_, served) = tokio::join!(flood, visitor);
+    assert!(served < 900, "the other tenant was served after {served} of a thousand");
+}
+
+#[tokio::test]
+async fn a_migration_never_shows_as_a_plan_that_does_not_fit() {
+    let tenant = tenant_database().await;
+    let pools = pools(|settings| settings.per_tenant = 1);
+    let admin = TestCluster::get().admin(&tenant.name).await;
+    let mut connection = pools.checkout(&tenant.active()).await.unwrap();
+    const ASK: &str = "select size_bytes from rows_of_a_test";
+    let change = |kind: &str| {
+        format!(
+            "drop table if exists rows_of_a_test; create table rows_of_a_test (size_bytes {kind}); grant select on rows_of_a_test to public"
+        )
+    };
+    run(&admin, &change("bigint")).await;
+    connection.query(ASK, &[]).await.context("asking").unwrap();
+    run(&admin, "alter table rows_of_a_test alter size_bytes type numeric").await;
+    connection.query(ASK, &[]).await.context("asking outside of a transaction").unwrap();
+    run(&admin, "alter table rows_of_a_test alter size_bytes type text").await;
+    let transaction = connection.transaction().await.unwrap();
+    transaction.query(ASK, &[]).await.context("asking first thing in a transaction").unwrap();
+    transaction.commit().await.unwrap();
+    // In the middle of a transaction something may have been done: the caller is asked to come back, and finds it well.
+    let transaction = connection.transaction().await.unwrap();
+    transaction.query("select 1", &[]).await.context("asking").unwrap();
+    run(&admin, "alter table rows_of_a_test alter size_bytes type varchar(9)").await;
+    let error = transaction.query(ASK, &[]).await.context("asking later in a transaction").unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    drop(transaction);
+    drop(connection);
+    let mut connection = pools.checkout(&tenant.active()).await.unwrap();
+    let transaction = connection.transaction().await.unwrap();
+    transaction.query("select 1", &[]).await.context("asking").unwrap();
+    transaction.query(ASK, &[]).await.context("asking again").unwrap();
+}
+
+#[tokio::test]
+async fn a_budget_that_shrinks_closes_what_is_too_much() {
+    let tenants = futures::future::join_all((0..4).map(|_| tenant_database())).await;
+    let pools = pools(|settings| settings.cluster_budget = 4);
+    let mut held = Vec::new();
+    for tenant in &tenants {
+        held.push(pools.checkout(&tenant.active()).await.unwrap());
+    }
+    let cluster = tenants[0].placement().server.cluster;
+    pools.set_budget(cluster, 2);
+    assert_eq!(pools.load().0, 4, "what is in use is not cut");
+    drop(held);
+    let begun = Instant::now();
+    while pools.load().0 > 2 {
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", pools.load());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    pools.set_budget(cluster, 4);
+    let again = tenants.iter().map(|tenant| async { pools.checkout(&tenant.active()).await.unwrap() });
+    futures::future::join_all(again).await;
 }
 
 #[tokio::test]

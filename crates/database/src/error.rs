@@ -87,6 +87,10 @@ fn classify(error: &tokio_postgres::Error) -> Class {
         code if ["08", "28", "3D", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "25006" => {
             Class::Unavailable
         }
+        // A migration has just gone through, and a transaction was under way.
+        "0A000" if error.as_db_error().is_some_and(|error| error.routine() == Some("RevalidateCachedQuery")) => {
+            Class::Unavailable
+        }
         // Serialization failure and deadlock: the same request may well succeed.
         "40001" | "40P01" | "55P03" => Class::Unavailable,
         _ => Class::Internal,

@@ -14,6 +14,7 @@ mod session;
 mod sql;
 mod tenants;
 mod tls;
+mod wire;
 
 pub use admin::{AdminConnection, ServerAddress};
 pub use bootstrap::{BootstrapPasswords, BootstrapSection, Purpose, bootstrap, bootstrap_sections};
@@ -22,5 +23,8 @@ pub use identifier::{quote_ident, quote_literal};
 pub use platform::{PlatformConnection, PlatformPool, PlatformTransaction};
 pub use server::{Server, ServerTls};
 pub use sql::{Columns, Parameters, Sql};
-pub use tenants::{ActivePlacement, Credential, Placement, TenantConnection, TenantPools, TenantTransaction};
+pub use tenants::{
+    ActivePlacement, ClusterLoad, Credential, Placement, Snapshot, TenantConnection, TenantLoad, TenantPools,
+    TenantTransaction,
+};
 pub use tls::Tls;

@@ -1,33 +1,34 @@
-//! One physical connection and how a pool makes, checks and replaces it.
+//! One connection to `saas_platform`, and how its pool makes, checks and replaces it.
 
 use std::time::{Duration, Instant};
 
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use deadpool_postgres::{ClientWrapper, ManagerConfig, RecyclingMethod};
 use rowhouse_settings as settings;
-use tokio_postgres::{CancelToken, NoTls};
+use tokio_postgres::NoTls;
 
 use crate::error::ConnectError;
-use crate::tenants::{Admission, Identity, Permit};
 use crate::tls::Tls;
+
+/// How long a server may take to hear that a statement is to be cancelled; it may be gone.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A connection with what it holds on to for as long as it lives.
 pub(crate) struct Link {
     pub(crate) client: ClientWrapper,
     tls: Tls,
     expires: Instant,
-    _permit: Option<Permit>,
 }
 
 impl Link {
-    /// Whether the connection is old enough to be replaced.
-    pub(crate) fn is_expired(&self) -> bool {
-        self.expires <= Instant::now()
-    }
-
-    /// What is needed to interrupt the connection's statement from outside.
-    pub(crate) fn canceller(&self) -> (CancelToken, Tls) {
-        (self.client.cancel_token(), self.tls.clone())
+    /// Asks the server to end what the connection is running; it may come too late.
+    pub(crate) async fn cancel(self) {
+        let (token, tls) = (self.client.cancel_token(), self.tls.clone());
+        match tokio::time::timeout(CANCEL_PATIENCE, tls.cancel(token)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "an abandoned statement could not be cancelled"),
+            Err(_) => tracing::debug!("the server did not take the request to cancel a statement"),
+        }
     }
 }
 
@@ -36,16 +37,10 @@ pub(crate) struct LinkManager {
     inner: deadpool_postgres::Manager,
     tls: Tls,
     max_lifetime: Duration,
-    tenant: Option<(Admission, Identity)>,
 }
 
 impl LinkManager {
-    pub(crate) fn new(
-        mut config: tokio_postgres::Config,
-        tls: &Tls,
-        max_lifetime: Duration,
-        tenant: Option<(Admission, Identity)>,
-    ) -> Self {
+    pub(crate) fn new(mut config: tokio_postgres::Config, tls: &Tls, max_lifetime: Duration) -> Self {
         tls.apply(&mut config);
         // `Fast` adds no round trip; `Session` never returns a connection that did not end cleanly.
         let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
@@ -53,7 +48,7 @@ impl LinkManager {
             Tls::Disabled => deadpool_postgres::Manager::from_config(config, NoTls, manager),
             Tls::Verified(connector) => deadpool_postgres::Manager::from_config(config, connector.clone(), manager),
         };
-        Self { inner, tls: tls.clone(), max_lifetime, tenant }
+        Self { inner, tls: tls.clone(), max_lifetime }
     }
 }
 
@@ -62,24 +57,12 @@ impl Manager for LinkManager {
     type Error = ConnectError;
 
     async fn create(&self) -> Result<Link, ConnectError> {
-        let permit = match &self.tenant {
-            Some((admission, _)) => Some(admission.admit().await),
-            None => None,
-        };
         let client = self.inner.create().await.map_err(ConnectError::Connect)?;
-        if let Some((_, identity)) = &self.tenant {
-            identity.verify(&client).await?;
-        }
-        Ok(Link {
-            client,
-            tls: self.tls.clone(),
-            expires: Instant::now() + jittered(self.max_lifetime),
-            _permit: permit,
-        })
+        Ok(Link { client, tls: self.tls.clone(), expires: Instant::now() + jittered(self.max_lifetime) })
     }
 
     async fn recycle(&self, link: &mut Link, metrics: &Metrics) -> RecycleResult<ConnectError> {
-        if link.is_expired() {
+        if link.expires <= Instant::now() {
             return Err(RecycleError::message("the connection has reached its age limit"));
         }
         self.inner.recycle(&mut link.client, metrics).await.map_err(|error| match error {
@@ -94,7 +77,7 @@ impl Manager for LinkManager {
 }
 
 /// Up to a fifth less, so that connections made together are not all replaced together.
-fn jittered(lifetime: Duration) -> Duration {
+pub(crate) fn jittered(lifetime: Duration) -> Duration {
     let mut random = [0u8; 1];
     // Without random bytes the jitter is nil, which is no harm.
     let _ = getrandom::fill(&mut random);
@@ -128,12 +111,7 @@ pub(crate) fn connection_config(
 
 /// The timeouts of a pool: waiting for a turn, connecting (which `connect_timeout` covers only as far as TCP), checking.
 pub(crate) fn pool_timeouts(checkout: Duration, connect: Duration) -> deadpool::managed::Timeouts {
-    deadpool::managed::Timeouts {
-        wait: Some(checkout),
-        // Making a connection includes waiting for room in the cluster's budget.
-        create: Some(checkout + connect),
-        recycle: Some(connect),
-    }
+    deadpool::managed::Timeouts { wait: Some(checkout), create: Some(connect), recycle: Some(connect) }
 }
 
 /// The settings' address of `saas_platform` as a connection's.

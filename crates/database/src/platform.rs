@@ -11,7 +11,7 @@ use tokio_postgres::Row;
 
 use crate::error::{Described, QueryError, from_pool};
 use crate::link::{LinkManager, platform_config, pool_timeouts};
-use crate::session::{LinkPool, Session, SessionTransaction};
+use crate::session::{Held, LinkPool, Session, SessionTransaction};
 use crate::sql::{Parameters, Sql};
 use crate::tls::Tls;
 
@@ -46,7 +46,7 @@ impl PlatformPool {
         let mut config = platform_config(platform, user, default_user);
         config.password(platform.password.expose_secret());
         config.options(format!("-c statement_timeout={}{options}", platform.statement_timeout.as_millis()));
-        let manager = LinkManager::new(config, &tls, MAX_LIFETIME, None);
+        let manager = LinkManager::new(config, &tls, MAX_LIFETIME);
         LinkPool::builder(manager)
             .max_size(size)
             // The one that was used last has the statements prepared; the others may fall idle.
@@ -64,7 +64,7 @@ impl PlatformPool {
     /// Unavailable, where the server does not answer or no connection comes free in time.
     pub async fn get(&self) -> Result<PlatformConnection> {
         let object = self.0.get().await.map_err(from_pool)?;
-        Ok(PlatformConnection(Session::new(object, || false)))
+        Ok(PlatformConnection(Session::new(Held::Platform(object))))
     }
 
     /// Connections that are open, and callers that wait for one.
@@ -105,19 +105,22 @@ impl PlatformTransaction<'_> {
     }
 }
 
-macro_rules! runs_sql {
-    ($($name:ty),+) => {$(
-        impl Sql for $name {
-            async fn query(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<Vec<Row>, QueryError> {
-                self.0.query(sql, parameters).await
-            }
+impl Sql for PlatformConnection {
+    async fn query(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<Vec<Row>, QueryError> {
+        self.0.run(None, sql, parameters).await
+    }
 
-            async fn execute(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<u64, QueryError> {
-                self.0.execute(sql, parameters).await
-            }
-        }
-    )+};
+    async fn execute(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<u64, QueryError> {
+        self.0.run(None, sql, parameters).await
+    }
 }
-pub(crate) use runs_sql;
 
-runs_sql!(PlatformConnection, PlatformTransaction<'_>);
+impl Sql for PlatformTransaction<'_> {
+    async fn query(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<Vec<Row>, QueryError> {
+        self.0.run(sql, parameters).await
+    }
+
+    async fn execute(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<u64, QueryError> {
+        self.0.run(sql, parameters).await
+    }
+}

@@ -4,22 +4,20 @@
 //! future leaves its statement running on the server. So the raw client never leaves this module, a
 //! statement that was abandoned is cancelled, and a connection that did not end cleanly is destroyed.
 
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use deadpool::managed::{Object, Pool};
+use deadpool_postgres::ClientWrapper;
 use rowhouse_domain::TenantId;
-use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::{Row, Statement};
 
 use crate::error::QueryError;
 use crate::link::LinkManager;
 use crate::sql::Parameters;
+use crate::tenants::Loan;
 
 pub(crate) type LinkPool = Pool<LinkManager>;
-
-/// How long a server may take to hear that a statement is to be cancelled; it may be gone.
-const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Nothing is running: the connection may go back.
 const CLEAN: u8 = 0;
@@ -51,122 +49,158 @@ impl State {
     ) -> Result<T, QueryError> {
         self.set(state);
         let result = work.await;
-        let broken = result.as_ref().is_err_and(|error| {
-            // A cached plan that no longer fits would fail for every later borrower too.
-            error.code().is_none_or(|code| *code == SqlState::FEATURE_NOT_SUPPORTED)
-        });
+        let broken = result.as_ref().is_err_and(|error| error.code().is_none() || is_stale_plan(error));
         self.set(if broken { BROKEN } else { CLEAN });
         result.map_err(QueryError::Database)
     }
 }
 
+/// Whether a prepared statement no longer fits the tables: its result was given other types by a migration.
+fn is_stale_plan(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED)
+        && error.as_db_error().is_some_and(|error| error.routine() == Some("RevalidateCachedQuery"))
+}
+
+/// A connection and the pool that it goes back to.
+pub(crate) enum Held {
+    Platform(Object<LinkManager>),
+    Tenant(Loan),
+}
+
+impl Held {
+    fn client(&self) -> &ClientWrapper {
+        match self {
+            Self::Platform(object) => &object.client,
+            Self::Tenant(loan) => loan.client(),
+        }
+    }
+
+    fn client_mut(&mut self) -> &mut ClientWrapper {
+        match self {
+            Self::Platform(object) => &mut object.client,
+            Self::Tenant(loan) => loan.client_mut(),
+        }
+    }
+
+    /// Has the connection closed instead of lent again.
+    fn abandon(self, is_running: bool) {
+        match self {
+            Self::Tenant(loan) => loan.abandon(is_running),
+            Self::Platform(object) => {
+                let link = Object::take(object);
+                if is_running && let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                    metrics::counter!("rowhouse_queries_cancelled_total").increment(1);
+                    runtime.spawn(link.cancel());
+                }
+            }
+        }
+    }
+}
+
 /// A connection on loan.
 pub(crate) struct Session {
-    object: Option<Object<LinkManager>>,
+    held: Option<Held>,
     state: State,
-    /// Asked at the end whether the connection should rather be closed than kept idle.
-    wanted_elsewhere: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Session {
-    pub(crate) fn new(
-        object: Object<LinkManager>,
-        wanted_elsewhere: impl Fn() -> bool + Send + Sync + 'static,
-    ) -> Self {
-        Self { object: Some(object), state: State::default(), wanted_elsewhere: Box::new(wanted_elsewhere) }
+    pub(crate) fn new(held: Held) -> Self {
+        Self { held: Some(held), state: State::default() }
     }
 
-    fn object(&self) -> &Object<LinkManager> {
-        self.object.as_ref().expect("the object is taken only when the session is dropped")
+    fn client(&self) -> &ClientWrapper {
+        self.held.as_ref().expect("the connection is taken only when the session is dropped").client()
     }
 
-    pub(crate) async fn query(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<Vec<Row>, QueryError> {
-        let client = &self.object().client;
-        self.state
-            .track(RUNNING, async {
-                let statement = client.prepare_cached(sql).await?;
-                client.query(&statement, parameters).await
-            })
-            .await
-    }
-
-    pub(crate) async fn execute(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<u64, QueryError> {
-        let client = &self.object().client;
-        self.state
-            .track(RUNNING, async {
-                let statement = client.prepare_cached(sql).await?;
-                client.execute(&statement, parameters).await
-            })
-            .await
-    }
-
-    /// One statement in a transaction of its own that is pinned first, all sent at once.
-    ///
-    /// Should the pin fail, the transaction is aborted and the server refuses what follows it.
-    pub(crate) async fn query_pinned(
+    /// Runs a statement in a transaction of its own; pinned to a tenant first where the session as such is not. Once more
+    /// where what was prepared no longer fits: a migration has just gone through, and nothing was done.
+    pub(crate) async fn run<A: Answer>(
         &self,
-        tenant: TenantId,
+        pin: Option<TenantId>,
         sql: &'static str,
         parameters: Parameters<'_>,
-    ) -> Result<Vec<Row>, QueryError> {
-        let client = &self.object().client;
-        let begin = begin_pinned(tenant);
+    ) -> Result<A, QueryError> {
+        let client = self.client();
         self.state
             .track(RUNNING, async {
-                let statement = client.prepare_cached(sql).await?;
-                let (pinned, rows, ended) = tokio::join!(
-                    biased;
-                    client.batch_execute(&begin),
-                    client.query(&statement, parameters),
-                    client.batch_execute(END),
-                );
-                pinned?;
-                let rows = rows?;
-                ended.map(|()| rows)
-            })
-            .await
-    }
-
-    /// The same for a statement whose rows are only counted.
-    pub(crate) async fn execute_pinned(
-        &self,
-        tenant: TenantId,
-        sql: &'static str,
-        parameters: Parameters<'_>,
-    ) -> Result<u64, QueryError> {
-        let client = &self.object().client;
-        let begin = begin_pinned(tenant);
-        self.state
-            .track(RUNNING, async {
-                let statement = client.prepare_cached(sql).await?;
-                let (pinned, count, ended) = tokio::join!(
-                    biased;
-                    client.batch_execute(&begin),
-                    client.execute(&statement, parameters),
-                    client.batch_execute(END),
-                );
-                pinned?;
-                let count = count?;
-                ended.map(|()| count)
+                match ask(client, pin, &client.prepare_cached(sql).await?, parameters).await {
+                    Err(error) if is_stale_plan(&error) => {
+                        client.statement_cache.remove(sql, &[]);
+                        ask(client, pin, &client.prepare_cached(sql).await?, parameters).await
+                    }
+                    result => result,
+                }
             })
             .await
     }
 
     /// Begins a transaction; one that is pinned to a tenant where the session as such is not.
     pub(crate) async fn begin(&mut self, pin: Option<TenantId>) -> Result<SessionTransaction<'_>, QueryError> {
-        let object = self.object.as_mut().expect("the object is taken only when the session is dropped");
+        let held = self.held.as_mut().expect("the connection is taken only when the session is dropped");
+        let client = held.client_mut();
         let transaction = self
             .state
             .track(RUNNING, async {
-                let transaction = object.client.transaction().await?;
+                let transaction = client.transaction().await?;
                 if let Some(tenant) = pin {
                     transaction.batch_execute(&set_pin(tenant)).await?;
                 }
                 Ok(transaction)
             })
             .await?;
-        Ok(SessionTransaction { transaction, state: &self.state })
+        Ok(SessionTransaction { transaction, state: &self.state, pin, has_run: AtomicBool::new(false) })
     }
+}
+
+/// What a statement is asked for.
+pub(crate) trait Answer: Sized + Send {
+    fn to(
+        client: &tokio_postgres::Client,
+        statement: &Statement,
+        parameters: Parameters<'_>,
+    ) -> impl Future<Output = Result<Self, tokio_postgres::Error>> + Send;
+}
+
+impl Answer for Vec<Row> {
+    async fn to(
+        client: &tokio_postgres::Client,
+        statement: &Statement,
+        parameters: Parameters<'_>,
+    ) -> Result<Self, tokio_postgres::Error> {
+        client.query(statement, parameters).await
+    }
+}
+
+/// The number of rows that were touched.
+impl Answer for u64 {
+    async fn to(
+        client: &tokio_postgres::Client,
+        statement: &Statement,
+        parameters: Parameters<'_>,
+    ) -> Result<Self, tokio_postgres::Error> {
+        client.execute(statement, parameters).await
+    }
+}
+
+/// One statement. A pin, it and the transaction's end are sent at once; should the pin fail, the transaction is aborted and
+/// the server refuses what follows it.
+async fn ask<A: Answer>(
+    client: &tokio_postgres::Client,
+    pin: Option<TenantId>,
+    statement: &Statement,
+    parameters: Parameters<'_>,
+) -> Result<A, tokio_postgres::Error> {
+    let Some(tenant) = pin else { return A::to(client, statement, parameters).await };
+    let begin = begin_pinned(tenant);
+    let (pinned, answer, ended) = tokio::join!(
+        biased;
+        client.batch_execute(&begin),
+        A::to(client, statement, parameters),
+        client.batch_execute(END),
+    );
+    pinned?;
+    let answer = answer?;
+    ended.map(|()| answer)
 }
 
 /// Ends a transaction of one statement: commits it, or rolls it back where the statement failed.
@@ -184,26 +218,10 @@ fn set_pin(tenant: TenantId) -> String {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let Some(object) = self.object.take() else { return };
-        let state = self.state.get();
-        if state == CLEAN && !(self.wanted_elsewhere)() {
-            return;
-        }
-        let link = Object::take(object);
-        if state == RUNNING
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            metrics::counter!("rowhouse_queries_cancelled_total").increment(1);
-            runtime.spawn(async move {
-                let (token, tls) = link.canceller();
-                match tokio::time::timeout(CANCEL_PATIENCE, tls.cancel(token)).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => tracing::debug!(%error, "an abandoned statement could not be cancelled"),
-                    Err(_) => tracing::debug!("the server did not take the request to cancel a statement"),
-                }
-                // The link, and its place in the budget, is let go only now.
-                drop(link);
-            });
+        let Some(held) = self.held.take() else { return };
+        match self.state.get() {
+            CLEAN => drop(held),
+            state => held.abandon(state == RUNNING),
         }
     }
 }
@@ -212,25 +230,34 @@ impl Drop for Session {
 pub(crate) struct SessionTransaction<'a> {
     transaction: deadpool_postgres::Transaction<'a>,
     state: &'a State,
+    pin: Option<TenantId>,
+    /// Whether a statement has been run in it.
+    has_run: AtomicBool,
 }
 
 impl SessionTransaction<'_> {
-    pub(crate) async fn query(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<Vec<Row>, QueryError> {
+    /// Runs a statement. Where what was prepared no longer fits, the transaction is over: if nothing was done in it, it is
+    /// begun again, else the caller is asked to come back.
+    pub(crate) async fn run<A: Answer>(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<A, QueryError> {
+        let is_first = !self.has_run.swap(true, Ordering::AcqRel);
+        let client = self.transaction.client();
         self.state
             .track(RUNNING, async {
-                let statement = self.transaction.prepare_cached(sql).await?;
-                self.transaction.query(&statement, parameters).await
+                match A::to(client, &self.transaction.prepare_cached(sql).await?, parameters).await {
+                    Err(error) if is_first && is_stale_plan(&error) => {
+                        self.transaction.statement_cache.remove(sql, &[]);
+                        self.begin_again().await?;
+                        A::to(client, &self.transaction.prepare_cached(sql).await?, parameters).await
+                    }
+                    result => result,
+                }
             })
             .await
     }
 
-    pub(crate) async fn execute(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<u64, QueryError> {
-        self.state
-            .track(RUNNING, async {
-                let statement = self.transaction.prepare_cached(sql).await?;
-                self.transaction.execute(&statement, parameters).await
-            })
-            .await
+    async fn begin_again(&self) -> Result<(), tokio_postgres::Error> {
+        let pin = self.pin.map(set_pin).unwrap_or_default();
+        self.transaction.batch_execute(&format!("rollback; begin; {pin}")).await
     }
 
     /// Commits. Without an answer the outcome is unknown: nothing may be undone on an error of this.

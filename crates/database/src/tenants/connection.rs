@@ -2,35 +2,24 @@
 
 use rowhouse_domain::TenantId;
 use rowhouse_problem::Result;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_postgres::Row;
 
 use crate::error::{Described, QueryError};
-use crate::platform::runs_sql;
 use crate::session::{Session, SessionTransaction};
 use crate::sql::{Parameters, Sql};
-
-/// What keeps a connection to its tenant.
-pub(crate) enum Pin {
-    /// The login: a setting of the role names the tenant in every session of its.
-    Login,
-    /// Each transaction says it anew, because the session serves other tenants afterwards.
-    Transaction {
-        /// Given back when the connection is.
-        _share: OwnedSemaphorePermit,
-    },
-}
 
 /// A connection pinned to one tenant; only [`TenantPools`](super::TenantPools) makes one.
 pub struct TenantConnection {
     session: Session,
     tenant: TenantId,
-    pin: Pin,
+    /// Named anew in each transaction where the session serves other tenants afterwards; a login of the tenant's own is
+    /// pinned by a setting of its role.
+    pin: Option<TenantId>,
 }
 
 impl TenantConnection {
-    pub(crate) fn new(session: Session, tenant: TenantId, pin: Pin) -> Self {
-        Self { session, tenant, pin }
+    pub(crate) fn new(session: Session, tenant: TenantId, is_shared: bool) -> Self {
+        Self { session, tenant, pin: is_shared.then_some(tenant) }
     }
 
     /// Whose connection it is.
@@ -43,29 +32,18 @@ impl TenantConnection {
     /// # Errors
     /// Whatever the server says.
     pub async fn transaction(&mut self) -> Result<TenantTransaction<'_>> {
-        let tenant = self.tenant;
-        let pin = match self.pin {
-            Pin::Login => None,
-            Pin::Transaction { .. } => Some(tenant),
-        };
-        let transaction = self.session.begin(pin).await.context("beginning a tenant transaction")?;
-        Ok(TenantTransaction(transaction, tenant))
+        let transaction = self.session.begin(self.pin).await.context("beginning a tenant transaction")?;
+        Ok(TenantTransaction(transaction, self.tenant))
     }
 }
 
 impl Sql for TenantConnection {
     async fn query(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<Vec<Row>, QueryError> {
-        match self.pin {
-            Pin::Login => self.session.query(sql, parameters).await,
-            Pin::Transaction { .. } => self.session.query_pinned(self.tenant, sql, parameters).await,
-        }
+        self.session.run(self.pin, sql, parameters).await
     }
 
     async fn execute(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<u64, QueryError> {
-        match self.pin {
-            Pin::Login => self.session.execute(sql, parameters).await,
-            Pin::Transaction { .. } => self.session.execute_pinned(self.tenant, sql, parameters).await,
-        }
+        self.session.run(self.pin, sql, parameters).await
     }
 }
 
@@ -87,4 +65,12 @@ impl TenantTransaction<'_> {
     }
 }
 
-runs_sql!(TenantTransaction<'_>);
+impl Sql for TenantTransaction<'_> {
+    async fn query(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<Vec<Row>, QueryError> {
+        self.0.run(sql, parameters).await
+    }
+
+    async fn execute(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<u64, QueryError> {
+        self.0.run(sql, parameters).await
+    }
+}

@@ -1,21 +1,16 @@
-//! What the tenants of one shared database have in common, and what each of them has of it.
+//! What the tenants of one shared database have in common.
 
-use std::sync::Arc;
-
-use dashmap::{DashMap, DashSet};
+use dashmap::DashSet;
 use rowhouse_domain::TenantId;
 use rowhouse_problem::{Error, Result};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connection::TenantConnection;
 use crate::error::Described;
 use crate::sql::{Columns, Sql};
 
 /// The tenants that use a shared pool.
+#[derive(Default)]
 pub(crate) struct Neighbours {
-    /// Connections that one of them may hold.
-    share: usize,
-    shares: DashMap<TenantId, Arc<Semaphore>>,
     /// Tenants, with the generation of their placement, whose identity row was seen in this database.
     identified: DashSet<(TenantId, i64)>,
 }
@@ -23,16 +18,6 @@ pub(crate) struct Neighbours {
 const IDENTIFIED: &str = "select exists (select from tenant_identity where tenant_id = $1) as identified";
 
 impl Neighbours {
-    pub(crate) fn new(share: usize) -> Self {
-        Self { share, shares: DashMap::new(), identified: DashSet::new() }
-    }
-
-    /// Waits until the tenant holds less than its share.
-    pub(crate) async fn admit(&self, tenant: TenantId) -> Result<OwnedSemaphorePermit> {
-        let share = Arc::clone(&self.shares.entry(tenant).or_insert_with(|| Arc::new(Semaphore::new(self.share))));
-        share.acquire_owned().await.map_err(Error::internal)
-    }
-
     /// Refuses a connection to a database that does not know the tenant: a row of `saas_platform` may be stale.
     pub(crate) async fn identify(&self, connection: &TenantConnection, generation: i64) -> Result<()> {
         let tenant = connection.tenant();
@@ -50,7 +35,6 @@ impl Neighbours {
 
     /// Forgets a tenant.
     pub(crate) fn forget(&self, tenant: TenantId) {
-        self.shares.remove(&tenant);
         self.identified.retain(|(identified, _)| *identified != tenant);
     }
 }

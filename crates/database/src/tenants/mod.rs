@@ -1,14 +1,20 @@
 //! Connections to tenant data: thousands of tenants on a bounded number of connections.
+//!
+//! [`TenantPools`] finds the way to a tenant's data, the [ledger] of its cluster decides who may have a connection and
+//! when, `cluster` does what the ledger says, and a [`TenantConnection`] is what a caller gets.
 
-mod budget;
+mod cluster;
 mod connection;
+mod door;
 mod group;
 mod identity;
+mod ledger;
+mod loan;
 mod placement;
 mod pools;
 
-pub(crate) use budget::{Admission, Permit};
 pub use connection::{TenantConnection, TenantTransaction};
-pub(crate) use identity::Identity;
+pub use ledger::{Snapshot, TenantLoad};
+pub(crate) use loan::Loan;
 pub use placement::{ActivePlacement, Credential, Placement};
-pub use pools::TenantPools;
+pub use pools::{ClusterLoad, TenantPools};

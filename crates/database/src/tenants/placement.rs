@@ -66,6 +66,11 @@ impl ActivePlacement {
         Self(placement.into())
     }
 
+    /// Whether it is the very same reading.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The placement.
     pub fn get(&self) -> &Placement {
         &self.0

@@ -1,26 +1,26 @@
-//! One small pool a tenant, made at its first request and closed when it falls idle.
+//! The way to every tenant's data.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
-use deadpool::Runtime;
-use deadpool::managed::QueueMode;
 use rowhouse_domain::{ClusterId, GroupId, TenantId};
 use rowhouse_keys::MasterKey;
 use rowhouse_problem::{Error, Result};
 use rowhouse_settings as settings;
 use secrecy::ExposeSecret;
+use serde::Serialize;
 
-use super::budget::{Admission, Budget};
-use super::connection::{Pin, TenantConnection};
+use super::cluster::Cluster;
+use super::connection::TenantConnection;
+use super::door::{Door, Way};
 use super::group::Neighbours;
 use super::identity::Identity;
+use super::ledger::{PoolId, Snapshot, TenantLoad};
 use super::placement::{ActivePlacement, Credential, Placement};
-use crate::error::from_pool;
-use crate::link::{LinkManager, connection_config, pool_timeouts};
-use crate::session::{LinkPool, Session};
+use crate::link::connection_config;
+use crate::session::{Held, Session};
 use crate::tls::Tls;
 
 /// How connections of the data plane are named in `pg_stat_activity`.
@@ -30,14 +30,15 @@ const APPLICATION: &str = "rowhouse_data_plane";
 #[derive(Clone)]
 pub struct TenantPools(Arc<Inner>);
 
-pub(crate) struct Inner {
+struct Inner {
     settings: settings::Pools,
     /// How clusters are reached that name no authority of their own.
     tls: Tls,
     master: Arc<MasterKey>,
     started: Instant,
-    budgets: DashMap<ClusterId, Arc<Budget>>,
+    clusters: DashMap<ClusterId, Arc<Cluster>>,
     pools: DashMap<Key, Arc<TenantPool>>,
+    next_pool: AtomicU64,
 }
 
 /// Whose pool it is.
@@ -60,9 +61,10 @@ impl Key {
 
 /// The pool of one tenant, or of the tenants of one shared database.
 struct TenantPool {
-    pool: LinkPool,
+    door: Arc<Door>,
+    cluster: Arc<Cluster>,
     /// That of the tenant that it was made for.
-    placement: Placement,
+    placement: ActivePlacement,
     /// Where tenants share it.
     neighbours: Option<Neighbours>,
     /// Milliseconds since the pools were made.
@@ -71,27 +73,40 @@ struct TenantPool {
 
 impl TenantPool {
     /// Whether the pool leads to where the placement says.
-    fn serves(&self, placement: &Placement) -> bool {
-        match placement.credential {
-            Credential::Tenant { .. } => self.placement == *placement,
+    fn serves(&self, placement: &ActivePlacement) -> bool {
+        if self.placement.is_same(placement) {
+            return true;
+        }
+        let (ours, theirs) = (self.placement.get(), placement.get());
+        match theirs.credential {
+            Credential::Tenant { .. } => ours == theirs,
             Credential::Group { .. } => {
-                let ours = &self.placement;
                 (&ours.server, &ours.database, &ours.schema, &ours.role, ours.credential)
-                    == (
-                        &placement.server,
-                        &placement.database,
-                        &placement.schema,
-                        &placement.role,
-                        placement.credential,
-                    )
+                    == (&theirs.server, &theirs.database, &theirs.schema, &theirs.role, theirs.credential)
             }
         }
     }
 
     /// Whether the pool was made from a later reading of the same tenant's placement.
     fn is_newer_than(&self, placement: &Placement) -> bool {
-        self.neighbours.is_none() && self.placement.generation > placement.generation
+        self.neighbours.is_none() && self.placement.get().generation > placement.generation
     }
+
+    fn retire(&self) {
+        self.cluster.retire(&self.door);
+    }
+}
+
+/// How the connections of one cluster stand.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClusterLoad {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// All of it.
+    #[serde(flatten)]
+    pub connections: Snapshot,
+    /// The tenants that keep it busiest now.
+    pub busiest: Vec<TenantLoad>,
 }
 
 impl TenantPools {
@@ -102,8 +117,9 @@ impl TenantPools {
             tls,
             master,
             started: Instant::now(),
-            budgets: DashMap::new(),
+            clusters: DashMap::new(),
             pools: DashMap::new(),
+            next_pool: AtomicU64::new(0),
         }))
     }
 
@@ -112,24 +128,13 @@ impl TenantPools {
     /// # Errors
     /// Unavailable, where the cluster does not answer or is out of room for `pools.checkout_timeout`.
     pub async fn checkout(&self, placement: &ActivePlacement) -> Result<TenantConnection> {
-        let placement = placement.get();
-        let tenant = self.0.pool(placement)?;
-        tenant.last_used.store(self.0.now(), Ordering::Relaxed);
-        let begun = Instant::now();
-        let pin = match &tenant.neighbours {
-            None => Pin::Login,
-            Some(neighbours) => {
-                let turn = tokio::time::timeout(self.0.settings.checkout_timeout, neighbours.admit(placement.tenant));
-                Pin::Transaction { _share: turn.await.map_err(Error::unavailable)?? }
-            }
-        };
-        let object = tenant.pool.get().await.map_err(from_pool)?;
-        metrics::histogram!("rowhouse_checkout_seconds").record(begun.elapsed().as_secs_f64());
-        let budget = self.0.budget(placement.server.cluster);
-        let session = Session::new(object, move || budget.is_contended());
-        let connection = TenantConnection::new(session, placement.tenant, pin);
-        if let Some(neighbours) = &tenant.neighbours {
-            neighbours.identify(&connection, placement.generation).await?;
+        let pool = self.0.pool(placement)?;
+        pool.last_used.store(self.0.now(), Ordering::Relaxed);
+        let tenant = placement.get().tenant;
+        let loan = pool.cluster.borrow(&pool.door, tenant).await?;
+        let connection = TenantConnection::new(Session::new(Held::Tenant(loan)), tenant, pool.neighbours.is_some());
+        if let Some(neighbours) = &pool.neighbours {
+            neighbours.identify(&connection, placement.get().generation).await?;
         }
         Ok(connection)
     }
@@ -138,7 +143,7 @@ impl TenantPools {
     /// others, and what is known of this tenant is forgotten.
     pub fn close(&self, tenant: TenantId) {
         if let Some((_, pool)) = self.0.pools.remove(&Key::Tenant(tenant)) {
-            pool.pool.close();
+            pool.retire();
         }
         for entry in &self.0.pools {
             if let Some(neighbours) = &entry.value().neighbours {
@@ -149,16 +154,34 @@ impl TenantPools {
 
     /// Closes everything.
     pub fn close_all(&self) {
-        self.0.pools.retain(|_, pool| {
-            pool.pool.close();
-            false
-        });
+        let pools: Vec<Arc<TenantPool>> = self.0.pools.iter().map(|entry| Arc::clone(entry.value())).collect();
+        self.0.pools.clear();
+        for pool in pools {
+            pool.retire();
+        }
+    }
+
+    /// Changes how many connections this process may have to a cluster. Those beyond it close: idle ones now, others when
+    /// they come back.
+    pub fn set_budget(&self, cluster: ClusterId, budget: usize) {
+        self.0.cluster(cluster).set_budget(budget);
     }
 
     /// Open connections of all tenants, and tenants that have a pool.
     pub fn load(&self) -> (usize, usize) {
-        let connections = self.0.pools.iter().map(|entry| entry.value().pool.status().size).sum();
+        let open = |cluster: Snapshot| cluster.in_use + cluster.idle + cluster.opening + cluster.closing;
+        let connections = self.0.clusters().iter().map(|cluster| open(cluster.snapshot())).sum();
         (connections, self.0.pools.len())
+    }
+
+    /// How each cluster stands, with so many of its busiest tenants.
+    pub fn loads(&self, busiest: usize) -> Vec<ClusterLoad> {
+        let load = |cluster: &Arc<Cluster>| ClusterLoad {
+            cluster: cluster.id,
+            connections: cluster.snapshot(),
+            busiest: cluster.busiest(busiest),
+        };
+        self.0.clusters().iter().map(load).collect()
     }
 
     /// Closes connections that idled for `pools.idle_timeout` or are too old, and pools without any; the
@@ -169,16 +192,10 @@ impl TenantPools {
 
     /// Calls [`Self::close_idle`] as often as needed, for as long as the future is polled.
     pub async fn keep_tidy(&self) {
-        let pause = (self.0.settings.idle_timeout / 4).max(Duration::from_millis(100));
+        let pause = (self.0.settings.idle_timeout / 4).clamp(Duration::from_millis(100), Duration::from_secs(5));
         loop {
             tokio::time::sleep(pause).await;
             self.close_idle();
-            let (connections, tenants) = self.load();
-            #[expect(clippy::cast_precision_loss, reason = "a gauge of connections")]
-            {
-                metrics::gauge!("rowhouse_tenant_connections").set(connections as f64);
-                metrics::gauge!("rowhouse_tenant_pools").set(tenants as f64);
-            }
         }
     }
 }
@@ -188,15 +205,19 @@ impl Inner {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn budget(&self, cluster: ClusterId) -> Arc<Budget> {
-        let make = || Arc::new(Budget::new(self.settings.cluster_budget));
-        Arc::clone(self.budgets.entry(cluster).or_insert_with(make).value())
+    fn clusters(&self) -> Vec<Arc<Cluster>> {
+        self.clusters.iter().map(|entry| Arc::clone(entry.value())).collect()
+    }
+
+    fn cluster(&self, id: ClusterId) -> Arc<Cluster> {
+        let make = || Arc::new(Cluster::new(id, &self.settings, self.settings.cluster_budget));
+        Arc::clone(self.clusters.entry(id).or_insert_with(make).value())
     }
 
     /// The pool that serves the placement, made now where there is none. The map's lock makes this a
     /// single flight, and no connection is opened under it.
-    fn pool(self: &Arc<Self>, placement: &Placement) -> Result<Arc<TenantPool>> {
-        let key = Key::of(placement);
+    fn pool(&self, placement: &ActivePlacement) -> Result<Arc<TenantPool>> {
+        let key = Key::of(placement.get());
         if let Some(found) = self.pools.get(&key)
             && found.serves(placement)
         {
@@ -206,7 +227,7 @@ impl Inner {
             dashmap::Entry::Occupied(entry) if entry.get().serves(placement) => {
                 return Ok(Arc::clone(entry.get()));
             }
-            dashmap::Entry::Occupied(entry) if entry.get().is_newer_than(placement) => {
+            dashmap::Entry::Occupied(entry) if entry.get().is_newer_than(placement.get()) => {
                 return Err(Error::unavailable("the placement was read before the tenant moved"));
             }
             dashmap::Entry::Occupied(entry) => entry,
@@ -217,11 +238,13 @@ impl Inner {
         };
         let made = self.make_pool(placement)?;
         let old = entry.insert(Arc::clone(&made));
-        old.pool.close();
+        drop(entry);
+        old.retire();
         Ok(made)
     }
 
-    fn make_pool(self: &Arc<Self>, placement: &Placement) -> Result<Arc<TenantPool>> {
+    fn make_pool(&self, active: &ActivePlacement) -> Result<Arc<TenantPool>> {
+        let placement = active.get();
         let mut config = connection_config(
             &placement.server.host,
             placement.server.port,
@@ -230,64 +253,44 @@ impl Inner {
             APPLICATION,
             self.settings.connect_timeout,
         );
-        let password = placement.password(&self.master);
-        config.password(password.expose_secret());
-        let admission = Admission {
-            budget: self.budget(placement.server.cluster),
-            cluster: placement.server.cluster,
-            pools: Arc::downgrade(self),
+        config.password(placement.password(&self.master).expose_secret());
+        let way = Way {
+            host: placement.server.host.clone(),
+            port: placement.server.port,
+            config,
+            tls: Tls::of_server(&placement.server.tls, &self.tls).map_err(Error::unavailable)?,
+            identity: Identity::of(placement),
+            connect_timeout: self.settings.connect_timeout,
+            max_lifetime: self.settings.max_lifetime,
         };
-        let tls = Tls::of_server(&placement.server.tls, &self.tls).map_err(Error::unavailable)?;
-        let tenant = Some((admission, Identity::of(placement)));
-        let manager = LinkManager::new(config, &tls, self.settings.max_lifetime, tenant);
-        let (size, neighbours) = match Key::of(placement) {
-            Key::Tenant(_) => (self.settings.per_tenant, None),
-            // Bounded by the cluster's budget, and each tenant by its share.
-            Key::Group(_) => (self.settings.cluster_budget, Some(Neighbours::new(self.settings.per_tenant))),
+        let door = Arc::new(Door::new(PoolId(self.next_pool.fetch_add(1, Ordering::Relaxed)), way));
+        let cluster = self.cluster(placement.server.cluster);
+        cluster.add(Arc::clone(&door));
+        let neighbours = match Key::of(placement) {
+            Key::Tenant(_) => None,
+            Key::Group(_) => Some(Neighbours::default()),
         };
-        let pool = LinkPool::builder(manager)
-            .max_size(size)
-            .queue_mode(QueueMode::Lifo)
-            .timeouts(pool_timeouts(self.settings.checkout_timeout, self.settings.connect_timeout))
-            .runtime(Runtime::Tokio1)
-            .build()
-            .map_err(Error::internal)?;
         let last_used = AtomicU64::new(self.now());
-        Ok(Arc::new(TenantPool { pool, placement: placement.clone(), neighbours, last_used }))
-    }
-
-    /// Closes an idle connection of the cluster, that of the tenant used longest ago. Says whether there was one.
-    pub(crate) fn close_one_idle(&self, cluster: ClusterId) -> bool {
-        // The pool's own count of idle connections leaves out those that waiters have been promised, so each is asked.
-        let mut candidates: Vec<(u64, Arc<TenantPool>)> = self
-            .pools
-            .iter()
-            .filter(|entry| entry.placement.server.cluster == cluster && entry.pool.status().size > 0)
-            .map(|entry| (entry.last_used.load(Ordering::Relaxed), Arc::clone(entry.value())))
-            .collect();
-        candidates.sort_unstable_by_key(|(last_used, _)| *last_used);
-        let closed = candidates.iter().any(|(_, tenant)| {
-            let mut closed = false;
-            tenant.pool.retain(|_, _| std::mem::replace(&mut closed, true));
-            closed
-        });
-        if closed {
-            metrics::counter!("rowhouse_idle_connections_evicted_total").increment(1);
-        }
-        closed
+        Ok(Arc::new(TenantPool { door, cluster, placement: active.clone(), neighbours, last_used }))
     }
 
     fn close_idle(&self) {
         let timeout = self.settings.idle_timeout;
+        for cluster in self.clusters() {
+            cluster.tidy(timeout);
+        }
         let pools: Vec<(Key, Arc<TenantPool>)> =
             self.pools.iter().map(|entry| (*entry.key(), Arc::clone(entry.value()))).collect();
         let deadline = self.now().saturating_sub(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
-        for (key, tenant) in pools {
-            tenant.pool.retain(|link, metrics| metrics.last_used() < timeout && !link.is_expired());
-            self.pools.remove_if(&key, |_, current| {
-                let status = current.pool.status();
-                status.size == 0 && status.waiting == 0 && current.last_used.load(Ordering::Relaxed) < deadline
-            });
+        let is_done =
+            |pool: &TenantPool| pool.last_used.load(Ordering::Relaxed) < deadline && !pool.cluster.knows(pool.door.id);
+        for (key, pool) in pools {
+            if let Some((_, gone)) =
+                self.pools.remove_if(&key, |_, current| Arc::ptr_eq(current, &pool) && is_done(current))
+            {
+                // Whoever has just found it is told to look again.
+                gone.retire();
+            }
         }
     }
 }

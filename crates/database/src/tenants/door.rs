@@ -1,0 +1,195 @@
+//! How connections of one login to one database are opened.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::ClientWrapper;
+use tokio::task::JoinHandle;
+use tokio_postgres::CancelToken;
+
+use super::identity::Identity;
+use super::ledger::{Connection, Failure, PoolId};
+use crate::error::ConnectError;
+use crate::link::jittered;
+use crate::tls::Tls;
+use crate::wire::{self, ConnectFailure};
+
+/// How long a server may take to end a session that said goodbye; then the connection is cut.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(20);
+/// How long a server may take to hear that a statement is to be cancelled; it may be gone.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Opens connections of one login to one database.
+pub(crate) struct Door {
+    pub(super) id: PoolId,
+    host: String,
+    port: u16,
+    config: tokio_postgres::Config,
+    tls: Tls,
+    identity: Identity,
+    connect_timeout: Duration,
+    max_lifetime: Duration,
+    is_retired: AtomicBool,
+    /// Why it was last found shut.
+    complaint: Mutex<Option<String>>,
+}
+
+/// What a door needs to know.
+pub(super) struct Way {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) config: tokio_postgres::Config,
+    pub(super) tls: Tls,
+    pub(super) identity: Identity,
+    pub(super) connect_timeout: Duration,
+    pub(super) max_lifetime: Duration,
+}
+
+impl Door {
+    pub(super) fn new(id: PoolId, way: Way) -> Self {
+        let Way { host, port, mut config, tls, identity, connect_timeout, max_lifetime } = way;
+        tls.apply(&mut config);
+        Self {
+            id,
+            host,
+            port,
+            config,
+            tls,
+            identity,
+            connect_timeout,
+            max_lifetime,
+            is_retired: AtomicBool::new(false),
+            complaint: Mutex::new(None),
+        }
+    }
+
+    /// Opens a connection and makes sure that it leads where it should.
+    pub(super) async fn open(&self) -> Result<TenantLink, Failure> {
+        let begun = Instant::now();
+        let connect = async {
+            let (client, task) = wire::connect(&self.config, &self.host, self.port, &self.tls).await?;
+            // The wrapper would cut the connection when it is dropped; it is to end properly.
+            let client = ClientWrapper::new(client, tokio::spawn(async {}));
+            let link = TenantLink { client, task, expires: Instant::now() + jittered(self.max_lifetime) };
+            match self.identity.verify(&link.client).await {
+                Ok(()) => Ok(link),
+                Err(error) => {
+                    link.close().await;
+                    Err(Shut::Identity(error))
+                }
+            }
+        };
+        let outcome = tokio::time::timeout(self.connect_timeout, connect).await;
+        metrics::histogram!("rowhouse_connect_seconds").record(begun.elapsed().as_secs_f64());
+        let shut = match outcome {
+            Ok(Ok(link)) => return Ok(link),
+            Ok(Err(shut)) => shut,
+            Err(_) => Shut::Silent,
+        };
+        let failure = shut.failure();
+        let text = shut.to_string();
+        if matches!(shut, Shut::Identity(ConnectError::Identity(_))) {
+            tracing::error!(why = text, "a connection led to the wrong database");
+        } else {
+            tracing::warn!(why = text, "a tenant's connection could not be opened");
+        }
+        *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+        Err(failure)
+    }
+
+    /// Why no connection could be opened last.
+    pub(super) fn complaint(&self) -> String {
+        let complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
+        complaint.clone().unwrap_or_else(|| "the database refuses connections".to_owned())
+    }
+
+    /// Whether it is to be used no more.
+    pub(super) fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::Acquire)
+    }
+
+    pub(super) fn retire(&self) {
+        self.is_retired.store(true, Ordering::Release);
+    }
+
+    /// Asks the server to end what a connection is running.
+    pub(super) async fn cancel(&self, token: CancelToken) {
+        match tokio::time::timeout(CANCEL_PATIENCE, wire::cancel(token, &self.host, self.port, &self.tls)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "an abandoned statement could not be cancelled"),
+            Err(_) => tracing::debug!("the server did not take the request to cancel a statement"),
+        }
+    }
+}
+
+/// Why a connection could not be opened.
+#[derive(Debug, thiserror::Error)]
+enum Shut {
+    #[error("{}", explain(.0))]
+    Connect(#[from] ConnectFailure),
+    #[error("{0}")]
+    Identity(ConnectError),
+    #[error("the server accepts connections and says nothing")]
+    Silent,
+}
+
+impl Shut {
+    /// What it says of the cluster (PostgreSQL manual, appendix A, error codes).
+    fn failure(&self) -> Failure {
+        let error = match self {
+            Self::Silent | Self::Connect(ConnectFailure::Network(_)) => return Failure::Unreachable,
+            Self::Identity(ConnectError::Identity(_)) => return Failure::Refused,
+            Self::Connect(ConnectFailure::Server(error)) | Self::Identity(ConnectError::Connect(error)) => error,
+        };
+        let Some(database) = error.as_db_error() else { return Failure::Unreachable };
+        match database.code().code() {
+            // The same code stands for the limit of a login and of a database; the server's function tells them apart.
+            "53300" if !is_limit_of_login_or_database(database.routine()) => Failure::Full,
+            "53300" => Failure::Refused,
+            code if code.starts_with("57P") || code.starts_with("08") || code.starts_with("53") => Failure::Unreachable,
+            _ => Failure::Refused,
+        }
+    }
+}
+
+fn is_limit_of_login_or_database(routine: Option<&str>) -> bool {
+    matches!(routine, Some("InitializeSessionUserId" | "CheckMyDatabase"))
+}
+
+/// The error with its causes; the driver itself prints only "db error".
+fn explain(failure: &ConnectFailure) -> String {
+    let mut text = failure.to_string();
+    let mut cause = std::error::Error::source(failure);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// An open connection.
+pub(crate) struct TenantLink {
+    pub(crate) client: ClientWrapper,
+    /// Done when the server has let go of the connection.
+    task: JoinHandle<()>,
+    expires: Instant,
+}
+
+impl Connection for TenantLink {
+    fn is_spent(&self, now: Instant) -> bool {
+        self.expires <= now || self.client.is_closed()
+    }
+}
+
+impl TenantLink {
+    /// Says goodbye, and returns when the server's session is gone. A statement that still runs is waited for.
+    pub(super) async fn close(self) {
+        let Self { client, mut task, .. } = self;
+        drop(client);
+        if tokio::time::timeout(CLOSE_PATIENCE, &mut task).await.is_err() {
+            tracing::warn!("a server did not end a session; the connection is cut");
+            task.abort();
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! The ledger against whatever may happen in whatever order, and against its promises.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use rowhouse_domain::TenantId;
+use uuid::Uuid;
+
+use super::{Action, Asked, Connection, Failure, Ledger, Limits, PoolId, Terms, Ticket};
+
+/// A connection that knows its pool; a spent one ends at its next use.
+#[derive(Debug, PartialEq, Eq)]
+struct Fake {
+    pool: PoolId,
+    is_spent: bool,
+}
+
+impl Connection for Fake {
+    fn is_spent(&self, _: Instant) -> bool {
+        self.is_spent
+    }
+}
+
+const LIMITS: Limits = Limits {
+    per_tenant: 3,
+    waiting_per_tenant: 40,
+    opening: 4,
+    opening_per_tenant: 2,
+    turn: Duration::from_millis(10),
+    pause: Duration::from_millis(50),
+    ceiling: Duration::from_millis(500),
+    refusal: Duration::from_millis(100),
+};
+
+/// Tenants 0 to 3 have a pool of their own; 4 to 6 share one.
+const TENANTS: u8 = 7;
+
+fn tenant(number: u8) -> TenantId {
+    TenantId::from_uuid(Uuid::from_u128(u128::from(number) + 1))
+}
+
+fn pool(number: u8) -> PoolId {
+    PoolId(u64::from(number.min(4)))
+}
+
+#[derive(Debug, Clone)]
+enum Event {
+    Ask(u8),
+    GiveBack(usize),
+    GiveBackSpent(usize),
+    Abandon(usize),
+    Opened(usize),
+    Failed(usize, Failure),
+    Closed(usize),
+    Cancel(usize),
+    Pass(u64),
+    SetBudget(usize),
+    Tidy,
+    Retire(u8),
+    Probe(bool),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let failure = prop_oneof![Just(Failure::Unreachable), Just(Failure::Full), Just(Failure::Refused)];
+    prop_oneof![
+        8 => (0..TENANTS).prop_map(Event::Ask),
+        5 => any::<usize>().prop_map(Event::GiveBack),
+        1 => any::<usize>().prop_map(Event::GiveBackSpent),
+        1 => any::<usize>().prop_map(Event::Abandon),
+        6 => any::<usize>().prop_map(Event::Opened),
+        1 => (any::<usize>(), failure).prop_map(|(which, failure)| Event::Failed(which, failure)),
+        5 => any::<usize>().prop_map(Event::Closed),
+        1 => any::<usize>().prop_map(Event::Cancel),
+        2 => (0u64..30).prop_map(Event::Pass),
+        1 => (1usize..8).prop_map(Event::SetBudget),
+        1 => Just(Event::Tidy),
+        1 => (0..TENANTS).prop_map(Event::Retire),
+        1 => any::<bool>().prop_map(Event::Probe),
+    ]
+}
+
+/// The world around a ledger.
+struct World {
+    ledger: Ledger<Fake, u64>,
+    now: Instant,
+    budget: usize,
+    lent: Vec<(Terms, Fake)>,
+    opening: Vec<(PoolId, TenantId)>,
+    closing: Vec<Option<Terms>>,
+    probes: Vec<PoolId>,
+    waiting: HashMap<u64, (TenantId, Ticket)>,
+    next: u64,
+    /// In the order of their service.
+    served: Vec<TenantId>,
+}
+
+impl World {
+    fn new(budget: usize) -> Self {
+        Self {
+            ledger: Ledger::new(LIMITS, budget),
+            now: Instant::now(),
+            budget,
+            lent: Vec::new(),
+            opening: Vec::new(),
+            closing: Vec::new(),
+            probes: Vec::new(),
+            waiting: HashMap::new(),
+            next: 0,
+            served: Vec::new(),
+        }
+    }
+
+    fn do_all(&mut self, actions: Vec<Action<Fake, u64>>) {
+        for action in actions {
+            match action {
+                Action::Lend { to, loan, connection } => {
+                    let (asked, _) = self.waiting.remove(&to).expect("lent to somebody who waits");
+                    assert_eq!(asked, loan.tenant);
+                    assert_eq!(connection.pool, loan.pool, "a connection of another pool was lent");
+                    self.served.push(loan.tenant);
+                    self.lent.push((loan, connection));
+                }
+                Action::Open { pool, tenant } => {
+                    self.opening.push((pool, tenant));
+                    assert!(self.places() <= self.budget, "a place beyond the budget");
+                    assert!(self.opening.len() <= LIMITS.opening);
+                    let of_tenant = self.opening.iter().filter(|(_, other)| *other == tenant).count();
+                    assert!(of_tenant <= LIMITS.opening_per_tenant);
+                    assert!(self.held(tenant) + of_tenant <= LIMITS.per_tenant, "more than a tenant may have");
+                }
+                Action::Close(_) => self.closing.push(None),
+                Action::Refuse { to, .. } => {
+                    self.waiting.remove(&to).expect("refused somebody who waits");
+                }
+                Action::Probe { pool, .. } => self.probes.push(pool),
+                Action::Wake { .. } => {}
+            }
+        }
+    }
+
+    fn held(&self, tenant: TenantId) -> usize {
+        self.lent.iter().filter(|(terms, _)| terms.tenant == tenant).count()
+            + self.closing.iter().flatten().filter(|terms| terms.tenant == tenant).count()
+    }
+
+    /// Server connections as they really are.
+    fn places(&self) -> usize {
+        self.lent.len() + self.opening.len() + self.closing.len() + self.ledger.idle.len()
+    }
+
+    fn act(&mut self, event: &Event) {
+        fn pick<T>(from: &mut Vec<T>, which: usize) -> Option<T> {
+            (!from.is_empty()).then(|| from.swap_remove(which % from.len()))
+        }
+        let (mut actions, now) = (Vec::new(), self.now);
+        match *event {
+            Event::Ask(number) => {
+                self.next += 1;
+                let waiter = self.next;
+                let (pool, tenant) = (pool(number), tenant(number));
+                match self.ledger.ask(pool, tenant, || waiter, now, &mut actions) {
+                    Asked::Lent(connection, terms) => {
+                        assert_eq!(connection.pool, pool);
+                        self.served.push(tenant);
+                        self.lent.push((terms, connection));
+                    }
+                    Asked::Waits(ticket) => {
+                        self.waiting.insert(waiter, (tenant, ticket));
+                    }
+                    Asked::Refused(_) => {}
+                }
+            }
+            Event::GiveBack(which) | Event::GiveBackSpent(which) => {
+                let Some((terms, mut connection)) = pick(&mut self.lent, which) else { return };
+                connection.is_spent = matches!(event, Event::GiveBackSpent(_));
+                self.ledger.give_back(terms, connection, now, &mut actions);
+            }
+            Event::Abandon(which) => {
+                let Some((terms, _)) = pick(&mut self.lent, which) else { return };
+                self.ledger.abandon();
+                self.closing.push(Some(terms));
+            }
+            Event::Opened(which) => {
+                let Some((pool, tenant)) = pick(&mut self.opening, which) else { return };
+                self.ledger.opened(pool, tenant, Fake { pool, is_spent: false }, now, &mut actions);
+            }
+            Event::Failed(which, failure) => {
+                let Some((pool, tenant)) = pick(&mut self.opening, which) else { return };
+                self.ledger.failed(pool, tenant, failure, now, &mut actions);
+            }
+            Event::Closed(which) => {
+                let Some(abandoned) = pick(&mut self.closing, which) else { return };
+                self.ledger.closed(abandoned.as_ref(), now, &mut actions);
+            }
+            Event::Cancel(which) => {
+                let mut all: Vec<u64> = self.waiting.keys().copied().collect();
+                all.sort_unstable();
+                let Some(waiter) = pick(&mut all, which) else { return };
+                let (tenant, ticket) = self.waiting.remove(&waiter).expect("it waits");
+                self.ledger.cancel(tenant, ticket, now, &mut actions);
+            }
+            Event::Pass(milliseconds) => {
+                self.now += Duration::from_millis(milliseconds);
+                self.ledger.go_on(self.now, &mut actions);
+            }
+            Event::SetBudget(budget) => {
+                self.budget = budget;
+                self.ledger.set_budget(budget, now, &mut actions);
+            }
+            Event::Tidy => self.ledger.tidy(Duration::from_millis(40), now, &mut actions),
+            Event::Retire(number) => self.ledger.retire(pool(number), now, &mut actions),
+            Event::Probe(answers) => {
+                let Some(pool) = self.probes.pop() else { return };
+                if self.ledger.probe(pool, &mut actions) {
+                    let outcome = if answers { Ok(Fake { pool, is_spent: false }) } else { Err(Failure::Unreachable) };
+                    self.ledger.probed(pool, outcome, now, &mut actions);
+                }
+            }
+        }
+        self.do_all(actions);
+        self.check();
+    }
+
+    fn check(&self) {
+        let ledger = &self.ledger;
+        assert_eq!(ledger.taken, self.places(), "places are counted wrong");
+        assert_eq!(ledger.opening, self.opening.len());
+        assert_eq!(ledger.closing, self.closing.len());
+        for number in 0..TENANTS {
+            assert!(self.held(tenant(number)) <= LIMITS.per_tenant);
+        }
+        for id in ledger.idle.values().collect::<BTreeSet<_>>() {
+            assert!(ledger.line.first_of(*id).is_none(), "an idle connection beside somebody who could have it");
+        }
+        let waiting: usize = ledger.tenants.values().map(|tenant| tenant.waiting.len()).sum();
+        assert_eq!(waiting, self.waiting.len());
+        assert!(ledger.breaker.is_open() != self.probes.is_empty(), "an open breaker is tried, a closed one is not");
+    }
+
+    /// Lets everything end well.
+    fn finish(&mut self) {
+        for _ in 0..2000 {
+            if !self.probes.is_empty() {
+                self.act(&Event::Probe(true));
+            } else if !self.closing.is_empty() {
+                self.act(&Event::Closed(0));
+            } else if !self.opening.is_empty() {
+                self.act(&Event::Opened(0));
+            } else if !self.lent.is_empty() {
+                self.act(&Event::GiveBack(0));
+            } else if self.waiting.is_empty() {
+                break;
+            } else {
+                self.act(&Event::Pass(20));
+            }
+        }
+        assert!(self.waiting.is_empty(), "{} callers wait for ever", self.waiting.len());
+        assert_eq!(self.ledger.taken, self.ledger.idle.len());
+        assert!(self.ledger.tenants.is_empty(), "a tenant that has nothing is remembered");
+        self.now += Duration::from_secs(60);
+        self.act(&Event::Tidy);
+        while !self.closing.is_empty() {
+            self.act(&Event::Closed(0));
+        }
+        assert_eq!(self.ledger.taken, 0);
+        assert!(self.ledger.pools.is_empty(), "a pool that has nothing is remembered");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_the_promises_hold(budget in 1usize..8, events in prop::collection::vec(event(), 1..300)) {
+        let mut world = World::new(budget);
+        for event in &events {
+            world.act(event);
+        }
+        world.finish();
+    }
+}
+
+/// Opens what is to be opened and closes what is to be closed, at once.
+fn settle(world: &mut World) {
+    while !world.opening.is_empty() || !world.closing.is_empty() {
+        world.act(&Event::Closed(0));
+        world.act(&Event::Opened(0));
+    }
+}
+
+#[test]
+fn a_thousand_requests_of_one_tenant_delay_another_by_one_turn() {
+    for budget in [1, 2, 5] {
+        let mut world = World::new(budget);
+        for _ in 0..LIMITS.waiting_per_tenant {
+            world.act(&Event::Ask(0));
+        }
+        settle(&mut world);
+        world.act(&Event::Ask(1));
+        settle(&mut world);
+        let before = world.served.len();
+        let mut statements = 0;
+        while !world.served.contains(&tenant(1)) {
+            // Each statement takes a third of a turn.
+            world.act(&Event::Pass(4));
+            world.act(&Event::GiveBack(0));
+            settle(&mut world);
+            statements += 1;
+            assert!(statements <= 3 * LIMITS.per_tenant, "{budget}: {:?}", &world.served[before..]);
+        }
+    }
+}
+
+#[test]
+fn tenants_that_wait_are_served_in_turns() {
+    let mut world = World::new(1);
+    for number in [0, 1, 2, 3] {
+        for _ in 0..5 {
+            world.act(&Event::Ask(number));
+        }
+    }
+    settle(&mut world);
+    for _ in 0..20 {
+        // Each statement takes a whole turn.
+        world.act(&Event::Pass(10));
+        world.act(&Event::GiveBack(0));
+        settle(&mut world);
+    }
+    for round in world.served.chunks(4) {
+        assert_eq!(round.iter().collect::<BTreeSet<_>>().len(), 4, "{:?}", world.served);
+    }
+}
+
+#[test]
+fn a_connection_stays_where_only_its_own_tenant_waits() {
+    let mut world = World::new(1);
+    for _ in 0..5 {
+        world.act(&Event::Ask(0));
+    }
+    settle(&mut world);
+    for _ in 0..5 {
+        world.act(&Event::Pass(50));
+        world.act(&Event::GiveBack(0));
+        assert!(world.closing.is_empty());
+    }
+}
+
+#[test]
+fn a_server_that_is_full_is_left_alone_and_idle_connections_make_room() {
+    let mut world = World::new(6);
+    world.act(&Event::Ask(0));
+    settle(&mut world);
+    world.act(&Event::GiveBack(0));
+    world.act(&Event::Ask(1));
+    assert_eq!(world.opening.len(), 1);
+    world.act(&Event::Failed(0, Failure::Full));
+    assert!(world.opening.is_empty(), "it is tried again at once");
+    world.act(&Event::Pass(60));
+    settle(&mut world);
+    assert!(world.served.contains(&tenant(1)), "an idle connection makes room where the server has none");
+}
+
+#[test]
+fn a_silent_cluster_refuses_at_once_until_it_is_back() {
+    let mut world = World::new(6);
+    for number in 0..4 {
+        world.act(&Event::Ask(number));
+    }
+    for _ in 0..3 {
+        world.act(&Event::Failed(0, Failure::Unreachable));
+    }
+    assert!(world.waiting.is_empty(), "nobody waits for a cluster that does not answer");
+    while !world.opening.is_empty() {
+        world.act(&Event::Failed(0, Failure::Unreachable));
+    }
+    world.act(&Event::Probe(false));
+    world.act(&Event::Ask(0));
+    assert!(world.waiting.is_empty() && world.opening.is_empty());
+    world.act(&Event::Probe(true));
+    world.act(&Event::Ask(0));
+    settle(&mut world);
+    assert!(world.served.contains(&tenant(0)));
+}

@@ -1,0 +1,285 @@
+//! How places change hands.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use rowhouse_domain::TenantId;
+
+use super::line::Member;
+use super::{Action, Connection, Idle, Ledger, Pool, PoolId, Refusal, Tenant, Terms};
+
+impl<C> Pool<C> {
+    pub(super) fn new() -> Self {
+        Self { idle: VecDeque::new(), busy: 0, is_retired: false, refused_until: None }
+    }
+}
+
+impl<W> Tenant<W> {
+    pub(super) fn of(pool: PoolId) -> Self {
+        Self { pool, held: 0, opening: 0, waiting: VecDeque::new(), turn: None }
+    }
+}
+
+impl<C: Connection, W> Ledger<C, W> {
+    /// Places that may be taken now.
+    fn places(&mut self, now: Instant) -> usize {
+        match self.ceiling {
+            Some((_, until)) if now >= until => {
+                self.ceiling = None;
+                self.budget
+            }
+            Some((ceiling, _)) => ceiling.min(self.budget),
+            None => self.budget,
+        }
+    }
+
+    /// Opens connections for those who wait, in their turns, and makes room where there is none.
+    pub(super) fn serve(&mut self, now: Instant, actions: &mut Vec<Action<C, W>>) {
+        let is_paused = self.paused_until.is_some_and(|until| now < until);
+        if self.line.is_empty() || self.breaker.is_open() || is_paused {
+            return;
+        }
+        let places = self.places(now);
+        let mut wanted = 0;
+        while self.opening < self.limits.opening {
+            let Some(member) = self.first_to_open() else { break };
+            if self.taken >= places {
+                // The line's length bounds the look; places that are being vacated already are wanted as well.
+                wanted = self.unserved(None);
+                break;
+            }
+            self.taken += 1;
+            self.opening += 1;
+            // One that had nothing but callers was forgotten with its last idle connection.
+            self.pools.entry(member.pool).or_insert_with(Pool::new).busy += 1;
+            if let Some(tenant) = self.tenants.get_mut(&member.tenant) {
+                tenant.opening += 1;
+            }
+            self.go_to_the_end(member.tenant);
+            actions.push(Action::Open { pool: member.pool, tenant: member.tenant });
+        }
+        while self.closing < wanted && self.evict(actions) {}
+    }
+
+    /// The first in the line for whom a connection may be opened. Few are passed over: those that have enough being
+    /// opened, of which there are fewer than may be opened at once.
+    fn first_to_open(&self) -> Option<Member> {
+        self.line.members().find(|member| self.may_open(member.tenant))
+    }
+
+    fn may_open(&self, tenant: TenantId) -> bool {
+        self.tenants.get(&tenant).is_some_and(|tenant| {
+            tenant.opening < tenant.waiting.len().min(self.limits.opening_per_tenant)
+                && tenant.held + tenant.opening < self.limits.per_tenant
+        })
+    }
+
+    /// Connections that could be opened at once for those who wait, in other pools than one, were there places.
+    fn unserved(&self, beside: Option<PoolId>) -> usize {
+        let room = self.limits.opening - self.opening;
+        let others = self.line.members().filter(|member| Some(member.pool) != beside);
+        others.filter(|member| self.may_open(member.tenant)).take(room).count()
+    }
+
+    /// The first who waits, in another pool, for a place that nobody is about to vacate.
+    fn first_elsewhere(&mut self, pool: PoolId, now: Instant) -> Option<Member> {
+        if self.line.is_empty() || self.taken < self.places(now) || self.opening >= self.limits.opening {
+            return None;
+        }
+        let first = self.line.first_beside(pool)?;
+        (self.closing < self.unserved(Some(pool))).then_some(first)
+    }
+
+    /// A connection without a holder: it goes to whoever's turn it is, or is kept for the next.
+    pub(super) fn settle(
+        &mut self,
+        connection: C,
+        terms: &Terms,
+        turn_is_over: bool,
+        now: Instant,
+        actions: &mut Vec<Action<C, W>>,
+    ) {
+        let pool = terms.pool;
+        let is_retired = self.pools.get(&pool).is_none_or(|pool| pool.is_retired);
+        let is_over_budget = self.taken - self.closing > self.places(now);
+        if is_retired || is_over_budget || self.breaker.is_open() || connection.is_spent(now) {
+            return self.close(connection, actions);
+        }
+        let own = self.line.first_of(pool);
+        let stays = match (own, self.first_elsewhere(pool, now)) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(own), Some(other)) => own.turn < other.turn || !turn_is_over,
+        };
+        if !stays {
+            return self.close(connection, actions);
+        }
+        let Some(own) = own else { return self.keep(pool, connection, now) };
+        let waiter = self.tenants.get_mut(&own.tenant).and_then(|tenant| tenant.waiting.pop_front());
+        let Some((_, to)) = waiter else { return self.close(connection, actions) };
+        self.hold(pool, own.tenant);
+        self.go_to_the_end(own.tenant);
+        actions.push(Action::Lend { to, loan: Terms { tenant: own.tenant, ..*terms }, connection });
+    }
+
+    /// Keeps a connection for the next of its pool.
+    pub(super) fn keep(&mut self, pool: PoolId, connection: C, now: Instant) {
+        self.clock += 1;
+        self.idle.insert(self.clock, pool);
+        let state = self.pools.entry(pool).or_insert_with(Pool::new);
+        state.idle.push_back(Idle { stamp: self.clock, since: now, connection });
+    }
+
+    fn close(&mut self, connection: C, actions: &mut Vec<Action<C, W>>) {
+        self.closing += 1;
+        actions.push(Action::Close(connection));
+    }
+
+    /// Closes the idle connection that was used longest ago; false where there is none.
+    pub(super) fn evict(&mut self, actions: &mut Vec<Action<C, W>>) -> bool {
+        let Some((_, pool)) = self.idle.pop_first() else { return false };
+        // The oldest of the pool is at its front.
+        if let Some(idle) = self.pools.get_mut(&pool).and_then(|pool| pool.idle.pop_front()) {
+            self.evicted += 1;
+            self.close(idle.connection, actions);
+        }
+        self.forget_pool(pool);
+        true
+    }
+
+    /// An idle connection of the pool that can be lent.
+    pub(super) fn take_idle(&mut self, pool: PoolId, now: Instant, actions: &mut Vec<Action<C, W>>) -> Option<C> {
+        loop {
+            let idle = self.pools.get_mut(&pool)?.idle.pop_back()?;
+            self.idle.remove(&idle.stamp);
+            if !idle.connection.is_spent(now) {
+                return Some(idle.connection);
+            }
+            self.close(idle.connection, actions);
+        }
+    }
+
+    pub(super) fn close_idle_where(&mut self, is_done: impl Fn(&Idle<C>) -> bool, actions: &mut Vec<Action<C, W>>) {
+        let pools: Vec<PoolId> =
+            self.pools.iter().filter(|(_, pool)| !pool.idle.is_empty()).map(|(id, _)| *id).collect();
+        for pool in pools {
+            self.close_idle_of(pool, &is_done, actions);
+            self.forget_pool(pool);
+        }
+    }
+
+    pub(super) fn close_idle_of(
+        &mut self,
+        pool: PoolId,
+        is_done: impl Fn(&Idle<C>) -> bool,
+        actions: &mut Vec<Action<C, W>>,
+    ) {
+        let Some(state) = self.pools.get_mut(&pool) else { return };
+        for idle in std::mem::take(&mut state.idle) {
+            if is_done(&idle) {
+                self.idle.remove(&idle.stamp);
+                self.closing += 1;
+                actions.push(Action::Close(idle.connection));
+            } else {
+                state.idle.push_back(idle);
+            }
+        }
+    }
+
+    /// Tells all who wait, or those of one pool, that there will be nothing.
+    pub(super) fn refuse_all(&mut self, of: Option<PoolId>, why: Refusal, actions: &mut Vec<Action<C, W>>) {
+        let tenants: Vec<TenantId> = self
+            .tenants
+            .iter()
+            .filter(|(_, tenant)| !tenant.waiting.is_empty() && of.is_none_or(|pool| tenant.pool == pool))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in tenants {
+            if let Some(tenant) = self.tenants.get_mut(&id) {
+                let waiting = std::mem::take(&mut tenant.waiting);
+                actions.extend(waiting.into_iter().map(|(_, to)| Action::Refuse { to, why }));
+            }
+            self.line_up(id);
+            self.forget(id);
+        }
+    }
+
+    /// Whether the tenant holds more than what an even split of the budget would give it.
+    pub(super) fn has_more_than_its_share(&self, tenant: TenantId) -> bool {
+        let share = (self.budget / self.tenants.len().max(1)).max(1);
+        self.tenants.get(&tenant).is_some_and(|tenant| tenant.held > share)
+    }
+
+    pub(super) fn hold(&mut self, pool: PoolId, tenant: TenantId) {
+        if let Some(pool) = self.pools.get_mut(&pool) {
+            pool.busy += 1;
+        }
+        if let Some(tenant) = self.tenants.get_mut(&tenant) {
+            tenant.held += 1;
+        }
+        self.line_up(tenant);
+    }
+
+    pub(super) fn let_go(&mut self, pool: PoolId, tenant: TenantId) {
+        if let Some(pool) = self.pools.get_mut(&pool) {
+            pool.busy -= 1;
+        }
+        if let Some(tenant) = self.tenants.get_mut(&tenant) {
+            tenant.held -= 1;
+        }
+        self.line_up(tenant);
+    }
+
+    pub(super) fn no_longer_opening(&mut self, pool: PoolId, tenant: TenantId) {
+        self.opening -= 1;
+        if let Some(pool) = self.pools.get_mut(&pool) {
+            pool.busy -= 1;
+        }
+        if let Some(tenant) = self.tenants.get_mut(&tenant) {
+            tenant.opening -= 1;
+        }
+        self.line_up(tenant);
+    }
+
+    /// A tenant stands in the line exactly while it has a caller that waits and holds less than it may.
+    pub(super) fn line_up(&mut self, id: TenantId) {
+        let most = self.limits.per_tenant;
+        let Some(tenant) = self.tenants.get_mut(&id) else { return };
+        let may_be_served = !tenant.waiting.is_empty() && tenant.held < most;
+        match tenant.turn {
+            None if may_be_served => tenant.turn = Some(self.line.join(id, tenant.pool)),
+            Some(turn) if !may_be_served => {
+                self.line.leave(turn);
+                tenant.turn = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// The tenant has had its turn.
+    fn go_to_the_end(&mut self, id: TenantId) {
+        if let Some(tenant) = self.tenants.get_mut(&id)
+            && let Some(turn) = tenant.turn
+        {
+            self.line.leave(turn);
+            tenant.turn = Some(self.line.join(id, tenant.pool));
+        }
+    }
+
+    /// Keeps no record of a tenant that has nothing and wants nothing.
+    pub(super) fn forget(&mut self, id: TenantId) {
+        let Some(tenant) = self.tenants.get(&id) else { return };
+        if tenant.held == 0 && tenant.opening == 0 && tenant.waiting.is_empty() {
+            let pool = tenant.pool;
+            self.tenants.remove(&id);
+            self.forget_pool(pool);
+        }
+    }
+
+    pub(super) fn forget_pool(&mut self, id: PoolId) {
+        let is_done = |pool: &Pool<C>| pool.idle.is_empty() && pool.busy == 0 && pool.refused_until.is_none();
+        if self.pools.get(&id).is_some_and(is_done) {
+            self.pools.remove(&id);
+        }
+    }
+}
