@@ -11,13 +11,15 @@ use std::{
 
 use crate::{Error, error::IoContext, place::Place};
 
+/// A server that a test has stopped in its tracks has to go on to end.
+///
 /// `$1` is the server's process, `$2` its data directory, the rest are the folders to delete. The pid file goes when the server does.
 const SCRIPT: &str = r#"
 read -r word
 [ "$word" = release ] && exit 0
 pid=$1 data=$2
 shift 2
-[ "$(head -n 1 "$data/postmaster.pid" 2>/dev/null)" = "$pid" ] && kill -QUIT "$pid" 2>/dev/null
+[ "$(head -n 1 "$data/postmaster.pid" 2>/dev/null)" = "$pid" ] && kill -QUIT "$pid" 2>/dev/null && kill -CONT "$pid" 2>/dev/null
 tries=0
 while [ -e "$data/postmaster.pid" ] && [ "$tries" -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
 rm -rf -- "$@"

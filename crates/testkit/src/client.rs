@@ -6,6 +6,9 @@ use reqwest::header::HeaderMap;
 use reqwest::{Body, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 
+/// The services close connections that were idle for five seconds: one that is taken up again just then has no answer.
+const IDLE: Duration = Duration::from_secs(3);
+
 /// A service as the holder of one key sees it.
 #[derive(Clone)]
 pub struct Client {
@@ -17,7 +20,8 @@ pub struct Client {
 impl Client {
     /// A client for the service at `base`, with a key or without.
     pub fn new(base: &str, key: Option<&str>) -> Self {
-        Self { http: reqwest::Client::new(), base: base.to_owned(), key: key.map(str::to_owned) }
+        let http = reqwest::Client::builder().pool_idle_timeout(IDLE).build().expect("an HTTP client can be made");
+        Self { http, base: base.to_owned(), key: key.map(str::to_owned) }
     }
 
     /// The same service with another key.

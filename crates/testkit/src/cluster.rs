@@ -1,5 +1,5 @@
 //! One throwaway cluster a test process, in memory where there is room, with its templates; a second one for those who ask
-//! for it, and private ones for those who break them.
+//! for it, and private ones for those who break them. What is committed there outlives the server, however it ends.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -7,6 +7,8 @@ use std::sync::OnceLock;
 use rowhouse_database::{AdminConnection, BootstrapPasswords, Purpose, ServerAddress, Tls, bootstrap, quote_ident};
 use rowhouse_local_postgres::{Cluster, Installation, Options, default_tmpfs};
 use secrecy::SecretString;
+
+use crate::processes::{self, Frozen};
 
 /// Password of `rowhouse_control` on every test cluster.
 pub const CONTROL_PASSWORD: &str = "control-for-tests";
@@ -18,6 +20,8 @@ pub const FURTHER_CONTROL_PASSWORD: &str = "control-on-a-further-cluster";
 pub(crate) const PLATFORM_TEMPLATE: &str = "rowhouse_test_platform";
 /// A migrated tenant database that tests clone.
 pub(crate) const TENANT_TEMPLATE: &str = "rowhouse_test_tenant";
+/// Sessions that a private cluster lets in.
+const ROOM: u16 = 100;
 
 /// The cluster of this test process.
 pub struct TestCluster {
@@ -78,14 +82,14 @@ impl TestCluster {
     /// # Panics
     /// Where PostgreSQL does not start.
     pub async fn private_in(folder: &Path, log: &Path) -> Self {
-        let cluster = launch(folder, 0, 100, "32MB").await;
+        let cluster = launch(folder, 0, ROOM, &PRIVATE).await;
         let inside = cluster.pgdata().join("pg_wal");
         let port = cluster.port();
         cluster.stop().await.expect("the server stops");
         let moved = std::process::Command::new("mv").args([&inside, &log.join("pg_wal")]).status();
         assert!(moved.is_ok_and(|status| status.success()), "the write-ahead log can be moved");
         std::os::unix::fs::symlink(log.join("pg_wal"), &inside).expect("a link can be made");
-        let cluster = launch(folder, port, 100, "32MB").await;
+        let cluster = launch(folder, port, ROOM, &PRIVATE).await;
         let this = Self { cluster, folder: folder.to_owned(), control_password: FURTHER_CONTROL_PASSWORD };
         this.prepare(Purpose::Tenants).await;
         this
@@ -97,13 +101,13 @@ impl TestCluster {
     /// Where PostgreSQL does not start.
     pub async fn unprepared() -> Self {
         let folder = new_folder();
-        let cluster = launch(&folder, 0, 100, "32MB").await;
+        let cluster = launch(&folder, 0, ROOM, &PRIVATE).await;
         Self { cluster, folder, control_password: FURTHER_CONTROL_PASSWORD }
     }
 
     async fn start() -> Self {
         let folder = new_folder();
-        let cluster = launch(&folder, 0, 300, "256MB").await;
+        let cluster = launch(&folder, 0, 300, &[("shared_buffers", "256MB")]).await;
         let this = Self { cluster, folder, control_password: CONTROL_PASSWORD };
         this.prepare(Purpose::PlatformAndTenants).await;
         this.make_templates().await;
@@ -128,6 +132,26 @@ impl TestCluster {
         let (folder, port) = (self.folder, self.cluster.port());
         self.cluster.stop().await.expect("the server stops");
         StoppedCluster { folder, port }
+    }
+
+    /// Kills the server and everything that belongs to it, all at once.
+    ///
+    /// # Panics
+    /// Where it is gone already.
+    pub async fn kill(self) -> StoppedCluster {
+        let (folder, port) = (self.folder, self.cluster.port());
+        processes::kill(self.cluster.pid());
+        self.cluster.stop().await.expect("a dead server can be cleared away");
+        StoppedCluster { folder, port }
+    }
+
+    /// Stops the server and everything that belongs to it in the middle of what they do, until the value is dropped: the
+    /// system still takes connections for it, and nobody answers.
+    ///
+    /// # Panics
+    /// Where it is gone already.
+    pub fn freeze(&self) -> Frozen {
+        Frozen::freeze(self.cluster.pid())
     }
 
     async fn make_templates(&self) {
@@ -210,9 +234,17 @@ impl StoppedCluster {
     ///
     /// # Panics
     /// Where it does not start.
-    pub async fn start(mut self) -> TestCluster {
+    pub async fn start(self) -> TestCluster {
+        self.start_with_room_for(ROOM).await
+    }
+
+    /// The same with another `max_connections`, of which three are the superuser's.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub async fn start_with_room_for(mut self, max_connections: u16) -> TestCluster {
         let folder = std::mem::take(&mut self.folder);
-        let cluster = launch(&folder, self.port, 100, "32MB").await;
+        let cluster = launch(&folder, self.port, max_connections, &PRIVATE).await;
         TestCluster { cluster, folder, control_password: FURTHER_CONTROL_PASSWORD }
     }
 }
@@ -232,19 +264,15 @@ fn new_folder() -> PathBuf {
     default_tmpfs().join(format!("rowhouse-tests-{}", uuid::Uuid::now_v7().simple()))
 }
 
-async fn launch(folder: &Path, port: u16, max_connections: u16, shared_buffers: &str) -> Cluster {
+/// Private clusters are small, and a commit that was acknowledged is written down: their servers are killed.
+const PRIVATE: [(&str, &str); 2] = [("shared_buffers", "32MB"), ("synchronous_commit", "on")];
+
+async fn launch(folder: &Path, port: u16, max_connections: u16, further: &[(&str, &str)]) -> Cluster {
     let installation = Installation::find_complete().expect("run `cargo xtask setup` to install what is missing");
-    let options = Options {
-        port,
-        max_connections,
-        settings: vec![
-            ("shared_buffers".to_owned(), shared_buffers.to_owned()),
-            // Tests create and drop databases all the time; statistics of them are of no use.
-            ("autovacuum".to_owned(), "off".to_owned()),
-            ("max_wal_size".to_owned(), "4GB".to_owned()),
-        ],
-        ..Options::throwaway(folder)
-    };
+    // Tests create and drop databases all the time; statistics of them are of no use.
+    let settings = [("autovacuum", "off"), ("max_wal_size", "4GB")];
+    let settings = settings.iter().chain(further).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let options = Options { port, max_connections, settings: settings.collect(), ..Options::throwaway(folder) };
     Cluster::start(&installation, options).await.expect("a private cluster starts")
 }
 

@@ -81,7 +81,12 @@ impl TestHouse {
 
     /// Registers a further test cluster under a name, its password sealed, and gives its id.
     pub async fn register(&self, name: &str, cluster: &TestCluster) -> String {
-        let body = json!({"name": name, "host": "127.0.0.1", "port": cluster.port(), "tls": "disable",
+        self.register_at(name, cluster.port()).await
+    }
+
+    /// The same where something else stands before it.
+    pub async fn register_at(&self, name: &str, port: u16) -> String {
+        let body = json!({"name": name, "host": "127.0.0.1", "port": port, "tls": "disable",
             "password": FURTHER_CONTROL_PASSWORD});
         self.admin.post("/v1/clusters", &body).await.expect(201).text("id")
     }

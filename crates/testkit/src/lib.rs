@@ -11,6 +11,7 @@ mod house;
 mod janitor;
 mod placements;
 mod process;
+mod processes;
 
 pub use client::{Answer, Client};
 pub use cluster::{CONTROL_PASSWORD, DATA_PASSWORD, FURTHER_CONTROL_PASSWORD, StoppedCluster, TestCluster};
@@ -19,3 +20,4 @@ pub use fault_proxy::{Carried, CommitFault, Cut, FaultProxy, Faults, Sprung, Tow
 pub use house::{Given, TestHouse, program};
 pub use placements::{GroupDatabase, SchemaTenant, SharedDatabase, group_database, shared_database};
 pub use process::{ControlPlaneProcess, DataPlaneProcess};
+pub use processes::Frozen;

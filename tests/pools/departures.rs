@@ -1,0 +1,44 @@
+//! Clients that go away in the middle of what they asked for.
+
+use std::time::{Duration, Instant};
+
+use rowhouse_testkit::TestCluster;
+
+use crate::estate::{ISOLATIONS, PER_TENANT, house_with, report, settle};
+use crate::watch::{connections, expect_connections};
+
+/// A quarter of a second is promised, which is more than a test on a busy machine can insist on.
+const BOUND: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(20);
+const RUNS: &str = "state = 'active' and wait_event_type = 'Lock'";
+
+#[tokio::test]
+async fn a_client_that_goes_away_takes_its_query_with_it_and_frees_its_place() {
+    let house = house_with(|settings| settings.data_plane.request_timeout = PATIENCE).await;
+    let cluster = TestCluster::private().await;
+    house.register("further", &cluster).await;
+    for tenant in &settle(&house, "further", 3, &ISOLATIONS).await {
+        let id = tenant.id.parse::<rowhouse_domain::TenantId>().unwrap().as_uuid();
+        let rows = house.rows(&format!("select database_name, schema_name from tenants where id = '{id}'")).await;
+        let admin = cluster.admin(rows[0].try_get(0).unwrap()).await;
+        let schema: String = rows[0].try_get(1).unwrap();
+        admin.run(&format!("begin; lock table {schema}.folders in access exclusive mode")).await.unwrap();
+        let path = format!("/v1/folders?workspace_id={}", tenant.workspace);
+        let mut slow = Box::pin(futures::future::join_all((0..PER_TENANT).map(|_| tenant.get(&path))));
+        let begun = Instant::now();
+        while connections(&cluster, RUNS).await < PER_TENANT {
+            let waited = tokio::time::timeout(Duration::from_millis(20), &mut slow).await;
+            assert!(waited.is_err() && begun.elapsed() < PATIENCE, "the queries do not run: {waited:?}");
+        }
+        drop(slow);
+        let took = expect_connections(&cluster, RUNS, 0, "abandoned queries end").await;
+        report(&format!("went away, {}: {PER_TENANT} queries ended after {took:?}", tenant.isolation));
+        assert!(took < BOUND, "the queries ended only after {took:?}");
+        // All that the tenant may hold was held by those who went away.
+        let next = tenant.get(&tenant.file_path()).await.expect("an answer");
+        assert_eq!(next.status, 200, "{next:?}");
+        report(&format!("went away, {}: the next request took {:?}", tenant.isolation, next.took));
+        assert!(next.took < BOUND, "{next:?}");
+        admin.run("rollback").await.unwrap();
+    }
+}

@@ -1,0 +1,58 @@
+//! PostgreSQL is there and says nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rowhouse_testkit::TestCluster;
+
+use crate::answers::Seen;
+use crate::estate::{BUDGET, DEADLINE, ISOLATIONS, Tenant, house, report, served_again, settle};
+use crate::load::{Kind, Load};
+use crate::watch::{Watch, expect_none_forgotten};
+
+/// What a busy machine may take beyond a deadline.
+const GRACE: Duration = Duration::from_secs(2);
+
+fn expect_refused(tenant: &Tenant, what: &str, seen: Option<Seen>) {
+    let seen = seen.unwrap_or_else(|| panic!("{what} ({}) is not answered at all", tenant.isolation));
+    assert!([503, 504].contains(&seen.status), "{what} ({}): {seen:?}", tenant.isolation);
+    assert!(seen.took < DEADLINE + GRACE, "{what} ({}) came too late: {seen:?}", tenant.isolation);
+    assert_eq!(seen.wrong(&tenant.mark), None);
+}
+
+/// Freezes the server under load, asks what `ask` asks of every tenant, and has it go on.
+async fn freeze_and<F: Future<Output = ()>>(what: &str, ask: impl Fn(Arc<Vec<Tenant>>) -> F) {
+    let house = house().await;
+    let cluster = TestCluster::private().await;
+    house.register("further", &cluster).await;
+    let tenants = Arc::new(settle(&house, "further", 6, &ISOLATIONS).await);
+    let watch = Watch::begin(&cluster);
+    let load = Load::begin(&tenants, Kind { uploads: 0, ..Kind::default() });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let frozen = cluster.freeze();
+    ask(Arc::clone(&tenants)).await;
+    frozen.thaw();
+    served_again(&tenants, what).await;
+    let tally = load.end().await;
+    tally.expect_no_complaints(what);
+    assert_eq!(tally.unanswered, 0, "the data plane itself is well");
+    report(&format!("{what}: the slowest answer of all was {:?}, the deadline is {DEADLINE:?}", tally.slowest));
+    assert!(tally.slowest.0 < DEADLINE + GRACE, "an answer took {:?}", tally.slowest);
+    let most = watch.most();
+    assert!(most <= BUDGET, "{most} connections are more than the budget");
+    expect_none_forgotten(&cluster).await;
+}
+
+#[tokio::test]
+async fn while_postgres_is_stalled_questions_are_refused_by_their_deadline() {
+    freeze_and("stalled", |tenants| async move {
+        let asked = tenants.iter().map(|tenant| async move {
+            let path = tenant.file_path();
+            let (file, workspaces) = tokio::join!(tenant.get(&path), tenant.get("/v1/workspaces"));
+            expect_refused(tenant, "a file", file);
+            expect_refused(tenant, "the workspaces", workspaces);
+        });
+        futures::future::join_all(asked).await;
+    })
+    .await;
+}
