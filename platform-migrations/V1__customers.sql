@@ -40,8 +40,7 @@ create table clusters (
     labels jsonb not null default '{}',
     weight integer not null default 100,
     accepting boolean not null default true,
-    -- Connections that all replicas of the data plane together are meant to hold. Shown, not enforced yet: each replica
-    -- keeps to `pools.cluster_budget` of its own settings.
+    -- Connections that all replicas of the data plane together hold at most; each leases a part (connection_leases).
     budget integer not null default 80,
     status cluster_status not null default 'active',
     created_at timestamptz not null default now(),

@@ -40,6 +40,7 @@ const DUTIES: &[Duty] = &[
         period: |settings| settings.provisioning.cluster_check,
         run: |context| Box::pin(clusters::watch(context)),
     },
+    Duty { name: "leases", period: |_| Duration::from_secs(2), run: |context| Box::pin(clusters::bury(context)) },
     Duty {
         name: "retention",
         period: |_| Duration::from_secs(10),

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod authentication;
 mod openapi;
+mod replica;
 pub mod routes;
 pub mod startup;
 pub mod state;

@@ -22,7 +22,7 @@ use crate::work::{self, WorkerHandle};
 use crate::{openapi, routes};
 
 /// The platform schema that this build's queries are written for.
-const PLATFORM_SCHEMA: i32 = 6;
+const PLATFORM_SCHEMA: i32 = 8;
 /// A file that an upload has not touched for this long is nobody's: `uploads.idle_timeout` is far shorter.
 const UNFINISHED: Duration = Duration::from_secs(60 * 60);
 
@@ -62,6 +62,8 @@ impl Application {
         let mut tasks = JoinSet::new();
         let pools = state.tenants.clone();
         tasks.spawn(async move { pools.keep_tidy().await });
+        let (pools, platform) = (state.tenants.clone(), state.platform.clone());
+        tasks.spawn(async move { pools.keep_leases(&platform).await });
         tasks.spawn(sweep_unfinished(state.clone()));
         if signals == Signals::Obeyed {
             tasks.spawn(obey_signals(StopHandle(server.handle()))?);
@@ -92,7 +94,9 @@ impl Application {
             tracing::warn!("jobs are left to whoever comes next: they took too long");
         }
         tasks.shutdown().await;
-        state.tenants.close_all();
+        if let Err(error) = state.tenants.end(&state.platform).await {
+            tracing::warn!(error = error.chain(), "leases of connections run out by themselves");
+        }
         state.platform.close();
         tracing::info!("the data plane has stopped");
         served

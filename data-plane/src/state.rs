@@ -10,6 +10,7 @@ use rowhouse_settings::Settings;
 
 use crate::authentication::{RefusalAudit, TouchedKeys};
 use crate::files::UploadSlots;
+use crate::replica;
 use crate::work::{Nudge, WorkContext};
 
 /// The login that the data plane has at `saas_platform` where the settings name no other.
@@ -53,7 +54,12 @@ impl AppState {
             refusals: RefusalAudit::default(),
             touched: TouchedKeys::default(),
             upload_slots: UploadSlots::new(settings.uploads.parallel),
-            tenants: TenantPools::new(settings.pools.clone(), tls, Arc::clone(&master)),
+            tenants: TenantPools::leased(
+                settings.pools.clone(),
+                tls,
+                Arc::clone(&master),
+                replica::of(&settings.pools),
+            ),
             blobs: BlobStore::open(&Config::of(&settings.blobs)).map_err(Error::internal)?,
             nudge: Nudge::new(settings.work.parallel),
             settings: Arc::new(settings),

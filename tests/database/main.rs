@@ -3,6 +3,7 @@
 
 mod catalog;
 mod isolation;
+mod leases;
 mod migrations;
 mod partitions;
 mod placements;

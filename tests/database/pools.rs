@@ -13,6 +13,9 @@ pub(crate) fn pools(change: impl FnOnce(&mut settings::Pools)) -> TenantPools {
     let mut settings = settings::Pools {
         cluster_budget: 8,
         per_tenant: 4,
+        floor: 2,
+        floor_kept: Duration::from_secs(60),
+        replica_file: std::path::PathBuf::new(),
         connect_timeout: Duration::from_secs(3),
         checkout_timeout: Duration::from_secs(5),
         idle_timeout: Duration::from_secs(60),

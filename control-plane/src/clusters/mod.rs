@@ -3,6 +3,7 @@
 mod changes;
 mod health;
 mod kept;
+mod leases;
 mod link;
 mod model;
 mod probe;
@@ -13,5 +14,6 @@ mod turns;
 
 pub(crate) use health::watch;
 pub(crate) use kept::{Kept, KeptConnections};
+pub(crate) use leases::bury;
 pub(crate) use link::{ClusterLink, all_links, find_link};
 pub(crate) use turns::{Turn, Turns};

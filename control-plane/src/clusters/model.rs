@@ -34,8 +34,7 @@ pub(crate) struct Cluster {
     pub(crate) accepting: bool,
     /// Its share of new tenants.
     pub(crate) weight: i32,
-    /// Connections that all replicas of the data plane together are meant to hold. Not enforced yet: each keeps to its
-    /// own setting `pools.cluster_budget`.
+    /// Connections that all replicas of the data plane together hold at most; each leases a part that follows its load.
     pub(crate) budget: i32,
     /// What an operator says about it; a tenant may ask for some.
     #[schema(value_type = Object)]

@@ -48,7 +48,7 @@ pub fn load_from(file: Option<&Path>, environment: Environment) -> Result<Settin
 
 /// Rules that need more than one key, or a range.
 fn check(settings: &Settings) -> Result<(), SettingsError> {
-    let rules: [(&str, bool, &str); 14] = [
+    let rules: [(&str, bool, &str); 15] = [
         (
             "platform.password",
             !settings.platform.password.expose_secret().is_empty(),
@@ -69,6 +69,11 @@ fn check(settings: &Settings) -> Result<(), SettingsError> {
         (
             "pools.per_tenant",
             (1..=settings.pools.cluster_budget).contains(&settings.pools.per_tenant),
+            "must be at least 1 and at most pools.cluster_budget",
+        ),
+        (
+            "pools.floor",
+            (1..=settings.pools.cluster_budget).contains(&settings.pools.floor),
             "must be at least 1 and at most pools.cluster_budget",
         ),
         ("provisioning.parallel", settings.provisioning.parallel > 0, "must be at least 1"),

@@ -109,6 +109,10 @@ pub enum LogFormat {
 pub struct Pools {
     pub cluster_budget: usize,
     pub per_tenant: usize,
+    pub floor: usize,
+    #[serde(with = "humantime_serde")]
+    pub floor_kept: Duration,
+    pub replica_file: PathBuf,
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
     #[serde(with = "humantime_serde")]

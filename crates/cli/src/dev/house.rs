@@ -180,6 +180,12 @@ struct Settings<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     data_plane: Option<Server>,
     blobs: Blobs,
+    pools: Pools,
+}
+
+#[derive(Serialize)]
+struct Pools {
+    replica_file: PathBuf,
 }
 
 #[derive(Serialize)]
@@ -215,6 +221,7 @@ fn write_settings(folder: &Path, service: &str, cluster: &Cluster, secrets: &Sec
         control_plane: is_control.then_some(Server { port }),
         data_plane: (!is_control).then_some(Server { port }),
         blobs: Blobs { root: folder.join("blobs") },
+        pools: Pools { replica_file: folder.join("replica") },
     };
     let file = folder.join(format!("{service}.toml"));
     write_private(&file, &toml::to_string(&settings)?)?;

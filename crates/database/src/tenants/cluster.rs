@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::door::{Door, TenantLink};
+use super::lease::Lease;
 use super::ledger::{Action, Asked, Ledger, Limits, PoolId, Refusal, Snapshot, TenantLoad, Terms, Ticket};
 use super::loan::Loan;
 
@@ -38,6 +39,7 @@ pub(crate) struct Cluster {
     /// Where a connection is dropped outside of any runtime.
     runtime: Option<Handle>,
     checkout_seconds: Histogram,
+    lease: Mutex<Lease>,
 }
 
 impl Cluster {
@@ -59,6 +61,7 @@ impl Cluster {
             doors: DashMap::new(),
             runtime: Handle::try_current().ok(),
             checkout_seconds: metrics::histogram!("rowhouse_checkout_seconds", "cluster" => id.to_string()),
+            lease: Mutex::new(Lease::new(Instant::now())),
         }
     }
 
@@ -153,6 +156,17 @@ impl Cluster {
     /// The tenants that keep it busiest.
     pub(super) fn busiest(&self, most: usize) -> Vec<TenantLoad> {
         self.lock().busiest(most)
+    }
+
+    /// Whether callers wait for want of places or more is held than may be, what is held, and what could be made use of.
+    pub(super) fn need(&self) -> (bool, usize, usize) {
+        let ledger = self.lock();
+        (ledger.is_pressed(), ledger.holds(), ledger.demand())
+    }
+
+    /// Reads or changes what the connections are leased on.
+    pub(super) fn lease<T>(&self, work: impl FnOnce(&mut Lease) -> T) -> T {
+        work(&mut self.lease.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn lock(&self) -> MutexGuard<'_, Ledger<TenantLink, Waiter>> {

@@ -8,12 +8,14 @@ mod connection;
 mod door;
 mod group;
 mod identity;
+mod lease;
 mod ledger;
 mod loan;
 mod placement;
 mod pools;
 
 pub use connection::{TenantConnection, TenantTransaction};
+pub use lease::{Replica, replica_application};
 pub use ledger::{Snapshot, TenantLoad};
 pub(crate) use loan::Loan;
 pub use placement::{ActivePlacement, Credential, Placement};

@@ -11,19 +11,21 @@ use rowhouse_problem::{Error, Result};
 use rowhouse_settings as settings;
 use secrecy::ExposeSecret;
 use serde::Serialize;
+use tokio::sync::Notify;
 
 use super::cluster::Cluster;
 use super::connection::TenantConnection;
 use super::door::{Door, Way};
 use super::group::Neighbours;
 use super::identity::Identity;
+use super::lease::Replica;
 use super::ledger::{PoolId, Snapshot, TenantLoad};
 use super::placement::{ActivePlacement, Credential, Placement};
 use crate::link::connection_config;
 use crate::session::{Held, Session};
 use crate::tls::Tls;
 
-/// How connections of the data plane are named in `pg_stat_activity`.
+/// How connections that are not leased are named in `pg_stat_activity`.
 const APPLICATION: &str = "rowhouse_data_plane";
 
 /// The only way to tenant data.
@@ -39,6 +41,10 @@ struct Inner {
     clusters: DashMap<ClusterId, Arc<Cluster>>,
     pools: DashMap<Key, Arc<TenantPool>>,
     next_pool: AtomicU64,
+    /// Whose leases bound the connections; without one the setting does.
+    replica: Option<Replica>,
+    /// Says that a cluster was used for the first time.
+    first_seen: Notify,
 }
 
 /// Whose pool it is.
@@ -110,8 +116,18 @@ pub struct ClusterLoad {
 }
 
 impl TenantPools {
-    /// Pools without a connection yet.
+    /// Pools without a connection yet, of a process that has `pools.cluster_budget` connections of each cluster for itself.
     pub fn new(settings: settings::Pools, tls: Tls, master: Arc<MasterKey>) -> Self {
+        Self::of(settings, tls, master, None)
+    }
+
+    /// Pools of a replica that shares each cluster's budget with others. There is no connection before
+    /// [`Self::keep_leases`] is polled.
+    pub fn leased(settings: settings::Pools, tls: Tls, master: Arc<MasterKey>, replica: Replica) -> Self {
+        Self::of(settings, tls, master, Some(replica))
+    }
+
+    fn of(settings: settings::Pools, tls: Tls, master: Arc<MasterKey>, replica: Option<Replica>) -> Self {
         Self(Arc::new(Inner {
             settings,
             tls,
@@ -120,6 +136,8 @@ impl TenantPools {
             clusters: DashMap::new(),
             pools: DashMap::new(),
             next_pool: AtomicU64::new(0),
+            replica,
+            first_seen: Notify::new(),
         }))
     }
 
@@ -159,6 +177,30 @@ impl TenantPools {
         for pool in pools {
             pool.retire();
         }
+    }
+
+    pub(super) fn replica(&self) -> Option<Replica> {
+        self.0.replica
+    }
+
+    /// The most connections that this process may have to a cluster, whatever it is told.
+    pub(super) fn most(&self) -> usize {
+        self.0.settings.cluster_budget
+    }
+
+    pub(super) fn leased_clusters(&self) -> Vec<Arc<Cluster>> {
+        self.0.clusters()
+    }
+
+    pub(super) fn first_seen(&self) -> &Notify {
+        &self.0.first_seen
+    }
+
+    /// A tenant of a cluster who was served lately.
+    pub(super) fn anybody_on(&self, cluster: ClusterId) -> Option<ActivePlacement> {
+        let on_it = self.0.pools.iter().filter(|entry| entry.cluster.id == cluster);
+        let latest = on_it.max_by_key(|entry| entry.last_used.load(Ordering::Relaxed));
+        latest.map(|entry| entry.placement.clone())
     }
 
     /// Changes how many connections this process may have to a cluster. Those beyond it close: idle ones now, others when
@@ -210,8 +252,14 @@ impl Inner {
     }
 
     fn cluster(&self, id: ClusterId) -> Arc<Cluster> {
-        let make = || Arc::new(Cluster::new(id, &self.settings, self.settings.cluster_budget));
-        Arc::clone(self.clusters.entry(id).or_insert_with(make).value())
+        if let Some(known) = self.clusters.get(&id) {
+            return Arc::clone(&known);
+        }
+        let budget = if self.replica.is_some() { 0 } else { self.settings.cluster_budget };
+        let make = || Arc::new(Cluster::new(id, &self.settings, budget));
+        let cluster = Arc::clone(self.clusters.entry(id).or_insert_with(make).value());
+        self.first_seen.notify_one();
+        cluster
     }
 
     /// The pool that serves the placement, made now where there is none. The map's lock makes this a
@@ -250,7 +298,7 @@ impl Inner {
             placement.server.port,
             &placement.database,
             &placement.role,
-            APPLICATION,
+            &self.replica.map_or_else(|| APPLICATION.to_owned(), |replica| replica.application()),
             self.settings.connect_timeout,
         );
         config.password(placement.password(&self.master).expose_secret());

@@ -75,4 +75,20 @@ impl<C: Connection, W> Ledger<C, W> {
     pub(crate) fn knows(&self, pool: PoolId) -> bool {
         self.pools.contains_key(&pool)
     }
+
+    /// Connections that could be made use of now.
+    pub(crate) fn demand(&self) -> usize {
+        let most = self.limits.per_tenant;
+        self.tenants.values().map(|tenant| (tenant.held + tenant.waiting.len()).min(most)).sum()
+    }
+
+    /// Connections that there may be at this moment: the budget, or what has not been closed since it was lowered.
+    pub(crate) fn holds(&self) -> usize {
+        self.budget.max(self.taken)
+    }
+
+    /// Whether callers wait for want of places, or more is held than may be.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.taken > self.budget || (self.taken == self.budget && !self.line.is_empty())
+    }
 }

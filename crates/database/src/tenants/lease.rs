@@ -1,0 +1,209 @@
+//! A replica's part of each cluster's budget: leased in `saas_platform`, and moved to where the load is.
+//!
+//! A replica holds no more than it was told last, or, once that is too long ago, than its floor. What it may hold
+//! shrinks in `saas_platform` only after it has said that it holds less; that of a replica that is no longer heard of
+//! only when its sessions are gone from the cluster, which any login can see (`pg_stat_activity.application_name`).
+
+use std::time::{Duration, Instant};
+
+use rowhouse_domain::ClusterId;
+use rowhouse_problem::{Error, Result};
+use uuid::Uuid;
+
+use super::pools::TenantPools;
+use crate::error::Described;
+use crate::platform::PlatformPool;
+use crate::sql::{Columns, Sql};
+
+/// How long a lease lasts by the clock of `saas_platform`.
+const TTL: Duration = Duration::from_secs(10);
+/// By the replica's own clock it ends so much earlier: closing what is too much takes time.
+const MARGIN: Duration = Duration::from_secs(4);
+/// How often a replica that has what it needs asks again.
+const CALM: Duration = Duration::from_secs(1);
+/// How often one does whose callers wait, or that has less than it holds.
+const BUSY: Duration = Duration::from_millis(200);
+
+/// How long a renewal may be held up by counting the sessions of others.
+const PATIENCE_WITH_THE_DEAD: Duration = Duration::from_secs(1);
+
+/// One life of one process of the data plane.
+#[derive(Debug, Clone, Copy)]
+pub struct Replica {
+    id: Uuid,
+    epoch: i64,
+    floor: usize,
+    /// How long after it was last heard of its floor is kept for it.
+    kept: Duration,
+}
+
+impl Replica {
+    /// One that begins now. `floor` connections to each cluster are its own even when `saas_platform` is away; they are kept
+    /// for it for so long after it was last heard of.
+    pub fn new(id: Uuid, floor: usize, kept: Duration) -> Self {
+        let since_1970 = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        Self { id, epoch: i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX), floor, kept }
+    }
+
+    /// How its sessions are named in `pg_stat_activity`; at most 63 bytes.
+    pub(super) fn application(&self) -> String {
+        replica_application(self.id, self.epoch)
+    }
+}
+
+/// How the sessions of one life of a replica are named in `pg_stat_activity`.
+pub fn replica_application(replica: Uuid, epoch: i64) -> String {
+    format!("rowhouse_data {}.{epoch:x}", replica.simple())
+}
+
+/// What a cluster's connections are leased on.
+#[derive(Debug)]
+pub(super) struct Lease {
+    /// Until when the limit that was told last holds, by our clock; none before the first.
+    ends: Option<Instant>,
+    next: Instant,
+}
+
+impl Lease {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { ends: None, next: now }
+    }
+
+    /// Whether it is time to ask.
+    fn is_due(&self, is_pressed: bool, now: Instant) -> bool {
+        let early = if is_pressed { CALM - BUSY } else { Duration::ZERO };
+        now + early >= self.next
+    }
+}
+
+const LEASE: &str = "
+    select \"limit\", gone_replicas, gone_epochs
+    from connections_lease($1, $2, $3, $4, $5, $6, make_interval(secs => $7))";
+const GONE: &str = "select connections_gone($1, $2, $3, $4, make_interval(secs => $5))";
+const RELEASE: &str = "select connections_release($1, $2)";
+const SESSIONS: &str = "select count(*) as sessions from pg_stat_activity where application_name = $1";
+
+/// What a replica is told.
+struct Told {
+    limit: usize,
+    /// Replicas, with the epochs of their lives, whose leases ran out.
+    gone: Vec<(Uuid, i64)>,
+}
+
+/// Asks what may be held; none where there is no answer in time to be of use.
+async fn ask(
+    platform: &PlatformPool,
+    replica: &Replica,
+    cluster: ClusterId,
+    [holds, wants]: [usize; 2],
+) -> Option<Told> {
+    let [floor, holds, wants] = [replica.floor, holds, wants].map(|number| i32::try_from(number).unwrap_or(i32::MAX));
+    let ask = async {
+        let parameters: crate::Parameters<'_> =
+            &[&cluster, &replica.id, &replica.epoch, &floor, &holds, &wants, &TTL.as_secs_f64()];
+        let row = platform.get().await?.query_opt(LEASE, parameters).await.context("leasing connections")?;
+        let row = row.ok_or_else(|| Error::internal("the cluster is not registered"))?;
+        let (replicas, epochs): (Vec<Uuid>, Vec<i64>) = (row.column("gone_replicas")?, row.column("gone_epochs")?);
+        let limit = usize::try_from(row.column::<i32>("limit")?).unwrap_or(0);
+        Ok::<_, Error>(Told { limit, gone: replicas.into_iter().zip(epochs).collect() })
+    };
+    match tokio::time::timeout(MARGIN, ask).await {
+        Ok(Ok(told)) => Some(told),
+        Ok(Err(error)) => {
+            tracing::warn!(error = error.chain(), "connections could not be leased");
+            None
+        }
+        Err(_) => {
+            tracing::warn!("connections could not be leased: saas_platform is silent");
+            None
+        }
+    }
+}
+
+impl TenantPools {
+    /// Keeps the leases, for as long as the future is polled.
+    pub async fn keep_leases(&self, platform: &PlatformPool) {
+        let Some(replica) = self.replica() else { return };
+        loop {
+            self.renew_all(platform, &replica).await;
+            tokio::select! {
+                () = tokio::time::sleep(BUSY) => {}
+                () = self.first_seen().notified() => {}
+            }
+        }
+    }
+
+    async fn renew_all(&self, platform: &PlatformPool, replica: &Replica) {
+        let mut is_away = false;
+        for cluster in self.leased_clusters() {
+            let (is_pressed, holds, wants) = cluster.need();
+            let now = Instant::now();
+            if !cluster.lease(|lease| lease.is_due(is_pressed, now)) {
+                continue;
+            }
+            let told = if is_away { None } else { ask(platform, replica, cluster.id, [holds, wants]).await };
+            let Some(told) = told else {
+                is_away = true;
+                let has_ended = cluster.lease(|lease| {
+                    lease.next = now + CALM;
+                    lease.ends.is_none_or(|ends| ends <= now)
+                });
+                if has_ended {
+                    cluster.set_budget(replica.floor);
+                }
+                continue;
+            };
+            cluster.lease(|lease| *lease = Lease { ends: Some(now + TTL - MARGIN), next: now + CALM });
+            cluster.set_budget(told.limit.min(self.most()));
+            for gone in told.gone {
+                let buried = self.bury(platform, cluster.id, replica.kept, gone);
+                match tokio::time::timeout(PATIENCE_WITH_THE_DEAD, buried).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => {
+                        tracing::warn!(error = error.chain(), "a replica that is gone could not be counted")
+                    }
+                    Err(_) => tracing::debug!("no connection came free to count a replica that is gone"),
+                }
+            }
+        }
+    }
+
+    /// Counts what is left of a replica that is no longer heard of.
+    async fn bury(
+        &self,
+        platform: &PlatformPool,
+        cluster: ClusterId,
+        kept: Duration,
+        (replica, epoch): (Uuid, i64),
+    ) -> Result<()> {
+        // Whoever has nobody to serve on the cluster has no use for its part either.
+        let Some(placement) = self.anybody_on(cluster) else { return Ok(()) };
+        let sessions = {
+            let connection = self.checkout(&placement).await?;
+            let row = connection.query_one(SESSIONS, &[&replica_application(replica, epoch)]).await;
+            row.context("counting the sessions of a replica that is gone")?.column::<i64>("sessions")?
+        };
+        let left = i32::try_from(sessions).unwrap_or(i32::MAX);
+        let parameters: crate::Parameters<'_> = &[&cluster, &replica, &epoch, &left, &kept.as_secs_f64()];
+        let connection = platform.get().await?;
+        connection.query_one(GONE, parameters).await.context("recording a replica that is gone").map(drop)
+    }
+
+    /// Closes everything and gives all parts back, as far as connections end within seconds.
+    ///
+    /// # Errors
+    /// Where `saas_platform` does not answer, or a session does not end; then the leases run out.
+    pub async fn end(&self, platform: &PlatformPool) -> Result<()> {
+        self.close_all();
+        let Some(replica) = self.replica() else { return Ok(()) };
+        let begun = Instant::now();
+        while self.load().0 > 0 {
+            if begun.elapsed() > MARGIN {
+                return Err(Error::unavailable("sessions do not end"));
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let connection = platform.get().await?;
+        connection.query_one(RELEASE, &[&replica.id, &replica.epoch]).await.context("giving leases back").map(drop)
+    }
+}

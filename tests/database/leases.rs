@@ -1,0 +1,247 @@
+//! A cluster's connections, divided between replicas of the data plane.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rowhouse_database::{AdminConnection, Described, PlatformPool, Replica, Sql, TenantPools, Tls};
+use rowhouse_settings as settings;
+use rowhouse_testkit::{
+    Cut, DATA_PASSWORD, FaultProxy, OwnDatabase, TenantDatabase, TestCluster, master_key, platform_database,
+    tenant_database,
+};
+use secrecy::SecretString;
+use uuid::Uuid;
+
+use crate::support::{number, run};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A platform with the cluster that all tests share, and a budget for it.
+struct Platform {
+    database: OwnDatabase,
+    admin: AdminConnection,
+}
+
+impl Platform {
+    async fn with_budget(budget: usize) -> Self {
+        let database = platform_database().await;
+        let admin = TestCluster::get().admin(&database.name).await;
+        let cluster = format!(
+            "insert into clusters (id, name, host, port, tls_mode, budget)
+             values ('{}', 'one', '127.0.0.1', {}, 'disable', {budget})",
+            Uuid::nil(),
+            TestCluster::get().port()
+        );
+        run(&admin, &cluster).await;
+        Self { database, admin }
+    }
+
+    fn pool(&self, port: u16) -> PlatformPool {
+        let settings = settings::Platform {
+            host: "127.0.0.1".to_owned(),
+            port,
+            database: self.database.name.clone(),
+            user: String::new(),
+            password: SecretString::from(DATA_PASSWORD),
+            tls: settings::Tls::Disable,
+            ca_file: std::path::PathBuf::new(),
+            max_connections: 2,
+            connect_timeout: Duration::from_secs(2),
+            checkout_timeout: Duration::from_secs(2),
+            statement_timeout: Duration::from_secs(5),
+        };
+        PlatformPool::new(&settings, "rowhouse_data").unwrap()
+    }
+
+    /// What all replicas together may hold.
+    async fn held(&self) -> i64 {
+        number(&self.admin, "select coalesce(sum(held), 0)::bigint from connection_leases").await
+    }
+
+    /// Asks as a replica would; what it may hold.
+    async fn lease(&self, replica: Uuid, epoch: i64, [floor, holds, wanted]: [i32; 3]) -> i64 {
+        let sql = format!(
+            "select \"limit\"::bigint from connections_lease('{}', '{replica}', {epoch}, {floor}, {holds}, {wanted}, '10 s')",
+            Uuid::nil()
+        );
+        number(&self.admin, &sql).await
+    }
+}
+
+/// A replica with its leases kept in the background.
+struct Running {
+    pools: TenantPools,
+    leases: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    fn start(platform: PlatformPool, floor: usize) -> Self {
+        let settings = settings::Pools {
+            cluster_budget: 100,
+            per_tenant: 4,
+            floor,
+            floor_kept: Duration::from_secs(600),
+            replica_file: std::path::PathBuf::new(),
+            connect_timeout: Duration::from_secs(5),
+            checkout_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
+            max_lifetime: Duration::from_secs(1800),
+        };
+        let replica = Replica::new(Uuid::now_v7(), floor, settings.floor_kept);
+        let pools = TenantPools::leased(settings, Tls::Disabled, master_key(), replica);
+        let keeper = pools.clone();
+        Self { pools, leases: tokio::spawn(async move { keeper.keep_leases(&platform).await }) }
+    }
+
+    fn budget(&self) -> usize {
+        self.pools.loads(0).first().map_or(0, |load| load.connections.budget)
+    }
+
+    async fn until(&self, what: &str, holds: impl Fn(usize) -> bool) {
+        let begun = Instant::now();
+        while !holds(self.budget()) {
+            assert!(begun.elapsed() < PATIENCE, "{what}: the budget is {}", self.budget());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.leases.abort();
+    }
+}
+
+/// Sessions of tenants as the server counts them.
+async fn sessions(admin: &AdminConnection, tenants: &[TenantDatabase]) -> i64 {
+    let names: Vec<&str> = tenants.iter().map(|tenant| tenant.name.as_str()).collect();
+    number(admin, &format!("select count(*) from pg_stat_activity where usename in ('{}')", names.join("', '"))).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_replicas_keep_to_one_budget_and_parts_follow_the_load() {
+    const BUDGET: usize = 8;
+    let platform = Platform::with_budget(BUDGET).await;
+    let tenants = Arc::new(futures::future::join_all((0..6).map(|_| tenant_database())).await);
+    let port = TestCluster::get().port();
+    let replicas = [Running::start(platform.pool(port), 1), Running::start(platform.pool(port), 1)];
+    let is_done = Arc::new(AtomicBool::new(false));
+    // Twelve callers keep a replica busy for as long as it is told to be.
+    let flood = |replica: &Running, until: Arc<AtomicBool>| {
+        let callers = (0..12).map(|caller| {
+            let (pools, tenants, until) = (replica.pools.clone(), Arc::clone(&tenants), Arc::clone(&until));
+            tokio::spawn(async move {
+                while !until.load(Ordering::Acquire) {
+                    let connection = pools.checkout(&tenants[caller % tenants.len()].active()).await.unwrap();
+                    connection.query("select pg_sleep(0.01)::text", &[]).await.context("sleeping").unwrap();
+                }
+            })
+        });
+        futures::future::join_all(callers.collect::<Vec<_>>())
+    };
+    let watch = {
+        let (tenants, is_done) = (Arc::clone(&tenants), Arc::clone(&is_done));
+        tokio::spawn(async move {
+            let admin = TestCluster::get().admin("postgres").await;
+            let mut most = 0;
+            while !is_done.load(Ordering::Acquire) {
+                most = most.max(sessions(&admin, &tenants).await);
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            most
+        })
+    };
+    let first = flood(&replicas[0], Arc::clone(&is_done));
+    replicas[0].until("alone it has everything", |budget| budget == BUDGET).await;
+    let second = flood(&replicas[1], Arc::clone(&is_done));
+    replicas[1].until("an equal load has an equal part", |budget| budget == BUDGET / 2).await;
+    is_done.store(true, Ordering::Release);
+    tokio::join!(first, second);
+    let most = watch.await.unwrap();
+    assert!(most <= BUDGET as i64, "{most} sessions");
+    assert!(most >= BUDGET as i64 - 2, "{most} sessions only");
+    assert!(platform.held().await <= BUDGET as i64);
+}
+
+#[tokio::test]
+async fn the_part_of_a_dead_replica_is_given_on_when_its_sessions_are_gone() {
+    let platform = Platform::with_budget(4).await;
+    let tenants = futures::future::join_all((0..4).map(|_| tenant_database())).await;
+    let port = TestCluster::get().port();
+    const DEAD_FLOOR: usize = 2;
+    let (dead, living) = (Running::start(platform.pool(port), DEAD_FLOOR), Running::start(platform.pool(port), 1));
+    drop(living.pools.checkout(&tenants[3].active()).await.unwrap());
+    let mut held = Vec::new();
+    for tenant in &tenants[..3] {
+        held.push(dead.pools.checkout(&tenant.active()).await.unwrap());
+    }
+    dead.leases.abort();
+    let died =
+        format!("update connection_leases set expires_at = now() - interval '1 second' where floor = {DEAD_FLOOR}");
+    run(&platform.admin, &died).await;
+    living.until("the dead holds the rest", |budget| budget == 1).await;
+    // Two callers want a connection at the same time.
+    let more = futures::future::join_all((0..2).map(|_| async {
+        let connection = living.pools.checkout(&tenants[3].active()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        drop(connection);
+    }));
+    let watch = async {
+        // Three sessions of the dead are there, whatever its lease says.
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        assert_eq!(living.budget(), 1);
+        let admin = TestCluster::get().admin("postgres").await;
+        assert_eq!(sessions(&admin, &tenants).await, 4);
+        drop(held);
+        dead.pools.close_all();
+        // The floor of the dead is kept for it.
+        living.until("the rest is given on", |budget| budget == 4 - DEAD_FLOOR).await;
+    };
+    tokio::join!(more, watch);
+}
+
+#[tokio::test]
+async fn a_replica_that_is_cut_off_falls_back_to_its_floor() {
+    let platform = Platform::with_budget(6).await;
+    let tenant = tenant_database().await;
+    let proxy = FaultProxy::before(TestCluster::get().port());
+    let replica = Running::start(platform.pool(proxy.port()), 2);
+    drop(replica.pools.checkout(&tenant.active()).await.unwrap());
+    replica.until("it has everything", |budget| budget == 6).await;
+    proxy.refuse();
+    proxy.cut(Cut::Reset);
+    replica.until("the lease runs out", |budget| budget == 2).await;
+    drop(replica.pools.checkout(&tenant.active()).await.unwrap());
+    proxy.heal();
+    replica.until("it is back", |budget| budget == 6).await;
+}
+
+#[tokio::test]
+async fn the_numbers_are_never_more_than_there_are() {
+    let platform = Platform::with_budget(10).await;
+    let (one, two, three) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+    assert_eq!(platform.lease(one, 1, [2, 0, 0]).await, 10, "who is alone has everything");
+    assert_eq!(platform.lease(two, 1, [2, 0, 9]).await, 0, "nothing is free before the first has let go of it");
+    assert_eq!(platform.lease(one, 1, [2, 10, 3]).await, 3, "what it wants, and the other wants all the rest");
+    assert_eq!(platform.lease(two, 1, [2, 0, 9]).await, 0);
+    assert_eq!(platform.lease(one, 1, [2, 3, 3]).await, 3);
+    assert_eq!(platform.lease(two, 1, [2, 0, 9]).await, 7);
+    assert_eq!(platform.held().await, 10);
+    // A third has its floor first, though the others want everything.
+    assert_eq!(platform.lease(three, 1, [2, 0, 0]).await, 0);
+    assert_eq!(platform.lease(two, 1, [2, 7, 9]).await, 5);
+    assert_eq!(platform.lease(two, 1, [2, 5, 9]).await, 5);
+    assert_eq!(platform.lease(three, 1, [2, 0, 0]).await, 2);
+    assert_eq!(platform.held().await, 10);
+    // Another life of the first: what the earlier one held counts until its sessions are gone.
+    assert_eq!(platform.lease(one, 2, [2, 0, 3]).await, 0);
+    let gone = format!("select connections_gone('{}', '{one}', 1, 1, '70 minutes')::text", Uuid::nil());
+    run(&platform.admin, &gone).await;
+    assert_eq!(platform.lease(one, 2, [2, 0, 3]).await, 2);
+    assert_eq!(platform.held().await, 10);
+    // A budget that shrinks is obeyed by those who hold too much, and takes nothing from the others at once.
+    run(&platform.admin, "update clusters set budget = 6").await;
+    assert_eq!(platform.lease(two, 1, [2, 5, 9]).await, 1, "what the others' floors and the dead leave");
+    assert_eq!(platform.lease(three, 1, [2, 2, 0]).await, 2);
+}
