@@ -108,5 +108,7 @@ async fn keep_session(session: &AdminConnection) -> Result<()> {
     loop {
         tokio::time::sleep(HEARTBEAT).await;
         session.query(STILL_THERE, &[]).await.context("looking whether the lock is still held")?;
+        // One that is not set for long is no longer shown.
+        metrics::gauge!("rowhouse_leader").set(1.0);
     }
 }

@@ -5,6 +5,7 @@
 
 // The service.
 pub mod access;
+mod admin;
 pub mod authentication;
 mod openapi;
 mod replica;

@@ -19,7 +19,7 @@ use tracing_actix_web::TracingLogger;
 
 use crate::state::AppState;
 use crate::work::{self, WorkerHandle};
-use crate::{openapi, routes};
+use crate::{admin, openapi, routes};
 
 /// The platform schema that this build's queries are written for.
 const PLATFORM_SCHEMA: i32 = 8;
@@ -39,6 +39,7 @@ pub enum Signals {
 pub struct Application {
     server: Server,
     port: u16,
+    admin_port: u16,
     state: AppState,
     worker: WorkerHandle,
     tasks: JoinSet<()>,
@@ -60,6 +61,12 @@ impl Application {
         let server = serve(listener, state.clone())?;
         let worker = work::start(state.work()?, state.nudge.clone());
         let mut tasks = JoinSet::new();
+        let (admin_server, admin_port) = admin::serve(&state)?;
+        tasks.spawn(async move {
+            if let Err(error) = admin_server.await {
+                tracing::error!(%error, "the admin port is closed");
+            }
+        });
         let pools = state.tenants.clone();
         tasks.spawn(async move { pools.keep_tidy().await });
         let (pools, platform) = (state.tenants.clone(), state.platform.clone());
@@ -68,13 +75,18 @@ impl Application {
         if signals == Signals::Obeyed {
             tasks.spawn(obey_signals(StopHandle(server.handle()))?);
         }
-        tracing::info!(port, "the data plane listens");
-        Ok(Self { server, port, state, worker, tasks })
+        tracing::info!(port, admin_port, "the data plane listens");
+        Ok(Self { server, port, admin_port, state, worker, tasks })
     }
 
     /// The port that the service listens on.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The port for those who run the service.
+    pub fn admin_port(&self) -> u16 {
+        self.admin_port
     }
 
     /// Something to stop the service with, while [`run_until_stopped`](Self::run_until_stopped) runs.

@@ -1,6 +1,6 @@
 //! The command `rowhouse`.
 //!
-//! `org`, `tenant`, `key` and `cluster` talk to a control plane; `dev` and `demo` run the product on this machine; `cluster
+//! `org`, `tenant`, `key` and `cluster` talk to a control plane, `pools` to a data plane's admin port; `dev` and `demo` run the product on this machine; `cluster
 //! bootstrap` prepares a PostgreSQL cluster.
 //! Exit codes: 0 done, 1 failed, 2 wrong usage.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its user")]
@@ -8,6 +8,7 @@
 mod cluster;
 mod demo;
 mod dev;
+mod pools;
 mod remote;
 
 use std::process::ExitCode;
@@ -38,6 +39,8 @@ enum Command {
     Key(remote::Remote<remote::KeyCommand>),
     /// PostgreSQL clusters: prepare, register, list, show, drain, change, remove.
     Cluster(remote::Remote<remote::ClusterCommand>),
+    /// The connections of a data-plane process: show them, or watch them.
+    Pools(pools::Arguments),
 }
 
 #[tokio::main]
@@ -50,6 +53,7 @@ async fn main() -> ExitCode {
         Command::Doctor(arguments) => remote::doctor(arguments).await,
         Command::Key(remote) => remote::keys(remote).await,
         Command::Cluster(remote) => remote::clusters(remote).await,
+        Command::Pools(arguments) => pools::run(arguments).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -17,6 +17,7 @@ pub struct Settings {
     pub keys: Keys,
     pub control_plane: Server,
     pub data_plane: Server,
+    pub admin: Admin,
     pub telemetry: Telemetry,
     pub pools: Pools,
     pub provisioning: Provisioning,
@@ -81,6 +82,15 @@ pub struct Server {
     pub request_timeout: Duration,
     #[serde(with = "humantime_serde")]
     pub shutdown_timeout: Duration,
+}
+
+/// The port of the data plane for those who run it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml explains each key once")]
+pub struct Admin {
+    pub host: String,
+    pub port: u16,
 }
 
 /// Logs.

@@ -2,11 +2,16 @@
 
 use std::io::IsTerminal;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_util::MetricKindMask;
 use rowhouse_settings::{LogFormat, Telemetry};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
+
+/// A gauge that nobody has set for so long is shown no more.
+const FORGOTTEN: Duration = Duration::from_secs(120);
 
 /// Seconds: from a cached look-up to a slow upload.
 const DURATION_BUCKETS: &[f64] =
@@ -37,6 +42,8 @@ pub fn metrics() -> &'static PrometheusHandle {
         PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), DURATION_BUCKETS)
             .expect("the list of buckets is not empty")
+            // The busiest tenants of an hour ago are nobody's concern.
+            .idle_timeout(MetricKindMask::GAUGE, Some(FORGOTTEN))
             .install_recorder()
             .expect("no other recorder is installed in this process")
     })

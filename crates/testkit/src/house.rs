@@ -29,6 +29,8 @@ pub struct TestHouse {
     pub admin: Client,
     /// The data plane without a key.
     pub data: Client,
+    /// The data plane's admin port.
+    pub data_admin: Client,
     /// The name of this house's `saas_platform`.
     pub platform: String,
     blobs: TempDir,
@@ -40,6 +42,7 @@ pub struct TestHouse {
 struct Listening {
     control_port: u16,
     data_port: u16,
+    data_admin_port: u16,
     admin_key: String,
 }
 
@@ -67,6 +70,7 @@ impl TestHouse {
         Self {
             admin: Client::new(&url(listening.control_port), Some(&listening.admin_key)),
             data: Client::new(&url(listening.data_port), None),
+            data_admin: Client::new(&url(listening.data_admin_port), None),
             platform,
             blobs,
             _stop: stop,
@@ -333,6 +337,7 @@ fn settings(platform: &str, blobs: PathBuf) -> Settings {
     settings.keys.master_key = master_key().to_text();
     settings.pools.cluster_budget = 8;
     settings.pools.per_tenant = 4;
+    settings.admin.port = 0;
     // Generous, because a loaded machine is slow and none of this is what tests are about.
     settings.provisioning.wait = Duration::from_secs(60);
     settings.platform.checkout_timeout = Duration::from_secs(30);
@@ -378,8 +383,12 @@ async fn serve(settings: Settings, ready: Sender<Listening>, stopped: oneshot::R
         .issue_admin_key("tests")
         .await
         .unwrap_or_else(|error| panic!("an admin key is issued: {}", error.chain()));
-    let listening =
-        Listening { control_port: control.port(), data_port: data.port(), admin_key: admin_key.reveal().to_owned() };
+    let listening = Listening {
+        control_port: control.port(),
+        data_port: data.port(),
+        data_admin_port: data.admin_port(),
+        admin_key: admin_key.reveal().to_owned(),
+    };
     let (control_handle, data_handle) = (control.stop_handle(), data.stop_handle());
     let control = tokio::spawn(control.run_until_stopped());
     let data = tokio::spawn(data.run_until_stopped());

@@ -35,7 +35,7 @@ impl TestHouse {
         let file = folder.path().join("settings.toml");
         let text = format!(
             "platform = {{ port = {}, database = {:?}, password = {DATA_PASSWORD:?}, max_connections = 4 }}\n\
-             keys.master_key = {:?}\nblobs.root = {:?}\ndata_plane = {{ port = {port}, workers = 1 }}\n{further}",
+             keys.master_key = {:?}\nblobs.root = {:?}\ndata_plane = {{ port = {port}, workers = 1 }}\nadmin.port = 0\n{further}",
             TestCluster::get().port(),
             self.platform,
             master_key().to_text().expose_secret(),

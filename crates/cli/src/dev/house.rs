@@ -20,6 +20,8 @@ use super::{Place, interrupted};
 pub(crate) struct House {
     pub(crate) control_plane: String,
     pub(crate) data_plane: String,
+    /// Where the data plane shows its pools.
+    pub(crate) admin: String,
     pub(crate) postgres: String,
     pub(crate) admin_key: String,
     pub(crate) secrets_file: PathBuf,
@@ -67,8 +69,9 @@ impl House {
 
         let control_port = choose(place.control_port, "control plane", "--control-port")?;
         let data_port = choose(place.data_port, "data plane", "--data-port")?;
-        let control_settings = write_settings(folder, "control-plane", &cluster, &secrets, control_port)?;
-        let data_settings = write_settings(folder, "data-plane", &cluster, &secrets, data_port)?;
+        let admin_port = choose(place.admin_port(), "admin port", "--admin-port")?;
+        let control_settings = write_settings(folder, "control-plane", &cluster, &secrets, control_port, None)?;
+        let data_settings = write_settings(folder, "data-plane", &cluster, &secrets, data_port, Some(admin_port))?;
 
         let (control_plane, data_plane) =
             (format!("http://127.0.0.1:{control_port}"), format!("http://127.0.0.1:{data_port}"));
@@ -87,6 +90,7 @@ impl House {
         Ok(Self {
             control_plane,
             data_plane,
+            admin: format!("http://127.0.0.1:{admin_port}"),
             postgres: cluster.superuser().url("saas_platform"),
             admin_key: secrets.admin_key,
             secrets_file,
@@ -181,6 +185,8 @@ struct Settings<'a> {
     data_plane: Option<Server>,
     blobs: Blobs,
     pools: Pools,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin: Option<Server>,
 }
 
 #[derive(Serialize)]
@@ -210,7 +216,14 @@ struct Blobs {
 }
 
 /// Writes the settings file of a service; it holds secrets, so its owner alone can read it.
-fn write_settings(folder: &Path, service: &str, cluster: &Cluster, secrets: &Secrets, port: u16) -> Result<PathBuf> {
+fn write_settings(
+    folder: &Path,
+    service: &str,
+    cluster: &Cluster,
+    secrets: &Secrets,
+    port: u16,
+    admin_port: Option<u16>,
+) -> Result<PathBuf> {
     let is_control = service == "control-plane";
     let settings = Settings {
         platform: Platform {
@@ -222,6 +235,7 @@ fn write_settings(folder: &Path, service: &str, cluster: &Cluster, secrets: &Sec
         data_plane: (!is_control).then_some(Server { port }),
         blobs: Blobs { root: folder.join("blobs") },
         pools: Pools { replica_file: folder.join("replica") },
+        admin: admin_port.map(|port| Server { port }),
     };
     let file = folder.join(format!("{service}.toml"));
     write_private(&file, &toml::to_string(&settings)?)?;

@@ -44,9 +44,18 @@ pub(crate) struct Place {
     /// Port of the data plane; 0 picks a free one.
     #[arg(long, default_value_t = 7500)]
     pub(crate) data_port: u16,
+    /// Port on which the data plane shows its pools; 0 picks a free one, as is done without it where --data-port is 0.
+    #[arg(long, value_name = "ADMIN_PORT")]
+    pub(crate) admin_port: Option<u16>,
     /// Port of PostgreSQL; 0 picks a free one.
     #[arg(long, default_value_t = 54329)]
     pub(crate) pg_port: u16,
+}
+
+impl Place {
+    fn admin_port(&self) -> u16 {
+        self.admin_port.unwrap_or(if self.data_port == 0 { 0 } else { 7501 })
+    }
 }
 
 #[derive(Subcommand)]
@@ -60,6 +69,7 @@ enum Command {
 struct Ready<'a> {
     control_plane: &'a str,
     data_plane: &'a str,
+    admin: &'a str,
     admin_key: &'a str,
     postgres: &'a str,
 }
@@ -74,6 +84,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         let ready = Ready {
             control_plane: &house.control_plane,
             data_plane: &house.data_plane,
+            admin: &house.admin,
             admin_key: &house.admin_key,
             postgres: &house.postgres,
         };

@@ -28,6 +28,9 @@ use crate::tls::Tls;
 /// How connections that are not leased are named in `pg_stat_activity`.
 const APPLICATION: &str = "rowhouse_data_plane";
 
+/// Tenants of a cluster that have gauges of their own.
+const BUSIEST: usize = 10;
+
 /// The only way to tenant data.
 #[derive(Clone)]
 pub struct TenantPools(Arc<Inner>);
@@ -113,6 +116,34 @@ pub struct ClusterLoad {
     pub connections: Snapshot,
     /// The tenants that keep it busiest now.
     pub busiest: Vec<TenantLoad>,
+}
+
+impl ClusterLoad {
+    /// Sets the gauges. A tenant has one only while it is among the busiest: the recorder forgets those that are not set.
+    #[expect(clippy::cast_precision_loss, reason = "gauges of connections")]
+    fn publish(&self) {
+        let (cluster, all) = (self.cluster.to_string(), &self.connections);
+        for (state, count) in
+            [("in_use", all.in_use), ("idle", all.idle), ("opening", all.opening), ("closing", all.closing)]
+        {
+            metrics::gauge!("rowhouse_connections", "cluster" => cluster.clone(), "state" => state).set(count as f64);
+        }
+        for (name, value) in [
+            ("rowhouse_connections_budget", all.budget),
+            ("rowhouse_connections_waiting", all.waiting),
+            ("rowhouse_connections_waiting_tenants", all.tenants_waiting),
+            ("rowhouse_pools", all.pools),
+            ("rowhouse_cluster_refusing", usize::from(all.is_refusing)),
+        ] {
+            metrics::gauge!(name, "cluster" => cluster.clone()).set(value as f64);
+        }
+        metrics::counter!("rowhouse_connections_evicted_total", "cluster" => cluster.clone()).absolute(all.evicted);
+        for load in &self.busiest {
+            let labels = [("cluster", cluster.clone()), ("tenant", load.tenant.to_string())];
+            metrics::gauge!("rowhouse_tenant_connections", &labels).set(load.in_use as f64);
+            metrics::gauge!("rowhouse_tenant_waiting", &labels).set(load.waiting as f64);
+        }
+    }
 }
 
 impl TenantPools {
@@ -238,6 +269,9 @@ impl TenantPools {
         loop {
             tokio::time::sleep(pause).await;
             self.close_idle();
+            for load in self.loads(BUSIEST) {
+                load.publish();
+            }
         }
     }
 }
