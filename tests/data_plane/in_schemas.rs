@@ -4,6 +4,9 @@
 /// How the suite's tenants are kept apart.
 const ISOLATION: rowhouse_domain::Isolation = rowhouse_domain::Isolation::Schema;
 
+/// Whether PgBouncer stands before the suite's cluster.
+const IS_POOLED: bool = false;
+
 #[path = "suite.rs"]
 mod suite;
 

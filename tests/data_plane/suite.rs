@@ -1,4 +1,5 @@
-//! What holds for every tenant, however it is kept apart. Each of the three roots runs it with another isolation.
+//! What holds for every tenant, however it is kept apart. Each root runs it with another isolation, or
+//! through PgBouncer.
 
 mod access;
 mod bad_input;
@@ -21,6 +22,9 @@ pub(crate) async fn house_with(change: impl FnOnce(&mut rowhouse_settings::Setti
     rowhouse_testkit::TestHouse::start_with(|settings| {
         settings.tenancy.isolation_by_tier =
             rowhouse_domain::Tier::ALL.iter().map(|tier| (*tier, crate::ISOLATION)).collect();
+        if crate::IS_POOLED {
+            settings.pools.through = vec![rowhouse_testkit::PgBouncer::get().pooler()];
+        }
         change(settings);
     })
     .await

@@ -78,6 +78,7 @@ struct Running {
 impl Running {
     fn start(platform: PlatformPool, floor: usize) -> Self {
         let settings = settings::Pools {
+            through: Vec::new(),
             cluster_budget: 100,
             per_tenant: 4,
             floor,

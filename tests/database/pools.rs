@@ -11,6 +11,7 @@ use crate::support::{number, run};
 
 pub(crate) fn pools(change: impl FnOnce(&mut settings::Pools)) -> TenantPools {
     let mut settings = settings::Pools {
+        through: Vec::new(),
         cluster_budget: 8,
         per_tenant: 4,
         floor: 2,

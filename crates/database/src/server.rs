@@ -2,6 +2,7 @@
 
 use rowhouse_domain::ClusterId;
 use rowhouse_problem::{Error, Result};
+use rowhouse_settings::{self as settings, Pooler};
 use tokio_postgres::Row;
 
 use crate::sql::Columns;
@@ -32,6 +33,20 @@ pub enum ServerTls {
 }
 
 impl Server {
+    /// Where connections to it go: to itself, or to the pooler that stands before it.
+    pub(crate) fn through(&self, poolers: &[Pooler]) -> Self {
+        let address = format!("{}:{}", self.host, self.port);
+        let Some(pooler) = poolers.iter().find(|pooler| pooler.server == address) else { return self.clone() };
+        let tls = match (pooler.tls, &self.tls) {
+            (settings::Tls::Disable, _) => ServerTls::Disabled,
+            (settings::Tls::VerifyFull, ServerTls::VerifyFull { authority }) => {
+                ServerTls::VerifyFull { authority: authority.clone() }
+            }
+            (settings::Tls::VerifyFull, ServerTls::Disabled) => ServerTls::VerifyFull { authority: None },
+        };
+        Self { cluster: self.cluster, host: pooler.host.clone(), port: pooler.port, tls }
+    }
+
     /// Reads the columns `cluster_id`, `host`, `port`, `tls_mode` (as text) and `tls_ca`.
     ///
     /// # Errors

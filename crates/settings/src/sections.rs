@@ -112,11 +112,26 @@ pub enum LogFormat {
     Json,
 }
 
+/// A pooler that stands before a server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pooler {
+    /// The server as its cluster's row has it: `host:port`.
+    pub server: String,
+    /// Where the pooler listens.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How connections to the pooler are secured; by the authority of the cluster.
+    pub tls: Tls,
+}
+
 /// Connections to tenant databases.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "default.toml explains each key once")]
 pub struct Pools {
+    pub through: Vec<Pooler>,
     pub cluster_budget: usize,
     pub per_tenant: usize,
     pub floor: usize,

@@ -27,6 +27,9 @@ enum Task {
         /// Only report what is there and what is missing
         #[arg(long)]
         check: bool,
+        /// PgBouncer as well, which only a suite of tests needs
+        #[arg(long)]
+        pgbouncer: bool,
     },
     /// Check the format, lint, build and run every test
     Test {
@@ -68,8 +71,9 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Task::Setup { check: true } => setup::check(),
-        Task::Setup { check: false } => setup::ensure(),
+        Task::Setup { check: true, pgbouncer } => setup::check(pgbouncer),
+        Task::Setup { check: false, pgbouncer: false } => setup::ensure(),
+        Task::Setup { check: false, pgbouncer: true } => setup::ensure_with_pgbouncer(),
         Task::Test { soak, arguments } => test::run(soak, &arguments),
         Task::Demo { once, input, release } => services::demo(once, input, release),
         Task::Dev { release, arguments } => services::dev(release, arguments),

@@ -10,7 +10,7 @@ use crate::{console, setup, workspace};
 pub(crate) fn run(soak: bool, arguments: &[OsString]) -> anyhow::Result<()> {
     let started = Instant::now();
     console::heading("setup", started);
-    setup::ensure()?;
+    setup::ensure_with_pgbouncer()?;
     ensure_component("fmt", "rustfmt")?;
     ensure_component("clippy", "clippy")?;
 

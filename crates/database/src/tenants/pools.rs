@@ -327,9 +327,10 @@ impl Inner {
 
     fn make_pool(&self, active: &ActivePlacement) -> Result<Arc<TenantPool>> {
         let placement = active.get();
+        let server = placement.server.through(&self.settings.through);
         let mut config = connection_config(
-            &placement.server.host,
-            placement.server.port,
+            &server.host,
+            server.port,
             &placement.database,
             &placement.role,
             &self.replica.map_or_else(|| APPLICATION.to_owned(), |replica| replica.application()),
@@ -337,10 +338,10 @@ impl Inner {
         );
         config.password(placement.password(&self.master).expose_secret());
         let way = Way {
-            host: placement.server.host.clone(),
-            port: placement.server.port,
+            host: server.host.clone(),
+            port: server.port,
             config,
-            tls: Tls::of_server(&placement.server.tls, &self.tls).map_err(Error::unavailable)?,
+            tls: Tls::of_server(&server.tls, &self.tls).map_err(Error::unavailable)?,
             identity: Identity::of(placement),
             connect_timeout: self.settings.connect_timeout,
             max_lifetime: self.settings.max_lifetime,

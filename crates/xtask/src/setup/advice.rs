@@ -34,3 +34,13 @@ pub(crate) fn pgvector(major: u32) -> Error {
          \x20 from source      unpack pgvector's source, then `make OPTFLAGS=\"\"` and `sudo make install` with PG_CONFIG set to this server's pg_config"
     )
 }
+
+/// How to get the pooler that a suite of tests runs through.
+pub(crate) fn pgbouncer() -> Error {
+    anyhow!(
+        "install PgBouncer, then run this again:\n\
+         \x20 Debian, Ubuntu   sudo apt-get install pgbouncer\n\
+         \x20 Fedora           sudo dnf install pgbouncer\n\
+         \x20 macOS            brew install pgbouncer"
+    )
+}

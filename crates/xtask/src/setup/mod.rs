@@ -1,4 +1,4 @@
-//! Makes sure that PostgreSQL, its contrib extensions and pgvector are on this machine. Each step looks first, so a second run does nothing.
+//! Makes sure that PostgreSQL, its contrib extensions and pgvector are on this machine, and PgBouncer where tests need it. Each step looks first, so a second run does nothing.
 
 mod advice;
 mod apt;
@@ -8,13 +8,13 @@ mod sources;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow, bail};
-use rowhouse_local_postgres::{Error, Installation, MINIMUM_PGVECTOR, MINIMUM_POSTGRES};
+use rowhouse_local_postgres::{Error, Installation, MINIMUM_PGVECTOR, MINIMUM_POSTGRES, PgBouncer};
 
 use self::apt::Apt;
 use crate::console;
 
 /// Reports what is there and fails when something is missing; changes nothing.
-pub(crate) fn check() -> anyhow::Result<()> {
+pub(crate) fn check(with_pgbouncer: bool) -> anyhow::Result<()> {
     let installation = match Installation::find() {
         Ok(installation) => installation,
         Err(error) => {
@@ -23,7 +23,13 @@ pub(crate) fn check() -> anyhow::Result<()> {
         }
     };
     report(&installation);
-    let missing = installation.missing();
+    let mut missing = installation.missing();
+    if with_pgbouncer {
+        match PgBouncer::find() {
+            Some(pgbouncer) => console::done(&format!("PgBouncer {}", pgbouncer.version())),
+            None => missing.push("PgBouncer".to_owned()),
+        }
+    }
     if missing.is_empty() {
         return Ok(());
     }
@@ -45,6 +51,19 @@ pub(crate) fn ensure() -> anyhow::Result<()> {
     let installation = Installation::find_complete().context("after installing everything")?;
     report(&installation);
     console::done(&format!("set up in {}", console::seconds(started.elapsed())));
+    Ok(())
+}
+
+/// The same, and PgBouncer, which a suite of tests runs through. Nothing else needs it.
+pub(crate) fn ensure_with_pgbouncer() -> anyhow::Result<()> {
+    ensure()?;
+    if PgBouncer::find().is_none() {
+        console::missing("PgBouncer is not installed");
+        let Some(mut apt) = Apt::usable() else { return Err(advice::pgbouncer()) };
+        apt.install(&["pgbouncer"])?;
+    }
+    let pgbouncer = PgBouncer::find().ok_or_else(advice::pgbouncer)?;
+    console::done(&format!("PgBouncer {}", pgbouncer.version()));
     Ok(())
 }
 
