@@ -5,18 +5,17 @@ use std::time::{Duration, Instant};
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
+use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use rowhouse_problem::{Code, Error};
 use tracing_actix_web::RequestId;
 
 use crate::error::{ApiError, ApiResult};
+use crate::observe::observe;
 use crate::problem_document::{MEDIA_TYPE, ProblemDocument};
 
-/// Asked for every few seconds by machines, and of no interest to a reader of the log.
-const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Turns every error into a problem document, adds the headers that every answer has, and logs the request once.
@@ -126,36 +125,6 @@ fn from_status(status: StatusCode, error: Option<&actix_web::Error>) -> Error {
         status if status.is_client_error() => Error::new(Code::MalformedRequest, "The request cannot be read."),
         _ => Error::internal(error.map_or_else(|| status.to_string(), ToString::to_string)),
     }
-}
-
-fn observe(method: &Method, route: String, status: StatusCode, elapsed: Duration) {
-    let status = status.as_u16();
-    let labels = [("method", label(method).to_owned()), ("route", route.clone()), ("status", status.to_string())];
-    metrics::counter!("rowhouse_http_requests_total", &labels).increment(1);
-    let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-    if PROBES.contains(&route.as_str()) {
-        tracing::debug!(status, duration_ms, "answered");
-    } else {
-        tracing::info!(status, duration_ms, "answered");
-    }
-    metrics::histogram!("rowhouse_http_request_seconds", "route" => route).record(elapsed.as_secs_f64());
-}
-
-/// A method may be any word that a client makes up, and each label's value is kept for ever.
-pub(crate) fn label(method: &Method) -> &'static str {
-    const KNOWN: [Method; 9] = [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::OPTIONS,
-        Method::TRACE,
-        Method::CONNECT,
-    ];
-    const NAMES: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
-    KNOWN.iter().position(|known| known == method).map_or("other", |place| NAMES[place])
 }
 
 /// The answer to every address that is none of ours.

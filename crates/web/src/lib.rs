@@ -8,6 +8,7 @@ mod error;
 mod extract;
 mod finish;
 mod idempotency;
+mod observe;
 mod operational;
 mod page;
 mod prefer;

@@ -7,7 +7,7 @@ use tracing::Span;
 use tracing::field::Empty;
 use tracing_actix_web::{RequestId, RootSpanBuilder};
 
-use crate::finish::label;
+use crate::observe::label;
 
 /// Names a request by id, method and route. No query, no header, no body: they may hold secrets.
 pub struct RequestSpan;
