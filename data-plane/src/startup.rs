@@ -22,9 +22,12 @@ use crate::work::{self, WorkerHandle};
 use crate::{admin, openapi, routes};
 
 /// The platform schema that this build's queries are written for.
-const PLATFORM_SCHEMA: i32 = 8;
+const PLATFORM_SCHEMA: i32 = 9;
 /// A file that an upload has not touched for this long is nobody's: `uploads.idle_timeout` is far shorter.
 const UNFINISHED: Duration = Duration::from_secs(60 * 60);
+
+/// How long a probe waits for `saas_platform`; those who probe wait about as long.
+const PLATFORM_PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// Whether the service stops on SIGTERM and SIGINT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +74,8 @@ impl Application {
         tasks.spawn(async move { pools.keep_tidy().await });
         let (pools, platform) = (state.tenants.clone(), state.platform.clone());
         tasks.spawn(async move { pools.keep_leases(&platform).await });
+        tasks.spawn(state.keys.clone().listen(state.settings.platform.clone()));
+        tasks.spawn(state.keys.clone().keep_tidy(state.wrong_keys.clone()));
         tasks.spawn(sweep_unfinished(state.clone()));
         if signals == Signals::Obeyed {
             tasks.spawn(obey_signals(StopHandle(server.handle()))?);
@@ -182,10 +187,21 @@ fn readiness(state: &AppState) -> Readiness {
     Readiness::new(move || {
         let state = state.clone();
         async move {
-            check_platform(&state).await?;
+            check_keys(&state).await?;
             state.blobs.check().await.map_err(Error::unavailable)
         }
     })
+}
+
+/// Whether keys can be told apart, by `saas_platform` or from memory: a replica that others could stand in for no better
+/// must not be taken out of service.
+async fn check_keys(state: &AppState) -> Result<()> {
+    match tokio::time::timeout(PLATFORM_PATIENCE, check_platform(state)).await {
+        Ok(Ok(())) => Ok(()),
+        _ if state.keys.can_do_without_the_platform() => Ok(()),
+        Ok(Err(error)) => Err(error),
+        Err(elapsed) => Err(Error::unavailable(elapsed)),
+    }
 }
 
 const PLATFORM_VERSION: &str = "select coalesce(max(version), 0)::integer as version from refinery_schema_history";

@@ -8,13 +8,13 @@ use rowhouse_keys::MasterKey;
 use rowhouse_problem::{Error, Result};
 use rowhouse_settings::Settings;
 
-use crate::authentication::{RefusalAudit, TouchedKeys};
+use crate::authentication::{KeyCache, RefusalAudit, WrongKeys};
 use crate::files::UploadSlots;
 use crate::replica;
 use crate::work::{Nudge, WorkContext};
 
 /// The login that the data plane has at `saas_platform` where the settings name no other.
-const PLATFORM_LOGIN: &str = "rowhouse_data";
+pub(crate) const PLATFORM_LOGIN: &str = "rowhouse_data";
 
 /// Handles to everything outside the process. Cheap to clone.
 #[derive(Clone)]
@@ -33,8 +33,10 @@ pub struct AppState {
     pub nudge: Nudge,
     /// How many uploads run at once.
     pub upload_slots: UploadSlots,
-    /// Which keys' use was noted lately.
-    pub touched: TouchedKeys,
+    /// What is remembered of keys.
+    pub keys: KeyCache,
+    /// How many wrong keys came from where.
+    pub wrong_keys: Arc<WrongKeys>,
     /// How refused keys are recorded.
     pub refusals: RefusalAudit,
 }
@@ -50,16 +52,14 @@ impl AppState {
         );
         let tls = Tls::from_settings(&settings.platform).map_err(Error::internal)?;
         let platform = PlatformPool::new(&settings.platform, PLATFORM_LOGIN)?;
+        let tenants =
+            TenantPools::leased(settings.pools.clone(), tls, Arc::clone(&master), replica::of(&settings.pools));
         Ok(Self {
             refusals: RefusalAudit::default(),
-            touched: TouchedKeys::default(),
+            keys: KeyCache::new(&settings, platform.clone(), tenants.clone(), Arc::clone(&master)),
+            wrong_keys: Arc::new(WrongKeys::new(&settings.auth)),
             upload_slots: UploadSlots::new(settings.uploads.parallel),
-            tenants: TenantPools::leased(
-                settings.pools.clone(),
-                tls,
-                Arc::clone(&master),
-                replica::of(&settings.pools),
-            ),
+            tenants,
             blobs: BlobStore::open(&Config::of(&settings.blobs)).map_err(Error::internal)?,
             nudge: Nudge::new(settings.work.parallel),
             settings: Arc::new(settings),

@@ -11,4 +11,6 @@ const IS_POOLED: bool = false;
 #[path = "suite.rs"]
 mod suite;
 
+mod auth_cache;
+
 use suite::{house, house_with};

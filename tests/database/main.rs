@@ -5,6 +5,7 @@ mod catalog;
 mod isolation;
 mod leases;
 mod migrations;
+mod notices;
 mod partitions;
 mod placements;
 mod platform_functions;

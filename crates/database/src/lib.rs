@@ -1,13 +1,14 @@
 //! Everything that opens a connection to PostgreSQL.
 //!
 //! [`PlatformPool`] reaches `saas_platform`, [`TenantPools`] reaches tenant data, [`AdminConnection`]
-//! makes and changes databases. No other crate connects, and none of the three shows its raw client.
+//! makes and changes databases, [`Listener`] hears notices. No other crate connects, and none shows its raw client.
 
 mod admin;
 mod bootstrap;
 mod error;
 mod identifier;
 mod link;
+mod listener;
 mod platform;
 mod server;
 mod session;
@@ -20,6 +21,7 @@ pub use admin::{AdminConnection, ServerAddress};
 pub use bootstrap::{BootstrapPasswords, BootstrapSection, Purpose, bootstrap, bootstrap_sections};
 pub use error::{Described, QueryError};
 pub use identifier::{quote_ident, quote_literal};
+pub use listener::Listener;
 pub use platform::{PlatformConnection, PlatformPool, PlatformTransaction};
 pub use server::{Server, ServerTls};
 pub use sql::{Columns, Parameters, Sql};

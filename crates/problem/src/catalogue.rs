@@ -74,6 +74,7 @@ catalogue! {
     IdempotencyMismatch "idempotency_mismatch" 422 "The Idempotency-Key was used with another request";
     LimitReached "limit_reached" 422 "A limit of the subscription is reached";
     PurgeLimit "purge_limit" 429 "Too many tenants were purged lately";
+    RateLimited "rate_limited" 429 "Too many requests";
     ProvisioningFailed "provisioning_failed" 503 "The tenant could not be provisioned";
     Internal "internal" 500 "Something went wrong on our side";
     Unavailable "unavailable" 503 "The service is not available for the moment";

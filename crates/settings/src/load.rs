@@ -48,7 +48,7 @@ pub fn load_from(file: Option<&Path>, environment: Environment) -> Result<Settin
 
 /// Rules that need more than one key, or a range.
 fn check(settings: &Settings) -> Result<(), SettingsError> {
-    let rules: [(&str, bool, &str); 15] = [
+    let rules: [(&str, bool, &str); 17] = [
         (
             "platform.password",
             !settings.platform.password.expose_secret().is_empty(),
@@ -64,6 +64,8 @@ fn check(settings: &Settings) -> Result<(), SettingsError> {
             settings.keys.master_key.expose_secret().is_empty() != settings.keys.master_key_file.as_os_str().is_empty(),
             "set either keys.master_key or keys.master_key_file (`openssl rand -base64 32` makes one)",
         ),
+        ("auth.cache_size", settings.auth.cache_size > 0, "must be at least 1"),
+        ("auth.unknown_keys_burst", settings.auth.unknown_keys_burst > 0, "must be at least 1"),
         ("platform.max_connections", settings.platform.max_connections > 0, "must be at least 1"),
         ("pools.cluster_budget", settings.pools.cluster_budget > 0, "must be at least 1"),
         (

@@ -15,6 +15,7 @@ use serde::Deserialize;
 pub struct Settings {
     pub platform: Platform,
     pub keys: Keys,
+    pub auth: Auth,
     pub control_plane: Server,
     pub data_plane: Server,
     pub admin: Admin,
@@ -68,6 +69,21 @@ pub struct Keys {
     pub master_key: SecretString,
     pub master_key_file: PathBuf,
     pub pepper_version: i32,
+}
+
+/// What the data plane remembers of keys, and for how long.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml explains each key once")]
+pub struct Auth {
+    pub cache_size: u64,
+    #[serde(with = "humantime_serde")]
+    pub negative_ttl: Duration,
+    #[serde(with = "humantime_serde")]
+    pub stale_max: Duration,
+    pub snapshot_file: PathBuf,
+    pub unknown_keys_per_second: u32,
+    pub unknown_keys_burst: u32,
 }
 
 /// Where a service listens and how long it waits.

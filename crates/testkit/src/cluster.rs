@@ -3,9 +3,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use rowhouse_database::{AdminConnection, BootstrapPasswords, Purpose, ServerAddress, Tls, bootstrap, quote_ident};
 use rowhouse_local_postgres::{Cluster, Installation, Options, default_tmpfs};
+use rowhouse_settings as settings;
 use secrecy::SecretString;
 
 use crate::processes::{self, Frozen};
@@ -190,6 +192,23 @@ impl TestCluster {
     /// The data plane's address.
     pub fn data(&self) -> ServerAddress {
         self.address("rowhouse_data", DATA_PASSWORD)
+    }
+
+    /// How the data plane reaches a database of this cluster as its `saas_platform`.
+    pub fn platform_settings(&self, database: &str) -> settings::Platform {
+        settings::Platform {
+            host: "127.0.0.1".to_owned(),
+            port: self.port(),
+            database: database.to_owned(),
+            user: String::new(),
+            password: SecretString::from(DATA_PASSWORD),
+            tls: settings::Tls::Disable,
+            ca_file: PathBuf::new(),
+            max_connections: 4,
+            connect_timeout: Duration::from_secs(15),
+            checkout_timeout: Duration::from_secs(30),
+            statement_timeout: Duration::from_secs(15),
+        }
     }
 
     /// The address of any login.

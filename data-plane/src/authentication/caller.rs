@@ -1,47 +1,48 @@
 //! A verified key: whose it is, what it may do, and where its tenant's data is.
 
+use std::fmt;
+use std::sync::Arc;
+
 use rowhouse_database::{ActivePlacement, TenantConnection};
-use rowhouse_domain::{AccountId, Actor, ActorKind, KeyId, OrganizationId, Scope, Scopes, TenantId};
+use rowhouse_domain::{AccountId, Actor, ActorKind, KeyId, OrganizationId, Scope, TenantId};
 use rowhouse_problem::{Code, Error, Result};
 
+use super::cache::Remembered;
+use super::known::Facts;
 use crate::state::AppState;
 
-/// Whoever holds a tenant key that is valid now.
-#[derive(Debug, Clone)]
+/// Whoever holds a tenant key that is valid now. Cheap to clone.
+#[derive(Clone)]
 pub struct Caller {
-    pub(super) tenant: TenantId,
-    pub(super) organization: OrganizationId,
-    pub(super) key: KeyId,
-    pub(super) prefix: String,
-    pub(super) account: Option<AccountId>,
-    pub(super) scopes: Scopes,
+    pub(super) entry: Arc<Remembered>,
+    /// As decided for this request.
     pub(super) placement: ActivePlacement,
 }
 
 impl Caller {
     /// The tenant that the key belongs to.
     pub fn tenant(&self) -> TenantId {
-        self.tenant
+        self.facts().tenant
     }
 
     /// The tenant's organization.
     pub fn organization(&self) -> OrganizationId {
-        self.organization
+        self.facts().organization
     }
 
     /// The key.
     pub fn key(&self) -> KeyId {
-        self.key
+        self.facts().key
     }
 
     /// The storage account that uploads are charged to, where the key names one.
     pub fn account(&self) -> Option<AccountId> {
-        self.account
+        self.facts().account
     }
 
     /// The caller as it is recorded with what it makes.
     pub fn actor(&self) -> Actor {
-        Actor { kind: ActorKind::TenantKey, id: Some(self.key.as_uuid()) }
+        Actor { kind: ActorKind::TenantKey, id: Some(self.key().as_uuid()) }
     }
 
     /// Borrows a connection that is pinned to the caller's tenant.
@@ -52,11 +53,21 @@ impl Caller {
         state.tenants.checkout(&self.placement).await
     }
 
+    pub(super) fn facts(&self) -> &Facts {
+        &self.entry.known.facts
+    }
+
     pub(super) fn require(&self, scope: Scope) -> Result<()> {
-        if self.scopes.allow(scope) {
+        if self.entry.known.scopes.allow(scope) {
             return Ok(());
         }
         let detail = format!("This needs a key with the scope `{scope}`.");
         Err(Error::new(Code::MissingScope, detail).with("scope", scope.as_str()))
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Caller({} of {})", self.key(), self.tenant())
     }
 }

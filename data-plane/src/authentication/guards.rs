@@ -12,8 +12,7 @@ use rowhouse_problem::Error;
 use rowhouse_web::ApiError;
 
 use super::caller::Caller;
-use super::refusal::Circumstances;
-use super::store::Refusal;
+use super::refusal::{Circumstances, Refusal};
 use crate::state::AppState;
 
 macro_rules! guards {
@@ -62,9 +61,8 @@ fn caller_with(request: &HttpRequest, scope: Scope) -> Result<Caller, Error> {
     let caller = extensions.get::<Caller>().ok_or_else(|| Error::internal("a route without authentication"))?;
     let Err(error) = caller.require(scope) else { return Ok(caller.clone()) };
     let state = request.app_data::<Data<AppState>>().ok_or_else(|| Error::internal("the application has no state"))?;
-    let refusal =
-        Refusal { error, key: Some(caller.key), organization: Some(caller.organization), tenant: Some(caller.tenant) };
-    let circumstances = Circumstances::of(request, KeyKind::Tenant, &caller.prefix);
+    let refusal = Refusal::of(error, caller.facts());
+    let circumstances = Circumstances::of(request, KeyKind::Tenant, &caller.facts().prefix);
     state.refusals.record(&state.platform, circumstances, &refusal);
     Err(refusal.error)
 }

@@ -9,8 +9,8 @@ use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::{ApiError, BearerKey, deadline};
 
 use super::caller::Caller;
-use super::refusal::Circumstances;
-use super::store::{self, Refusal};
+use super::known::unknown_key;
+use super::refusal::{Circumstances, Refusal};
 use crate::state::AppState;
 
 type Answer<B> = std::result::Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error>;
@@ -63,32 +63,62 @@ fn answer<B>(
 /// Verifies the key and leaves the caller where the guards look for it.
 async fn admit(state: &AppState, request: &ServiceRequest) -> Result<()> {
     let key = BearerKey::read(request.request())?;
-    let caller = verify(state, request, &key).await?;
+    let caller = match verify(state, request, &key).await? {
+        Ok(caller) => caller,
+        Err(refusal) => return Err(refused(state, request, &key, refusal)),
+    };
     let span = tracing::Span::current();
-    span.record("tenant.id", tracing::field::display(caller.tenant));
-    span.record("org.id", tracing::field::display(caller.organization));
-    span.record("key.id", tracing::field::display(caller.key));
+    span.record("tenant.id", tracing::field::display(caller.tenant()));
+    span.record("org.id", tracing::field::display(caller.organization()));
+    span.record("key.id", tracing::field::display(caller.key()));
     request.extensions_mut().insert(caller);
     Ok(())
 }
 
-async fn verify(state: &AppState, request: &ServiceRequest, key: &PlainApiKey) -> Result<Caller> {
-    let refusal = if key.kind() == KeyKind::Tenant {
-        match store::find(state, key).await? {
-            Ok(caller) => return Ok(caller),
-            Err(refusal) => refusal,
-        }
-    } else {
+/// Looks a key up and decides. The outer error is ours or the address's, the inner one the key's.
+async fn verify(
+    state: &AppState,
+    request: &ServiceRequest,
+    key: &PlainApiKey,
+) -> Result<std::result::Result<Caller, Refusal>> {
+    if key.kind() != KeyKind::Tenant {
         let detail = "The data plane takes tenant keys (`rht_…`); this one opens the control plane.";
-        Refusal::unverified(Error::new(Code::WrongKeyKind, detail))
+        return Ok(Err(Refusal::unverified(Error::new(Code::WrongKeyKind, detail))));
+    }
+    let address = request.peer_addr().map(|address| address.ip());
+    let mut is_counted = false;
+    let may_ask = || state.wrong_keys.may_ask(address).map(|counted| is_counted = counted);
+    let found = state.keys.find(key.prefix(), may_ask).await?;
+    let is_right = match &found {
+        Some(entry) => entry.known.is(key),
+        None => {
+            // The same work as for a known prefix, so that the time tells nothing once both are remembered.
+            let _ = key.hash(&state.keys.current_pepper());
+            false
+        }
     };
+    let Some(entry) = found.filter(|_| is_right) else {
+        if !is_counted {
+            state.wrong_keys.count(address)?;
+        }
+        return Ok(Err(Refusal::unverified(unknown_key())));
+    };
+    match entry.known.decide() {
+        Ok(placement) => {
+            if entry.is_to_be_noted() {
+                state.keys.note_use(entry.known.facts.key);
+            }
+            Ok(Ok(Caller { entry, placement }))
+        }
+        Err(error) => Ok(Err(Refusal::of(error, &entry.known.facts))),
+    }
+}
+
+fn refused(state: &AppState, request: &ServiceRequest, key: &PlainApiKey, refusal: Refusal) -> Error {
     // A tenant that is not ready is no fault of its key.
     if refusal.error.code().status() < 500 {
-        state.refusals.record(
-            &state.platform,
-            Circumstances::of(request.request(), key.kind(), key.prefix()),
-            &refusal,
-        );
+        let circumstances = Circumstances::of(request.request(), key.kind(), key.prefix());
+        state.refusals.record(&state.platform, circumstances, &refusal);
     }
-    Err(refusal.error)
+    refusal.error
 }

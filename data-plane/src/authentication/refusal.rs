@@ -13,10 +13,13 @@ use std::time::Instant;
 use actix_web::http::header;
 use actix_web::{HttpMessage, HttpRequest};
 use rowhouse_database::PlatformPool;
+use rowhouse_domain::{KeyId, OrganizationId, TenantId};
 use rowhouse_keys::KeyKind;
+use rowhouse_problem::Error;
 use tracing_actix_web::RequestId;
 
-use super::store::{self, Refusal};
+use super::known::Facts;
+use super::store;
 
 /// Rows that one process writes in a second; beyond that refusals are only counted.
 const PER_SECOND: u64 = 50;
@@ -45,6 +48,27 @@ impl Window {
             self.left.store(i64::try_from(PER_SECOND).unwrap_or(i64::MAX), Ordering::Release);
         }
         self.left.fetch_sub(1, Ordering::AcqRel) > 0
+    }
+}
+
+/// Why a key was refused, and whose it is where that is known.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) error: Error,
+    key: Option<KeyId>,
+    organization: Option<OrganizationId>,
+    tenant: Option<TenantId>,
+}
+
+impl Refusal {
+    /// Of a key whose secret nobody has compared.
+    pub(super) fn unverified(error: Error) -> Self {
+        Self { error, key: None, organization: None, tenant: None }
+    }
+
+    /// Of a key that is known.
+    pub(super) fn of(error: Error, facts: &Facts) -> Self {
+        Self { error, key: Some(facts.key), organization: Some(facts.organization), tenant: Some(facts.tenant) }
     }
 }
 

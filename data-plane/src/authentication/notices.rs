@@ -1,0 +1,254 @@
+//! Hears what has changed in `saas_platform`, and notices when something may have gone unheard.
+//!
+//! Each notice has a number; the numbers follow the order of commits without gaps. A heartbeat on the same connection asks
+//! for the last number, so a notice that was lost shows, and so does a connection that is dead.
+
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rowhouse_database::Listener;
+use rowhouse_domain::TenantId;
+use rowhouse_problem::{Error, Result};
+use rowhouse_settings as settings;
+use serde::Deserialize;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
+
+use super::cache::{Inner, KeyCache};
+use super::store;
+use super::trust::{Era, Moment};
+use crate::state::PLATFORM_LOGIN;
+
+/// The channel that the triggers of `saas_platform` speak on.
+const CHANNEL: &str = "rowhouse_auth";
+/// How often the last number is asked for.
+const BEAT: Duration = Duration::from_secs(2);
+/// How long a notice may be on its way after its number was seen.
+const ON_ITS_WAY: Duration = Duration::from_millis(250);
+/// Pauses between attempts to connect.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Keys that are confirmed with one query.
+const AT_ONCE: usize = 200;
+
+/// What a trigger says.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+struct Notice {
+    number: i64,
+    kind: String,
+    id: String,
+}
+
+/// What is known of the numbers.
+struct Count {
+    last: i64,
+    /// A number that was seen in the table, and whose notice has not come yet.
+    ahead: Option<i64>,
+}
+
+impl KeyCache {
+    /// Listens for as long as the future is polled, over any number of connections.
+    pub async fn listen(self, platform: settings::Platform) {
+        let connected = metrics::gauge!("rowhouse_auth_listener_connected");
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match Listener::open(&platform, PLATFORM_LOGIN, CHANNEL).await {
+                Ok(listener) => {
+                    let heard_since = Instant::now();
+                    let Err(error) = self.0.follow(listener, &connected).await;
+                    self.0.end_era();
+                    connected.set(0.0);
+                    tracing::warn!(error = error.chain(), "notices of saas_platform are not heard for a moment");
+                    if heard_since.elapsed() > LONGEST_PAUSE {
+                        pause = FIRST_PAUSE;
+                    }
+                }
+                Err(error) => tracing::debug!(error = error.chain(), "notices of saas_platform can't be heard yet"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+impl Inner {
+    async fn follow(
+        self: &Arc<Self>,
+        mut listener: Listener,
+        connected: &metrics::Gauge,
+    ) -> Result<std::convert::Infallible> {
+        let asked = Moment::now();
+        let mut count = Count { last: store::sequence(&listener).await?, ahead: None };
+        self.outage.end();
+        let mut era = self.begin_era(asked);
+        let mut confirming = self.confirm_all();
+        connected.set(1.0);
+        let mut next_beat = Instant::now() + BEAT;
+        loop {
+            let missed = tokio::select! {
+                biased;
+                said = listener.next() => {
+                    let said = said.ok_or_else(|| Error::unavailable("the connection has ended"))?;
+                    self.hear(&said, &mut count)
+                }
+                () = tokio::time::sleep_until(next_beat) => {
+                    let asked = Moment::now();
+                    let number = store::sequence(&listener).await?;
+                    // What was said before the answer has come before it.
+                    let mut missed = false;
+                    while let Some(said) = listener.waiting() {
+                        missed |= self.hear(&said, &mut count);
+                    }
+                    missed |= count.compare(number);
+                    if count.ahead.is_none() && !missed {
+                        era.beat(asked);
+                    }
+                    next_beat = Instant::now() + if count.ahead.is_some() { ON_ITS_WAY } else { BEAT };
+                    missed
+                }
+            };
+            if missed {
+                metrics::counter!("rowhouse_auth_sequence_gaps_total").increment(1);
+                tracing::warn!(number = count.last, "a notice of saas_platform was missed: all keys are read again");
+                let asked = Moment::now();
+                self.end_era();
+                era = self.begin_era(asked);
+                confirming.abort();
+                confirming = self.confirm_all();
+            }
+        }
+    }
+
+    /// Takes in what was said. Says whether something before it was missed.
+    fn hear(&self, said: &str, count: &mut Count) -> bool {
+        let Ok(notice) = serde_json::from_str::<Notice>(said) else {
+            tracing::error!("a notice of saas_platform can't be read");
+            return true;
+        };
+        // Before anything is forgotten: whoever reads at this moment looks at it afterwards.
+        self.heard.fetch_add(1, Ordering::AcqRel);
+        let missed = count.hear(notice.number);
+        match (notice.kind.as_str(), notice.id.parse::<Uuid>()) {
+            ("key", _) => self.forget(&notice.id),
+            ("tenant", Ok(id)) => {
+                self.marks.move_on(id);
+                self.tenants.close(TenantId::from_uuid(id));
+            }
+            ("organization", Ok(id)) => {
+                self.marks.move_on(id);
+                self.close_tenants_of(id);
+            }
+            ("cluster" | "group", Ok(id)) => self.marks.move_on(id),
+            // Many things at once, or something that a later release tells of.
+            _ => return true,
+        }
+        self.changes.fetch_add(1, Ordering::Relaxed);
+        missed
+    }
+
+    /// Closes the pools of an organization's tenants, as far as they are remembered: others fall idle by themselves.
+    fn close_tenants_of(&self, organization: Uuid) {
+        for (_, entry) in &self.entries {
+            let facts = &entry.known.facts;
+            if facts.organization.as_uuid() == organization {
+                self.tenants.close(facts.tenant);
+            }
+        }
+    }
+
+    fn begin_era(&self, now: Moment) -> Arc<Era> {
+        let era = Arc::new(Era::since(now));
+        *self.era.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&era);
+        era
+    }
+
+    fn end_era(&self) {
+        let mut era = self.era.write().unwrap_or_else(PoisonError::into_inner);
+        era.end();
+        *era = Arc::new(Era::deaf());
+    }
+
+    /// Reads again, in the background, what nobody is sure of any more.
+    fn confirm_all(self: &Arc<Self>) -> AbortOnDropHandle<()> {
+        let inner = Arc::clone(self);
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            let unsure: Vec<Arc<Box<str>>> = inner
+                .entries
+                .iter()
+                .filter(|(_, entry)| !entry.reading.era.is_live())
+                .map(|(prefix, _)| prefix)
+                .collect();
+            for prefixes in unsure.chunks(AT_ONCE) {
+                let prefixes: Vec<&str> = prefixes.iter().map(|prefix| &***prefix).collect();
+                if let Err(error) = inner.read(&prefixes).await {
+                    tracing::debug!(error = error.chain(), "keys are confirmed when they are used");
+                    return;
+                }
+            }
+        }))
+    }
+}
+
+impl Count {
+    /// A notice came. Says whether one before it is missing.
+    fn hear(&mut self, number: i64) -> bool {
+        // What was committed before the first question is known of, and comes all the same.
+        let missed = number > self.last + 1;
+        self.last = self.last.max(number);
+        if self.ahead.is_some_and(|ahead| ahead <= self.last) {
+            self.ahead = None;
+        }
+        missed
+    }
+
+    /// The table has this number. Says whether a notice is missing.
+    fn compare(&mut self, number: i64) -> bool {
+        if number == self.last {
+            self.ahead = None;
+            return false;
+        }
+        // Its notice may be on its way still, but not for long. A smaller number is another database's.
+        if number > self.last && self.ahead.is_none() {
+            self.ahead = Some(number);
+            return false;
+        }
+        self.last = number;
+        self.ahead = None;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_number_is_noticed_with_the_next_notice_or_with_the_next_heartbeat_but_one() {
+        let mut count = Count { last: 5, ahead: None };
+        assert!(!count.hear(5) && !count.hear(6));
+        assert!(count.hear(8));
+        assert!(!count.hear(9));
+        assert!(!count.compare(9));
+        // Seen in the table first, and heard a moment later.
+        assert!(!count.compare(10));
+        assert!(count.ahead.is_some());
+        assert!(!count.hear(10));
+        assert!(count.ahead.is_none());
+        // Never heard.
+        assert!(!count.compare(11));
+        assert!(count.compare(11));
+        assert!(!count.compare(11));
+        // A database that was put back to an earlier state.
+        assert!(count.compare(3));
+    }
+
+    #[test]
+    fn what_the_triggers_say_can_be_read() {
+        let said = r#"{"number" : 7, "kind" : "key", "id" : "acmeABC"}"#;
+        let notice = Notice { number: 7, kind: "key".to_owned(), id: "acmeABC".to_owned() };
+        assert_eq!(serde_json::from_str::<Notice>(said).unwrap(), notice);
+    }
+}
