@@ -1,16 +1,20 @@
 //! A private house for a bench: `rowhouse dev` on free ports in a temporary folder on the disk of the target folder.
 
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use reqwest::Client;
+use rowhouse_keys::MasterKey;
 use rustix::process::{Pid, Signal, kill_process};
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio_postgres::NoTls;
 
 /// How long the house may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -24,11 +28,24 @@ pub(crate) struct Ready {
     pub(crate) postgres: String,
 }
 
+/// How a house is to be.
+#[derive(Default)]
+pub(crate) struct Wanted<'a> {
+    /// A folder to keep; a temporary one unless given.
+    pub(crate) folder: Option<&'a Path>,
+    /// Settings of its own, as environment variables.
+    pub(crate) settings: Vec<(&'a str, String)>,
+    /// `max_connections` of its PostgreSQL; 100 unless given.
+    pub(crate) connections: Option<u16>,
+}
+
 /// A running house.
 pub(crate) struct House {
     pub(crate) ready: Ready,
-    pub(crate) folder: TempDir,
     pub(crate) http: Client,
+    folder: PathBuf,
+    /// Deleted with the house.
+    temporary: Option<TempDir>,
     child: Child,
 }
 
@@ -39,32 +56,92 @@ impl House {
 
     /// The same with some settings of its own, as environment variables.
     pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Result<Self> {
-        let program = std::env::current_exe()?.with_file_name("rowhouse");
-        let beside =
-            program.parent().and_then(std::path::Path::parent).context("the programs lie in a target folder")?;
-        let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(beside)?;
-        let log = std::fs::File::create(folder.path().join("dev.log"))?;
-        let mut child = Command::new(&program)
-            .args(["dev", "--json", "--control-port", "0", "--data-port", "0", "--pg-port", "0", "--data-dir"])
-            .arg(folder.path().join("house"))
-            .envs(settings.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("starting {}", program.display()))?;
+        let settings = settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        Self::start_as(Wanted { settings, ..Wanted::default() }).await
+    }
+
+    /// The same as it is wanted.
+    pub(crate) async fn start_as(wanted: Wanted<'_>) -> Result<Self> {
+        let program = beside("rowhouse")?;
+        let (folder, temporary) = match wanted.folder {
+            Some(folder) => {
+                std::fs::create_dir_all(folder)?;
+                (folder.canonicalize()?, None)
+            }
+            None => {
+                let target = program.parent().and_then(Path::parent).context("the programs lie in a target folder")?;
+                let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(target)?;
+                (folder.path().to_owned(), Some(folder))
+            }
+        };
+        let log = std::fs::File::create(folder.join("dev.log"))?;
+        let mut command = Command::new(&program);
+        command.args(["dev", "--json", "--control-port", "0", "--data-port", "0", "--data-dir"]);
+        command.arg(folder.join("house")).args(["--pg-port", &port(&folder)?.to_string()]).envs(wanted.settings);
+        if let Some(connections) = wanted.connections {
+            command.args(["--pg-connections", &connections.to_string()]);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        let mut child = command.spawn().with_context(|| format!("starting {}", program.display()))?;
         let output = child.stdout.take().context("standard output is piped")?;
         let line = tokio::time::timeout(PATIENCE, BufReader::new(output).lines().next_line()).await;
         let Ok(Ok(Some(line))) = line else {
-            let log = std::fs::read_to_string(folder.path().join("dev.log")).unwrap_or_default();
+            let log = std::fs::read_to_string(folder.join("dev.log")).unwrap_or_default();
             bail!("rowhouse dev did not become ready:\n{log}");
         };
-        Ok(Self { ready: serde_json::from_str(&line)?, folder, http: Client::new(), child })
+        Ok(Self { ready: serde_json::from_str(&line)?, http: Client::new(), folder, temporary, child })
+    }
+
+    /// The folder that the house and its log are in.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A superuser's connection to `saas_platform`.
+    pub(crate) async fn superuser(&self) -> Result<tokio_postgres::Client> {
+        connect(&self.ready.postgres).await
+    }
+
+    /// Where the house's PostgreSQL listens.
+    pub(crate) fn postgres_port(&self) -> Result<u16> {
+        let config: tokio_postgres::Config = self.ready.postgres.parse()?;
+        config.get_ports().first().copied().context("the cluster's address names a port")
+    }
+
+    /// The key that tenants' database passwords are derived from.
+    pub(crate) fn master_key(&self) -> Result<MasterKey> {
+        let text = std::fs::read_to_string(self.folder.join("house/secrets.toml"))?;
+        let secrets: Secrets = toml::from_str(&text)?;
+        Ok(MasterKey::parse(&SecretString::from(secrets.master_key))?)
+    }
+
+    /// Another data plane on the same settings and another port, as a process of its own.
+    pub(crate) async fn replica(&self, settings: &[(&str, String)]) -> Result<Replica> {
+        let port = free_port()?;
+        let log = std::fs::File::create(self.folder.join("replica.log"))?;
+        let child = Command::new(beside("data-plane")?)
+            .arg("--settings")
+            .arg(self.folder.join("house/data-plane.toml"))
+            .env("ROWHOUSE__DATA_PLANE__PORT", port.to_string())
+            .envs(settings.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()?;
+        let replica = Replica { url: format!("http://127.0.0.1:{port}"), child };
+        let begun = Instant::now();
+        while !matches!(self.http.get(format!("{}/readyz", replica.url)).send().await, Ok(answer) if answer.status() == 200)
+        {
+            ensure!(begun.elapsed() < PATIENCE, "the second data plane did not become ready");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(replica)
     }
 
     /// The process id of a service.
     pub(crate) fn pid(&self, service: &str) -> Result<u32> {
-        let file = self.folder.path().join("house").join(format!("{service}.pid"));
+        let file = self.folder.join("house").join(format!("{service}.pid"));
         Ok(std::fs::read_to_string(file)?.trim().parse()?)
     }
 
@@ -78,21 +155,77 @@ impl House {
 
     /// An organization with room enough.
     pub(crate) async fn organization(&self) -> Result<String> {
-        let body = json!({"name": "Bench", "email": "bench@example.org", "subscription_tier": "enterprise"});
+        let body = json!({"name": "Bench", "email": "bench@example.org", "subscription_tier": "enterprise", "max_tenants": 100_000});
         id(&self.create("/v1/organizations", &body).await?)
     }
 
-    /// Stops everything and deletes the folder.
+    /// Stops everything; a temporary folder is deleted.
     pub(crate) async fn stop(mut self) -> Result<()> {
-        if let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw) {
-            kill_process(pid, Signal::TERM)?;
-        }
-        self.child.wait().await?;
-        let rowhouse = std::env::current_exe()?.with_file_name("rowhouse");
-        let folder = self.folder.path().join("house");
-        Command::new(rowhouse).args(["dev", "reset", "--yes", "--data-dir"]).arg(folder).status().await?;
-        Ok(())
+        terminate(&mut self.child).await?;
+        let Some(temporary) = self.temporary else { return Ok(()) };
+        demolish(temporary.path()).await
     }
+}
+
+/// Deletes what a house left in its folder.
+pub(crate) async fn demolish(folder: &Path) -> Result<()> {
+    let house = folder.join("house");
+    Command::new(beside("rowhouse")?).args(["dev", "reset", "--yes", "--data-dir"]).arg(house).status().await?;
+    Ok(())
+}
+
+/// A second data plane.
+pub(crate) struct Replica {
+    pub(crate) url: String,
+    child: Child,
+}
+
+impl Replica {
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        terminate(&mut self.child).await
+    }
+}
+
+/// The port of the house's PostgreSQL: in a folder that is kept always the same, because its tenants' placements name it.
+fn port(folder: &Path) -> Result<u16> {
+    let file = folder.join("pg-port");
+    if let Ok(text) = std::fs::read_to_string(&file) {
+        return text.trim().parse().context("the port in pg-port");
+    }
+    let port = free_port()?;
+    std::fs::write(&file, port.to_string())?;
+    Ok(port)
+}
+
+fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// The secrets of a house, as far as they matter here.
+#[derive(Deserialize)]
+struct Secrets {
+    master_key: String,
+}
+
+async fn terminate(child: &mut Child) -> Result<()> {
+    if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw) {
+        kill_process(pid, Signal::TERM)?;
+    }
+    child.wait().await?;
+    Ok(())
+}
+
+/// A program of the same build.
+pub(crate) fn beside(name: &str) -> Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name(name))
+}
+
+/// A connection of its own.
+pub(crate) async fn connect(url: &str) -> Result<tokio_postgres::Client> {
+    let config: tokio_postgres::Config = url.parse().context("the address of the cluster")?;
+    let (client, connection) = config.connect(NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
 }
 
 /// The id in an answer.

@@ -3,9 +3,17 @@
 //! Everything happens on the loopback address, is bounded in number, and stops what it started.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its user")]
 
+mod floor;
 mod house;
+mod load;
+mod machine;
+mod plot;
+mod pools;
+mod process;
 mod provisioning;
 mod report;
+mod requests;
+mod tenants;
 mod transfer;
 
 use std::path::PathBuf;
@@ -24,7 +32,7 @@ struct Arguments {
     output: PathBuf,
 }
 
-#[derive(Subcommand)]
+#[derive(Clone, Subcommand)]
 enum Bench {
     /// How long a tenant takes from the request to ready, against a bare `create database … template`.
     Provisioning {
@@ -32,6 +40,10 @@ enum Bench {
         #[arg(long, default_value_t = 20)]
         count: usize,
     },
+    /// Thousands of tenants on a hundred connections.
+    Pools(pools::Arguments),
+    /// The metadata of a file, again and again, against a bare handler with the same query; and a cold tenant's first time.
+    Requests(requests::Arguments),
     /// A large file up and down, against `cp` and `sha256sum` of the same file; and the memory that it takes.
     Transfer {
         /// Size of the file in MiB.
@@ -41,6 +53,9 @@ enum Bench {
         #[arg(long, default_value_t = 5)]
         rounds: usize,
     },
+    /// What a bench starts for itself: a floor that is described on standard input.
+    #[command(name = floor::SUBCOMMAND, hide = true)]
+    Floor,
 }
 
 #[tokio::main]
@@ -56,7 +71,13 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let (name, report) = match arguments.bench {
+    if !matches!(arguments.bench, Bench::Floor) {
+        machine::warn_if_busy();
+    }
+    let (name, report) = match arguments.bench.clone() {
+        Bench::Floor => return floor::serve().await,
+        Bench::Pools(how) => ("pools", pools::measure(how, &arguments.output).await?),
+        Bench::Requests(how) => ("requests", requests::measure(how, &arguments.output).await?),
         Bench::Provisioning { count } => ("provisioning", provisioning::measure(count).await?),
         Bench::Transfer { mib, rounds } => ("transfer", transfer::measure(mib, rounds).await?),
     };

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use serde_json::json;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 use crate::house::House;
 use crate::report::Report;
@@ -106,7 +106,7 @@ struct Made {
 impl<'a> Bench<'a> {
     async fn start(house: &'a House) -> Result<Self> {
         let organization = house.organization().await?;
-        let superuser = connect(&house.ready.postgres).await?;
+        let superuser = house.superuser().await?;
         let version = rowhouse_migrations::Set::Tenant.latest();
         Ok(Self { house, organization, superuser, template: format!("template_v{version}") })
     }
@@ -150,11 +150,4 @@ impl<'a> Bench<'a> {
     async fn count(&self, sql: &str) -> Result<i64> {
         Ok(self.superuser.query_one(sql, &[]).await?.try_get(0)?)
     }
-}
-
-async fn connect(url: &str) -> Result<Client> {
-    let config: tokio_postgres::Config = url.parse().context("the address of the cluster")?;
-    let (client, connection) = config.connect(NoTls).await?;
-    tokio::spawn(connection);
-    Ok(client)
 }

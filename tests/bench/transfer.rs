@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio_util::io::ReaderStream;
 
 use crate::house::{House, id};
+use crate::process::peak_memory_mib;
 use crate::report::Report;
 use crate::{median, report};
 
@@ -39,8 +40,8 @@ async fn run(house: &House, mib: usize, rounds: usize) -> Result<Report> {
     let workspace = house.http.post(format!("{data}/v1/workspaces")).bearer_auth(&key).json(&json!({"name": "bench"}));
     let workspace = id(&workspace.send().await?.error_for_status()?.json().await?)?;
 
-    let source = house.folder.path().join("content");
-    let copy = house.folder.path().join("copy");
+    let source = house.folder().join("content");
+    let copy = house.folder().join("copy");
     let (mut up, mut down, mut copying, mut hashing) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     #[expect(clippy::cast_precision_loss, reason = "a size in MiB")]
     let size = mib as f64;
@@ -111,12 +112,4 @@ fn run_program(program: &str, files: &[&Path]) -> Result<()> {
     let output = Command::new(program).args(files).output().with_context(|| format!("running {program}"))?;
     ensure!(output.status.success(), "{program} failed");
     Ok(())
-}
-
-/// The most memory that the process ever had (`VmHWM` of proc(5)).
-fn peak_memory_mib(pid: u32) -> Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel tells VmHWM")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib / 1024.0)
 }

@@ -61,7 +61,7 @@ impl House {
         let installation =
             Installation::find_complete().context("run `cargo xtask setup` to install what is missing")?;
 
-        let cluster = start_cluster(&installation, folder, place.pg_port).await?;
+        let cluster = start_cluster(&installation, folder, place).await?;
         let secrets_file = folder.join("secrets.toml");
         let mut secrets = Secrets::load_or_make(&secrets_file)?;
         prepare_cluster(&cluster, &secrets).await?;
@@ -152,8 +152,12 @@ fn take_lock(folder: &Path) -> Result<File> {
     Ok(lock)
 }
 
-async fn start_cluster(installation: &Installation, folder: &Path, port: u16) -> Result<Cluster> {
-    let options = Options { port, ..Options::durable(folder.join("postgres")) };
+async fn start_cluster(installation: &Installation, folder: &Path, place: &Place) -> Result<Cluster> {
+    let options = Options {
+        port: place.pg_port,
+        max_connections: place.pg_connections,
+        ..Options::durable(folder.join("postgres"))
+    };
     Ok(Cluster::start(installation, options).await?)
 }
 

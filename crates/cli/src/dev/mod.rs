@@ -50,6 +50,9 @@ pub(crate) struct Place {
     /// Port of PostgreSQL; 0 picks a free one.
     #[arg(long, default_value_t = 54329)]
     pub(crate) pg_port: u16,
+    /// Sessions that PostgreSQL lets in (`max_connections`).
+    #[arg(long, default_value_t = 100)]
+    pub(crate) pg_connections: u16,
 }
 
 impl Place {

@@ -1,0 +1,102 @@
+//! Tenants for a bench to ask about: made through the control API, each with a key and, where wanted, a file.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result, ensure};
+use rowhouse_domain::TenantId;
+use rowhouse_keys::MasterKey;
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::house::{House, id};
+use crate::load::Target;
+
+/// A tenant that a bench made.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Tenant {
+    pub(crate) id: String,
+    pub(crate) isolation: String,
+    pub(crate) key: String,
+    /// Its one file.
+    pub(crate) file: Option<String>,
+}
+
+impl Tenant {
+    /// Makes a tenant without a file: its data was never asked for.
+    pub(crate) async fn untouched(house: &House, organization: &str, name: &str, isolation: &str) -> Result<Self> {
+        let body = json!({"name": name, "isolation": isolation});
+        let tenant = house.create(&format!("/v1/organizations/{organization}/tenants"), &body).await?;
+        let id = id(&tenant)?;
+        let scopes = ["read_files", "write_files", "manage_workspaces"];
+        let body = json!({"name": "bench", "scopes": scopes});
+        let key = house.create(&format!("/v1/tenants/{id}/api-keys"), &body).await?;
+        let key = key["key"].as_str().context("the key is shown once")?.to_owned();
+        Ok(Self { id, isolation: isolation.to_owned(), key, file: None })
+    }
+
+    /// Makes a tenant with one small file.
+    pub(crate) async fn with_file(house: &House, organization: &str, name: &str, isolation: &str) -> Result<Self> {
+        let mut tenant = Self::untouched(house, organization, name, isolation).await?;
+        let workspace = tenant.workspace(house, "Bench").await?;
+        // Of no type that is read for search, so that nothing goes on behind the measurements.
+        tenant.file = Some(tenant.upload(house, &workspace, "data.bin", tenant.id.clone().into_bytes()).await?);
+        Ok(tenant)
+    }
+
+    /// Makes a workspace.
+    pub(crate) async fn workspace(&self, house: &House, name: &str) -> Result<String> {
+        let url = format!("{}/v1/workspaces", house.ready.data_plane);
+        let answer = house.http.post(url).bearer_auth(&self.key).json(&json!({"name": name})).send().await?;
+        ensure!(answer.status() == 201, "a workspace: {} {}", answer.status(), answer.text().await?);
+        id(&answer.json().await?)
+    }
+
+    /// Uploads a file.
+    pub(crate) async fn upload(&self, house: &House, workspace: &str, name: &str, content: Vec<u8>) -> Result<String> {
+        let url = format!("{}/v1/files", house.ready.data_plane);
+        let request = house.http.post(url).query(&[("workspace_id", workspace), ("name", name)]);
+        let answer = request.bearer_auth(&self.key).body(content).send().await?;
+        ensure!(answer.status() == 201, "a file: {} {}", answer.status(), answer.text().await?);
+        id(&answer.json().await?)
+    }
+
+    /// The request for its file's metadata.
+    pub(crate) fn target(&self) -> Result<Target> {
+        Ok(Target::file(self.file.as_deref().context("the tenant has a file")?, &self.key))
+    }
+}
+
+/// How a tenant's database is logged in to, for floors that go there directly.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Login {
+    pub(crate) port: u16,
+    pub(crate) database: String,
+    pub(crate) role: String,
+    pub(crate) password: String,
+}
+
+impl Login {
+    pub(crate) fn config(&self) -> tokio_postgres::Config {
+        let mut config = tokio_postgres::Config::new();
+        config.host("127.0.0.1").port(self.port).dbname(&self.database).user(&self.role).password(&self.password);
+        config
+    }
+}
+
+/// The logins of all tenants that have one of their own, by their ids.
+pub(crate) async fn logins(house: &House) -> Result<HashMap<String, Login>> {
+    let master: MasterKey = house.master_key()?;
+    let port = house.postgres_port()?;
+    let rows = "select id, database_name, role_name, credential_version from tenants
+        where status = 'active' and isolation <> 'shared'";
+    let mut logins = HashMap::new();
+    for row in house.superuser().await?.query(rows, &[]).await? {
+        let id: TenantId = row.try_get("id")?;
+        let password = master.tenant_database_password(id, row.try_get("credential_version")?);
+        let (database, role) = (row.try_get("database_name")?, row.try_get("role_name")?);
+        let login = Login { port, database, role, password: password.expose_secret().to_owned() };
+        logins.insert(id.to_string(), login);
+    }
+    Ok(logins)
+}
