@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use rowhouse_database::{ActivePlacement, Described, Sql, TenantPools, Tls};
+use rowhouse_domain::ClusterId;
 use rowhouse_problem::Code;
 use rowhouse_settings as settings;
-use rowhouse_testkit::{TenantDatabase, TestCluster, master_key, tenant_database};
+use rowhouse_testkit::{Cut, FaultProxy, Faults, TenantDatabase, TestCluster, master_key, tenant_database};
 
 use crate::support::{number, run};
 
@@ -348,4 +349,63 @@ async fn a_newer_placement_replaces_the_pool_and_an_older_one_does_not() {
     assert_eq!(pools.load().1, 1);
     let error = pools.checkout(&tenant.active()).await.err().unwrap();
     assert_eq!(error.code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn a_silent_cluster_is_refused_at_once_while_others_notice_nothing() {
+    const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
+    let (near, far) = (tenant_database().await, tenant_database().await);
+    let pools = pools(|settings| settings.connect_timeout = CONNECT_TIMEOUT);
+    let proxy = FaultProxy::before(TestCluster::get().port());
+    let mut beyond = far.placement();
+    beyond.server.port = proxy.port();
+    beyond.server.cluster = ClusterId::new();
+    let beyond = ActivePlacement::vouch(beyond);
+    drop(pools.checkout(&beyond).await.unwrap());
+    // Nothing idle is left, of which it would turn out only at its use that it is cut.
+    pools.close(far.tenant);
+    proxy.set(Faults { silent: true, ..Faults::default() });
+    proxy.cut(Cut::Reset);
+    // The first callers find out that nobody answers.
+    let first = futures::future::join_all((0..6).map(|_| pools.checkout(&beyond))).await;
+    assert!(first.iter().all(Result::is_err));
+    let begun = Instant::now();
+    while !pools.loads(0).iter().any(|load| load.connections.is_refusing) {
+        assert!(begun.elapsed() < Duration::from_secs(10), "nobody noticed");
+        let _ = pools.checkout(&beyond).await;
+    }
+    // The others are told at once: a hundred of them take less than what one would have waited.
+    let begun = Instant::now();
+    for _ in 0..100 {
+        let error = pools.checkout(&beyond).await.err().unwrap();
+        assert_eq!(error.code(), Code::Unavailable);
+        assert!(error.retry_delay().is_some());
+        drop(pools.checkout(&near.active()).await.unwrap());
+    }
+    assert!(begun.elapsed() < CONNECT_TIMEOUT, "{:?}", begun.elapsed());
+    proxy.heal();
+    let begun = Instant::now();
+    while pools.checkout(&beyond).await.is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it is not tried again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_whose_database_is_closed_troubles_nobody_else_on_its_cluster() {
+    let (closed, open) = (tenant_database().await, tenant_database().await);
+    let pools = pools(|_| {});
+    let admin = TestCluster::get().admin("postgres").await;
+    run(&admin, &format!("alter database \"{}\" allow_connections false", closed.name)).await;
+    for _ in 0..20 {
+        assert!(pools.checkout(&closed.active()).await.is_err());
+        drop(pools.checkout(&open.active()).await.unwrap());
+    }
+    assert!(pools.loads(0).iter().all(|load| !load.connections.is_refusing));
+    run(&admin, &format!("alter database \"{}\" allow_connections true", closed.name)).await;
+    let begun = Instant::now();
+    while pools.checkout(&closed.active()).await.is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it is not tried again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
