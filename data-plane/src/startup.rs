@@ -74,6 +74,8 @@ impl Application {
         tasks.spawn(async move { pools.keep_tidy().await });
         let (pools, platform) = (state.tenants.clone(), state.platform.clone());
         tasks.spawn(async move { pools.keep_leases(&platform).await });
+        state.keys.recall();
+        tasks.spawn(state.keys.clone().keep_saved());
         tasks.spawn(state.keys.clone().listen(state.settings.platform.clone()));
         tasks.spawn(state.keys.clone().keep_tidy(state.wrong_keys.clone()));
         tasks.spawn(sweep_unfinished(state.clone()));
@@ -111,6 +113,7 @@ impl Application {
             tracing::warn!("jobs are left to whoever comes next: they took too long");
         }
         tasks.shutdown().await;
+        state.keys.save().await;
         if let Err(error) = state.tenants.end(&state.platform).await {
             tracing::warn!(error = error.chain(), "leases of connections run out by themselves");
         }

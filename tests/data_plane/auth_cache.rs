@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use rowhouse_keys::{KeyKind, PlainApiKey};
-use rowhouse_testkit::{Answer, Client, Given, TestCluster, TestHouse};
+use rowhouse_testkit::{Answer, Client, Cut, DataPlaneProcess, FaultProxy, Faults, Given, TestCluster, TestHouse};
 use serde_json::json;
 
 /// How soon a change is to be seen.
@@ -265,4 +265,100 @@ async fn a_cold_key_is_looked_up_once_for_many_requests() {
     for request in requests {
         let _ = request.await.unwrap().expect(200);
     }
+}
+
+/// Cuts the data plane off from `saas_platform`.
+fn cut_off(proxy: &FaultProxy) {
+    proxy.refuse();
+    proxy.cut(Cut::Reset);
+}
+
+#[tokio::test]
+async fn keys_that_are_known_outlive_an_outage_and_a_restart_in_the_middle_of_it() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let [lost, cold] = [
+        house.tenant_key(&given.tenant, &["read_files"]).await,
+        house.tenant_key(&given.tenant, &["read_files"]).await,
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let settings = format!("auth.snapshot_file = {:?}", folder.path().join("keys"));
+    let proxy = FaultProxy::before_postgres(TestCluster::get().port());
+    let process = house.data_plane_process_through(proxy.port(), &settings).await;
+    let through = |process: &DataPlaneProcess, key: &Client| process.client.with_key(key.key());
+    for key in [&given.data, &lost] {
+        let _ = through(&process, key).get("/v1/workspaces").await.expect(200);
+    }
+    cut_off(&proxy);
+    // What nobody can hear of.
+    let id = rowhouse_domain::KeyId::from_uuid(key_id(&house, &lost).await.parse().unwrap());
+    let revoke = format!("/v1/tenants/{}/api-keys/{id}", given.tenant);
+    assert!(house.admin.delete(&revoke).await.status.is_success());
+    let as_before = async |process: &DataPlaneProcess| {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(5) {
+            for key in [&given.data, &lost] {
+                let _ = through(process, key).get("/v1/workspaces").await.expect(200);
+            }
+            let answer = through(process, &cold).get("/v1/workspaces").await;
+            assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
+            answer.problem(503, "unavailable");
+            let wrong = process.client.with_key(PlainApiKey::generate(KeyKind::Tenant, "acme").reveal());
+            wrong.get("/v1/workspaces").await.problem(503, "unavailable");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    as_before(&process).await;
+    process.terminate();
+    assert_eq!(process.exit_code().await, Some(0));
+    let process = house.data_plane_process_through(proxy.port(), &settings).await;
+    as_before(&process).await;
+    proxy.heal();
+    answered(&through(&process, &lost), 401, LATER).await;
+    answered(&through(&process, &cold), 200, LATER).await;
+    answered(&through(&process, &given.data), 200, SOON).await;
+}
+
+#[tokio::test]
+async fn what_was_saved_is_of_no_use_after_its_time_or_when_it_was_changed() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys");
+    let settings = format!("auth = {{ snapshot_file = {file:?}, stale_max = \"3s\" }}");
+    let proxy = FaultProxy::before_postgres(TestCluster::get().port());
+    let process = house.data_plane_process_through(proxy.port(), &settings).await;
+    let data = process.client.with_key(given.data.key());
+    let _ = data.get("/v1/workspaces").await.expect(200);
+    cut_off(&proxy);
+    let _ = data.get("/v1/workspaces").await.expect(200);
+    answered(&data, 503, Duration::from_secs(10)).await;
+    drop(process);
+    // Changed: the service starts, and knows nobody until it can ask.
+    std::fs::write(&file, b"not what was sealed").unwrap();
+    proxy.heal();
+    let process = house.data_plane_process_through(proxy.port(), &settings).await;
+    let _ = process.client.with_key(given.data.key()).get("/v1/workspaces").await.expect(200);
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_platform_that_says_nothing() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let proxy = FaultProxy::before_postgres(TestCluster::get().port());
+    let process = house.data_plane_process_through(proxy.port(), "").await;
+    let data = process.client.with_key(given.data.key());
+    let _ = data.get("/v1/workspaces").await.expect(200);
+    proxy.set(Faults { silent: true, ..Faults::default() });
+    let begun = Instant::now();
+    let mut waited = Duration::ZERO;
+    while begun.elapsed() < Duration::from_secs(12) {
+        let asked = Instant::now();
+        let _ = data.get("/v1/workspaces").await.expect(200);
+        // What a request takes by itself, on a busy machine.
+        waited += asked.elapsed().saturating_sub(Duration::from_millis(200));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Once, for a second, to find out.
+    assert!(waited < Duration::from_millis(2_500), "{waited:?}");
 }

@@ -30,13 +30,21 @@ impl TestHouse {
     /// # Panics
     /// Where it does not become ready.
     pub async fn data_plane_process(&self, further: &str) -> DataPlaneProcess {
+        self.data_plane_process_through(TestCluster::get().port(), further).await
+    }
+
+    /// The same, with `saas_platform` reached through another port than the server's own: a proxy's.
+    ///
+    /// # Panics
+    /// Where it does not become ready.
+    pub async fn data_plane_process_through(&self, platform: u16, further: &str) -> DataPlaneProcess {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let port = free_port();
         let file = folder.path().join("settings.toml");
         let text = format!(
             "platform = {{ port = {}, database = {:?}, password = {DATA_PASSWORD:?}, max_connections = 4 }}\n\
              keys.master_key = {:?}\nblobs.root = {:?}\ndata_plane = {{ port = {port}, workers = 1 }}\nadmin.port = 0\n{further}",
-            TestCluster::get().port(),
+            platform,
             self.platform,
             master_key().to_text().expose_secret(),
             self.blob_root(),

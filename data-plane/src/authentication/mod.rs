@@ -13,6 +13,7 @@ mod middleware;
 mod notices;
 mod outage;
 mod refusal;
+mod snapshot;
 mod store;
 mod trust;
 mod wrong_keys;

@@ -99,6 +99,12 @@ pub(super) struct Reading {
 }
 
 impl Reading {
+    /// When it was last known to be right; never, where something of it has changed.
+    pub(super) fn last_right(&self) -> Option<Moment> {
+        let beat = Moment(self.era.right_at.load(Ordering::Acquire));
+        (!self.marks.have_moved()).then(|| self.at.max(beat))
+    }
+
     /// How far it can be relied on now.
     pub(super) fn standing(&self, now: Moment) -> Standing {
         if self.marks.have_moved() {

@@ -16,6 +16,10 @@ use super::secrets::{Secrets, write_private};
 use super::service::{Service, end_leftover, program};
 use super::{Place, interrupted};
 
+/// What the data plane keeps over a restart: the keys that it knows, and which replica it is.
+const REMEMBERED_KEYS: &str = "remembered-keys";
+const REPLICA: &str = "replica";
+
 /// Everything that `rowhouse dev` runs.
 pub(crate) struct House {
     pub(crate) control_plane: String,
@@ -188,9 +192,15 @@ struct Settings<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     data_plane: Option<Server>,
     blobs: Blobs,
+    auth: Auth,
     pools: Pools,
     #[serde(skip_serializing_if = "Option::is_none")]
     admin: Option<Server>,
+}
+
+#[derive(Serialize)]
+struct Auth {
+    snapshot_file: PathBuf,
 }
 
 #[derive(Serialize)]
@@ -238,7 +248,8 @@ fn write_settings(
         control_plane: is_control.then_some(Server { port }),
         data_plane: (!is_control).then_some(Server { port }),
         blobs: Blobs { root: folder.join("blobs") },
-        pools: Pools { replica_file: folder.join("replica") },
+        auth: Auth { snapshot_file: folder.join(REMEMBERED_KEYS) },
+        pools: Pools { replica_file: folder.join(REPLICA) },
         admin: admin_port.map(|port| Server { port }),
     };
     let file = folder.join(format!("{service}.toml"));
@@ -268,7 +279,9 @@ pub(crate) async fn demolish(folder: &Path) -> Result<bool> {
     let folder = folder.canonicalize()?;
     let lock = take_lock(&folder)?;
     let existed = Cluster::delete_at(&folder.join("postgres")).await?;
-    for name in ["secrets.toml", "control-plane.toml", "data-plane.toml", "control-plane.pid", "data-plane.pid"] {
+    let settings = ["secrets.toml", "control-plane.toml", "data-plane.toml"];
+    let state = ["control-plane.pid", "data-plane.pid", REMEMBERED_KEYS, REPLICA];
+    for name in settings.into_iter().chain(state) {
         let _ = fs::remove_file(folder.join(name));
     }
     let blobs = folder.join("blobs");
