@@ -123,6 +123,7 @@ impl House {
             .arg("--settings")
             .arg(self.folder.join("house/data-plane.toml"))
             .env("ROWHOUSE__DATA_PLANE__PORT", port.to_string())
+            .env("ROWHOUSE__ADMIN__PORT", "0")
             .envs(settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -151,6 +152,19 @@ impl House {
         let answer = self.http.post(url).bearer_auth(&self.ready.admin_key).json(body).send().await?;
         ensure!(answer.status().as_u16() == 201, "{path} answered {}: {}", answer.status(), answer.text().await?);
         Ok(answer.json().await?)
+    }
+
+    /// Sets what all replicas together may hold of each cluster.
+    pub(crate) async fn set_budget(&self, budget: usize) -> Result<()> {
+        let url = format!("{}/v1/clusters", self.ready.control_plane);
+        let clusters = self.http.get(&url).bearer_auth(&self.ready.admin_key).send().await?.error_for_status()?;
+        let clusters: Value = clusters.json().await?;
+        for cluster in clusters["items"].as_array().context("a list of clusters")? {
+            let change = self.http.patch(format!("{url}/{}", id(cluster)?)).bearer_auth(&self.ready.admin_key);
+            let answer = change.json(&json!({"budget": budget})).send().await?;
+            ensure!(answer.status() == 200, "a budget of {budget}: {} {}", answer.status(), answer.text().await?);
+        }
+        Ok(())
     }
 
     /// An organization with room enough.

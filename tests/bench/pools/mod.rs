@@ -107,15 +107,22 @@ impl Street {
         Ok(report)
     }
 
-    /// Starts the house with a budget, on a cluster that lets in so many sessions.
+    /// Starts the house with a budget for all replicas together, on a cluster that lets in so many sessions.
     async fn open(&self, budget: usize, connections: u16) -> Result<House> {
         let settings = vec![
+            // One replica may have all of it.
             ("ROWHOUSE__POOLS__CLUSTER_BUDGET", budget.to_string()),
             // No databases are copied while something is measured.
             ("ROWHOUSE__PROVISIONING__STOCK", "0".to_owned()),
             ("ROWHOUSE__TELEMETRY__LOG", "warn".to_owned()),
         ];
-        House::start_as(Wanted { folder: Some(&self.folder), settings, connections: Some(connections) }).await
+        let wanted = Wanted { folder: Some(&self.folder), settings, connections: Some(connections) };
+        let house = House::start_as(wanted).await?;
+        if let Err(error) = house.set_budget(budget).await {
+            house.stop().await?;
+            return Err(error);
+        }
+        Ok(house)
     }
 }
 

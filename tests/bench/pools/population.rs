@@ -46,7 +46,6 @@ impl Population {
             // Stock and copies for a crowd: there are other benches for how long one takes.
             let settings = vec![
                 ("ROWHOUSE__PROVISIONING__STOCK", "8".to_owned()),
-                ("ROWHOUSE__POOLS__CLUSTER_BUDGET", "40".to_owned()),
                 ("ROWHOUSE__TELEMETRY__LOG", "warn".to_owned()),
             ];
             let house = House::start_as(Wanted { folder: Some(folder), settings, connections: Some(150) }).await?;
