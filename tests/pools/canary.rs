@@ -11,30 +11,33 @@ use crate::load::{Dice, Kind, Load};
 use crate::watch::Watch;
 
 /// Fewer connections than there are logins, so that they are closed for others all the time.
-const SHORT: Run =
-    Run { tenants: 24, budget: 12, clients: 8, uploads: 5, wanted: 10_000, patience: Duration::from_secs(10) };
+const SHORT: Run = Run {
+    tenants: 24,
+    budget: 12,
+    load: Kind { clients: 8, uploads: 10, abandoned: 50, stay: 50, pause: Duration::ZERO },
+    wanted: 10_000,
+    patience: Duration::from_secs(10),
+};
 /// A long run reads more than it uploads, or the lists that it reads would grow without end.
 const SOAK: Run = Run {
     tenants: 60,
     budget: 24,
-    clients: 16,
-    uploads: 1,
+    load: Kind { clients: 8, uploads: 2, abandoned: 50, stay: 200, pause: Duration::ZERO },
     wanted: 1_000_000,
-    patience: Duration::from_secs(3 * 3600),
+    patience: Duration::from_secs(4 * 3600),
 };
 
 struct Run {
     tenants: usize,
     budget: usize,
-    clients: usize,
-    uploads: usize,
+    load: Kind,
     wanted: u64,
     patience: Duration,
 }
 
 #[tokio::test]
 async fn no_answer_shows_what_is_another_tenants() {
-    let Run { tenants: number, budget, clients, uploads, wanted, patience } = if is_soak() { SOAK } else { SHORT };
+    let Run { tenants: number, budget, load, wanted, patience } = if is_soak() { SOAK } else { SHORT };
     let house = house_with(|settings| {
         settings.pools.cluster_budget = budget;
         settings.data_plane.request_timeout = Duration::from_secs(10);
@@ -49,7 +52,7 @@ async fn no_answer_shows_what_is_another_tenants() {
     report(&format!("canary: {number} tenants were ready after {:?}", begun.elapsed()));
     let watch = Watch::begin(&cluster);
     let begun = Instant::now();
-    let load = Load::begin(&tenants, Kind { clients, uploads, abandoned: 5, stay: 20, pause: Duration::ZERO });
+    let load = Load::begin(&tenants, load);
     let admin = cluster.admin("postgres").await;
     let mut dice = Dice::new(1);
     let mut killed = 0;
@@ -61,6 +64,9 @@ async fn no_answer_shows_what_is_another_tenants() {
             let pid: i32 = pids[dice.roll(pids.len())].try_get(0).unwrap();
             let _ = admin.query("select pg_terminate_backend($1)", &[&pid]).await.unwrap();
             killed += 1;
+        }
+        if killed % 60 == 0 {
+            report(&format!("canary: {} requests in {:?}", load.asked(), begun.elapsed()));
         }
         let complaints = load.take_complaints();
         assert!(complaints.is_empty(), "after {} requests: {complaints:#?}", load.asked());

@@ -88,9 +88,9 @@ impl Tally {
 pub(crate) struct Kind {
     /// Clients that ask at the same time.
     pub(crate) clients: usize,
-    /// Of a hundred requests, how many are uploads.
+    /// Of a thousand requests, how many are uploads.
     pub(crate) uploads: usize,
-    /// Of a hundred requests, how many are given up before they are answered.
+    /// Of a thousand requests, how many are given up before they are answered.
     pub(crate) abandoned: usize,
     /// Requests that a client has for one tenant before it turns to another.
     pub(crate) stay: usize,
@@ -100,7 +100,7 @@ pub(crate) struct Kind {
 
 impl Default for Kind {
     fn default() -> Self {
-        Self { clients: 12, uploads: 10, abandoned: 0, stay: 1, pause: Duration::from_millis(2) }
+        Self { clients: 12, uploads: 100, abandoned: 0, stay: 1, pause: Duration::from_millis(2) }
     }
 }
 
@@ -173,8 +173,8 @@ impl Client {
                 place = self.dice.roll(tenants.len());
             }
             let tenant = &tenants[place];
-            let is_upload = self.dice.roll(100) < self.kind.uploads;
-            let is_abandoned = self.dice.roll(100) < self.kind.abandoned;
+            let is_upload = self.dice.roll(1000) < self.kind.uploads;
+            let is_abandoned = self.dice.roll(1000) < self.kind.abandoned;
             if is_upload {
                 // No two loads of a test process send the same.
                 static NUMBER: AtomicU64 = AtomicU64::new(0);

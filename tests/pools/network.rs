@@ -33,7 +33,7 @@ impl Behind {
     /// Loads the tenants while `faults` lasts, heals what was done, and looks whether all is as before.
     async fn while_there_is(&self, what: &str, faults: impl AsyncFn(&FaultProxy)) -> Tally {
         let watch = Watch::begin(&self.cluster);
-        let load = Load::begin(&self.tenants, Kind { uploads: 5, ..Kind::default() });
+        let load = Load::begin(&self.tenants, Kind { uploads: 50, ..Kind::default() });
         tokio::time::sleep(WHILE / 2).await;
         faults(&self.proxy).await;
         self.proxy.heal();
