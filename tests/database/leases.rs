@@ -86,6 +86,7 @@ impl Running {
             replica_file: std::path::PathBuf::new(),
             connect_timeout: Duration::from_secs(5),
             checkout_timeout: Duration::from_secs(30),
+            statement_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
             max_lifetime: Duration::from_secs(1800),
         };

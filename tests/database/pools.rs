@@ -20,6 +20,7 @@ pub(crate) fn pools(change: impl FnOnce(&mut settings::Pools)) -> TenantPools {
         replica_file: std::path::PathBuf::new(),
         connect_timeout: Duration::from_secs(3),
         checkout_timeout: Duration::from_secs(5),
+        statement_timeout: Duration::from_secs(30),
         idle_timeout: Duration::from_secs(60),
         max_lifetime: Duration::from_secs(1800),
     };

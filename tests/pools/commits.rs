@@ -93,3 +93,8 @@ async fn an_upload_whose_commit_is_cut_off_before_the_server_is_ready_is_kept() 
 async fn an_upload_whose_commit_is_cut_off_before_its_answer_is_kept() {
     unanswered(CommitFault::LoseAndCut).await;
 }
+
+#[tokio::test]
+async fn an_upload_whose_commit_is_never_answered_is_kept_and_answered_in_time() {
+    unanswered(CommitFault::LoseAndFallSilent).await;
+}

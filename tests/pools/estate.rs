@@ -15,6 +15,8 @@ pub(crate) const BUDGET: usize = 10;
 pub(crate) const PER_TENANT: usize = 4;
 /// How long a connection may be idle.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a statement may take.
+pub(crate) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a request may take altogether.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(4);
 /// How soon after the end of a fault everything is as before.
@@ -36,6 +38,7 @@ pub(crate) async fn house_with(change: impl FnOnce(&mut Settings)) -> TestHouse 
         settings.pools.per_tenant = PER_TENANT;
         settings.pools.checkout_timeout = Duration::from_secs(2);
         settings.pools.connect_timeout = Duration::from_secs(1);
+        settings.pools.statement_timeout = STATEMENT_TIMEOUT;
         settings.pools.idle_timeout = IDLE_TIMEOUT;
         settings.data_plane.request_timeout = DEADLINE;
         settings.platform.max_connections = 12;

@@ -10,6 +10,8 @@ use crate::load::{Kind, Load, Tally};
 use crate::watch::{Watch, connections, expect_none_forgotten};
 
 const WHILE: Duration = Duration::from_millis(1500);
+/// How often a connection is cut off.
+const CUTS: usize = 30;
 /// What a busy machine may take beyond a deadline.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -67,7 +69,7 @@ async fn cut_connections_are_replaced() {
     let behind = behind_a_proxy(house().await, 6, &ISOLATIONS).await;
     let tally = behind
         .while_there_is("cut", async |proxy| {
-            for round in 0..30 {
+            for round in 0..CUTS {
                 let cut = if round % 2 == 0 { Cut::Reset } else { Cut::Finish };
                 match proxy.connections().get(round % BUDGET) {
                     Some(one) => one.cut(cut),
@@ -78,7 +80,8 @@ async fn cut_connections_are_replaced() {
             proxy.cut(Cut::Reset);
         })
         .await;
-    assert!(tally.served() > tally.answered() / 2, "most were served: {:?}", tally.answers);
+    // Refusals are quick, and these clients ask again at once: how many there were says nothing.
+    assert!(tally.served() > 2 * CUTS as u64, "more were served than cut off: {:?}", tally.answers);
     expect_none_forgotten(&behind.cluster).await;
 }
 

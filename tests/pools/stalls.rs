@@ -56,3 +56,18 @@ async fn while_postgres_is_stalled_questions_are_refused_by_their_deadline() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn while_postgres_is_stalled_contents_are_refused_too() {
+    freeze_and("stalled, contents", |tenants| async move {
+        let asked = tenants.iter().map(|tenant| async move {
+            let path = format!("{}/content", tenant.file_path());
+            let upload = tenant.upload("stalled.txt", tenant.mark.clone());
+            let (download, upload) = tokio::join!(tenant.get(&path), tenant.send(upload));
+            expect_refused(tenant, "a download", download);
+            expect_refused(tenant, "an upload", upload);
+        });
+        futures::future::join_all(asked).await;
+    })
+    .await;
+}

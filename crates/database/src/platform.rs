@@ -20,7 +20,10 @@ const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
 
 /// Connections of one service to `saas_platform`.
 #[derive(Clone)]
-pub struct PlatformPool(LinkPool);
+pub struct PlatformPool {
+    pool: LinkPool,
+    statement_timeout: Duration,
+}
 
 impl PlatformPool {
     /// A pool that connects when it is first used; `default_user` is the service's own login.
@@ -47,15 +50,15 @@ impl PlatformPool {
         config.password(platform.password.expose_secret());
         config.options(format!("-c statement_timeout={}{options}", platform.statement_timeout.as_millis()));
         let manager = LinkManager::new(config, &tls, MAX_LIFETIME);
-        LinkPool::builder(manager)
+        let pool = LinkPool::builder(manager)
             .max_size(size)
             // The one that was used last has the statements prepared; the others may fall idle.
             .queue_mode(QueueMode::Lifo)
             .timeouts(pool_timeouts(platform.checkout_timeout, platform.connect_timeout))
             .runtime(Runtime::Tokio1)
             .build()
-            .map(Self)
-            .map_err(Error::internal)
+            .map_err(Error::internal)?;
+        Ok(Self { pool, statement_timeout: platform.statement_timeout })
     }
 
     /// Borrows a connection.
@@ -63,19 +66,19 @@ impl PlatformPool {
     /// # Errors
     /// Unavailable, where the server does not answer or no connection comes free in time.
     pub async fn get(&self) -> Result<PlatformConnection> {
-        let object = self.0.get().await.map_err(from_pool)?;
-        Ok(PlatformConnection(Session::new(Held::Platform(object))))
+        let object = self.pool.get().await.map_err(from_pool)?;
+        Ok(PlatformConnection(Session::new(Held::Platform(object), self.statement_timeout)))
     }
 
     /// Connections that are open, and callers that wait for one.
     pub fn load(&self) -> (usize, usize) {
-        let status = self.0.status();
+        let status = self.pool.status();
         (status.size, status.waiting)
     }
 
     /// Closes every connection; later borrowers are refused.
     pub fn close(&self) {
-        self.0.close();
+        self.pool.close();
     }
 }
 

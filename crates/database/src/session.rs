@@ -5,10 +5,12 @@
 //! statement that was abandoned is cancelled, and a connection that did not end cleanly is destroyed.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Duration;
 
 use deadpool::managed::{Object, Pool};
 use deadpool_postgres::ClientWrapper;
 use rowhouse_domain::TenantId;
+use rowhouse_problem::{Code, Error};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Row, Statement};
 
@@ -28,27 +30,37 @@ const COMMITTING: u8 = 2;
 /// The connection must not be used again.
 const BROKEN: u8 = 3;
 
+/// A server's own limit comes first, where the server is still there to keep it.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// What the connection is doing, as far as it has been heard of.
-#[derive(Default)]
-struct State(AtomicU8);
+struct State {
+    doing: AtomicU8,
+    /// How long any one thing may take.
+    patience: Duration,
+}
 
 impl State {
     fn set(&self, state: u8) {
-        self.0.store(state, Ordering::Release);
+        self.doing.store(state, Ordering::Release);
     }
 
     fn get(&self) -> u8 {
-        self.0.load(Ordering::Acquire)
+        self.doing.load(Ordering::Acquire)
     }
 
-    /// Runs `work` so that an abandoned future leaves its mark behind.
+    /// Runs `work` so that an abandoned future leaves its mark behind. A server that says nothing is not waited for longer
+    /// than it would have let a statement run: then the connection is as if it had been abandoned.
     async fn track<T>(
         &self,
         state: u8,
         work: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, QueryError> {
         self.set(state);
-        let result = work.await;
+        let Ok(result) = tokio::time::timeout(self.patience, work).await else {
+            let silent = Error::new(Code::DeadlineExceeded, "The database does not answer. Try again later.");
+            return Err(QueryError::Recognised(silent));
+        };
         let broken = result.as_ref().is_err_and(|error| error.code().is_none() || is_stale_plan(error));
         self.set(if broken { BROKEN } else { CLEAN });
         result.map_err(QueryError::Database)
@@ -104,8 +116,10 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(held: Held) -> Self {
-        Self { held: Some(held), state: State::default() }
+    /// Each statement may take `statement_timeout`, and so may a commit.
+    pub(crate) fn new(held: Held, statement_timeout: Duration) -> Self {
+        let state = State { doing: AtomicU8::new(CLEAN), patience: statement_timeout + GRACE };
+        Self { held: Some(held), state }
     }
 
     fn client(&self) -> &ClientWrapper {

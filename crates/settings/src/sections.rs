@@ -159,6 +159,8 @@ pub struct Pools {
     #[serde(with = "humantime_serde")]
     pub checkout_timeout: Duration,
     #[serde(with = "humantime_serde")]
+    pub statement_timeout: Duration,
+    #[serde(with = "humantime_serde")]
     pub idle_timeout: Duration,
     #[serde(with = "humantime_serde")]
     pub max_lifetime: Duration,

@@ -181,7 +181,8 @@ impl TenantPools {
         pool.last_used.store(self.0.now(), Ordering::Relaxed);
         let tenant = placement.get().tenant;
         let loan = pool.cluster.borrow(&pool.door, tenant).await?;
-        let connection = TenantConnection::new(Session::new(Held::Tenant(loan)), tenant, pool.neighbours.is_some());
+        let session = Session::new(Held::Tenant(loan), self.0.settings.statement_timeout);
+        let connection = TenantConnection::new(session, tenant, pool.neighbours.is_some());
         if let Some(neighbours) = &pool.neighbours {
             neighbours.identify(&connection, placement.get().generation).await?;
         }
