@@ -2,7 +2,7 @@
 
 use actix_web::Route;
 use actix_web::middleware::from_fn;
-use actix_web::web::{ServiceConfig, delete, get, head, patch, post, put, resource};
+use actix_web::web::{ServiceConfig, delete, get, head, patch, post, put, resource, scope};
 
 use crate::authentication::{authenticate, authenticate_transfer};
 use crate::files::content::{get_file_content, head_file_content, put_file_content, upload_file};
@@ -13,41 +13,50 @@ use crate::usage::routes::get_usage;
 use crate::workspaces::routes::{change_workspace, create_workspace, delete_workspace, get_workspace, list_workspaces};
 
 /// Adds every route under `/v1`. A method that a path does not have is answered 405 with those that it has.
+///
+/// The paths of a scope are tried in their order, one pattern after the other: those asked for most come first.
 pub fn configure(config: &mut ServiceConfig) {
     config
         .service(
-            resource("/v1/workspaces")
-                .route(quick(post().to(create_workspace)))
-                .route(quick(get().to(list_workspaces))),
+            scope("/v1/files")
+                .service(
+                    resource("/{fil}")
+                        .route(quick(get().to(get_file)))
+                        .route(quick(patch().to(change_file)))
+                        .route(quick(delete().to(delete_file))),
+                )
+                .service(
+                    resource("/{fil}/content")
+                        .route(transfer(get().to(get_file_content)))
+                        .route(transfer(head().to(head_file_content)))
+                        .route(transfer(put().to(put_file_content))),
+                )
+                .service(resource("").route(transfer(post().to(upload_file))).route(quick(get().to(list_files))))
+                .service(resource("/{fil}/versions").route(quick(get().to(list_file_versions))))
+                .service(resource("/{fil}/restore").route(quick(post().to(restore_file)))),
         )
         .service(
-            resource("/v1/workspaces/{wrk}")
-                .route(quick(get().to(get_workspace)))
-                .route(quick(patch().to(change_workspace)))
-                .route(quick(delete().to(delete_workspace))),
+            scope("/v1/folders")
+                .service(
+                    resource("/{fld}")
+                        .route(quick(get().to(get_folder)))
+                        .route(quick(patch().to(change_folder)))
+                        .route(quick(delete().to(delete_folder))),
+                )
+                .service(resource("").route(quick(post().to(create_folder))).route(quick(get().to(list_folders)))),
         )
-        .service(resource("/v1/folders").route(quick(post().to(create_folder))).route(quick(get().to(list_folders))))
         .service(
-            resource("/v1/folders/{fld}")
-                .route(quick(get().to(get_folder)))
-                .route(quick(patch().to(change_folder)))
-                .route(quick(delete().to(delete_folder))),
+            scope("/v1/workspaces")
+                .service(
+                    resource("/{wrk}")
+                        .route(quick(get().to(get_workspace)))
+                        .route(quick(patch().to(change_workspace)))
+                        .route(quick(delete().to(delete_workspace))),
+                )
+                .service(
+                    resource("").route(quick(post().to(create_workspace))).route(quick(get().to(list_workspaces))),
+                ),
         )
-        .service(resource("/v1/files").route(transfer(post().to(upload_file))).route(quick(get().to(list_files))))
-        .service(
-            resource("/v1/files/{fil}")
-                .route(quick(get().to(get_file)))
-                .route(quick(patch().to(change_file)))
-                .route(quick(delete().to(delete_file))),
-        )
-        .service(resource("/v1/files/{fil}/restore").route(quick(post().to(restore_file))))
-        .service(
-            resource("/v1/files/{fil}/content")
-                .route(transfer(get().to(get_file_content)))
-                .route(transfer(head().to(head_file_content)))
-                .route(transfer(put().to(put_file_content))),
-        )
-        .service(resource("/v1/files/{fil}/versions").route(quick(get().to(list_file_versions))))
         .service(resource("/v1/search").route(quick(get().to(search_items))))
         .service(resource("/v1/usage").route(quick(get().to(get_usage))));
 }

@@ -15,6 +15,7 @@ use tracing_actix_web::RequestId;
 use crate::error::{ApiError, ApiResult};
 use crate::observe::observe;
 use crate::problem_document::{MEDIA_TYPE, ProblemDocument};
+use crate::span::Route;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -29,7 +30,7 @@ pub async fn finish(
     let begun = Instant::now();
     let request_id = request.extensions().get::<RequestId>().map_or_else(String::new, ToString::to_string);
     let method = request.method().clone();
-    let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
+    let route = Route::take(&request);
     // No copy of the request is kept: routing needs it to be the only one.
     let mut response = match next.call(request).await {
         Ok(response) if !needs_problem(&response) => response.map_into_left_body(),
