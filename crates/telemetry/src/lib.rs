@@ -7,8 +7,11 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_util::MetricKindMask;
 use rowhouse_settings::{LogFormat, Telemetry};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, fmt};
 
 /// A gauge that nobody has set for so long is shown no more.
 const FORGOTTEN: Duration = Duration::from_secs(120);
@@ -19,20 +22,21 @@ const DURATION_BUCKETS: &[f64] =
 
 /// Sends logs to standard error. A second call in the same process changes nothing.
 pub fn init_logs(settings: &Telemetry) {
-    let filter = EnvFilter::try_new(&settings.log).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    // By target and level only: what can filter by a span's fields looks at each span of each request.
+    let filter: Targets = settings.log.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
+    let layer = fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         // A reader of the log that went away must not take the service with it: the complaint would be a panic.
         .log_internal_errors(false)
         .with_target(true)
         .with_span_events(FmtSpan::NONE);
-    // Fails where a subscriber is set already, which is what a second call in one process means.
-    let _ = match settings.format {
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-        LogFormat::Pretty => builder.compact().try_init(),
+    let layer = match settings.format {
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+        LogFormat::Pretty => layer.compact().boxed(),
     };
+    // Fails where a subscriber is set already, which is what a second call in one process means.
+    let _ = Registry::default().with(filter).with(layer).try_init();
 }
 
 /// The process's metrics, in the text format of Prometheus when rendered.

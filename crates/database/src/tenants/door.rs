@@ -2,9 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::ClientWrapper;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinHandle;
 use tokio_postgres::CancelToken;
 
@@ -71,7 +73,8 @@ impl Door {
             let (client, task) = wire::connect(&self.config, &self.host, self.port, &self.tls).await?;
             // The wrapper would cut the connection when it is dropped; it is to end properly.
             let client = ClientWrapper::new(client, tokio::spawn(async {}));
-            let link = TenantLink { client, task, expires: Instant::now() + jittered(self.max_lifetime) };
+            let expires = Instant::now() + jittered(self.max_lifetime);
+            let link = TenantLink { client, task, expires, driver: current_driver() };
             match self.identity.verify(&link.client).await {
                 Ok(()) => Ok(link),
                 Err(error) => {
@@ -176,11 +179,23 @@ pub(crate) struct TenantLink {
     /// Done when the server has let go of the connection.
     task: JoinHandle<()>,
     expires: Instant,
+    /// The thread that its task runs on, where that is always the same.
+    driver: Option<ThreadId>,
+}
+
+/// The workers of the HTTP server are runtimes of one thread each; elsewhere a task runs now here, now there.
+fn current_driver() -> Option<ThreadId> {
+    let flavor = Handle::try_current().ok()?.runtime_flavor();
+    (flavor == RuntimeFlavor::CurrentThread).then(|| thread::current().id())
 }
 
 impl Connection for TenantLink {
     fn is_spent(&self, now: Instant) -> bool {
         self.expires <= now || self.client.is_closed()
+    }
+
+    fn is_at_hand(&self) -> bool {
+        self.driver.is_some_and(|driver| driver == thread::current().id())
     }
 }
 

@@ -57,6 +57,9 @@ pub(crate) struct Limits {
 pub(crate) trait Connection {
     /// Whether it has been ended, or is too old to be lent again.
     fn is_spent(&self, now: Instant) -> bool;
+
+    /// Whether the thread that asks is the one that drives it: then nobody else has to wake up for each statement.
+    fn is_at_hand(&self) -> bool;
 }
 
 /// What is to be done, outside of the ledger's lock.

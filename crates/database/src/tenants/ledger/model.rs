@@ -14,11 +14,16 @@ use super::{Action, Asked, Connection, Failure, Ledger, Limits, PoolId, Terms, T
 struct Fake {
     pool: PoolId,
     is_spent: bool,
+    is_at_hand: bool,
 }
 
 impl Connection for Fake {
     fn is_spent(&self, _: Instant) -> bool {
         self.is_spent
+    }
+
+    fn is_at_hand(&self) -> bool {
+        self.is_at_hand
     }
 }
 
@@ -183,7 +188,7 @@ impl World {
             }
             Event::Opened(which) => {
                 let Some((pool, tenant)) = pick(&mut self.opening, which) else { return };
-                self.ledger.opened(pool, tenant, Fake { pool, is_spent: false }, now, &mut actions);
+                self.ledger.opened(pool, tenant, Fake { pool, is_spent: false, is_at_hand: which % 3 == 0 }, now, &mut actions);
             }
             Event::Failed(which, failure) => {
                 let Some((pool, tenant)) = pick(&mut self.opening, which) else { return };
@@ -213,7 +218,7 @@ impl World {
             Event::Probe(answers) => {
                 let Some(pool) = self.probes.pop() else { return };
                 if self.ledger.probe(pool, &mut actions) {
-                    let outcome = if answers { Ok(Fake { pool, is_spent: false }) } else { Err(Failure::Unreachable) };
+                    let outcome = if answers { Ok(Fake { pool, is_spent: false, is_at_hand: false }) } else { Err(Failure::Unreachable) };
                     self.ledger.probed(pool, outcome, now, &mut actions);
                 }
             }

@@ -8,6 +8,9 @@ use rowhouse_domain::TenantId;
 use super::line::Member;
 use super::{Action, Connection, Idle, Ledger, Pool, PoolId, Refusal, Tenant, Terms};
 
+/// Idle connections that are looked at for one at hand.
+const NEAR: usize = 16;
+
 impl<C> Pool<C> {
     pub(super) fn new() -> Self {
         Self { idle: VecDeque::new(), busy: 0, is_retired: false, refused_until: None }
@@ -147,10 +150,15 @@ impl<C: Connection, W> Ledger<C, W> {
         true
     }
 
-    /// An idle connection of the pool that can be lent.
+    /// An idle connection of the pool that can be lent: one at hand, else the one that was used last.
     pub(super) fn take_idle(&mut self, pool: PoolId, now: Instant, actions: &mut Vec<Action<C, W>>) -> Option<C> {
         loop {
-            let idle = self.pools.get_mut(&pool)?.idle.pop_back()?;
+            let connections = &mut self.pools.get_mut(&pool)?.idle;
+            let last = connections.len().checked_sub(1)?;
+            // A pool holds few, but for those of shared databases.
+            let near = connections.iter().enumerate().rev().take(NEAR);
+            let at_hand = near.filter(|(_, idle)| idle.connection.is_at_hand()).map(|(place, _)| place).next();
+            let idle = connections.remove(at_hand.unwrap_or(last))?;
             self.idle.remove(&idle.stamp);
             if !idle.connection.is_spent(now) {
                 return Some(idle.connection);
