@@ -5,6 +5,8 @@
 
 use deadpool_postgres::ClientWrapper;
 use rowhouse_domain::{Isolation, TenantId};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
 
 use super::placement::Placement;
 use crate::error::ConnectError;
@@ -39,24 +41,36 @@ impl Identity {
 
     /// Asks the server, and refuses the connection where any answer differs.
     pub(crate) async fn verify(&self, client: &ClientWrapper) -> Result<(), ConnectError> {
-        let row = client.query_one(WHO_AM_I, &[]).await.map_err(ConnectError::Connect)?;
-        let read = |column: &str| row.try_get::<_, String>(column).map_err(ConnectError::Connect);
+        // Both questions are under way at once, unprepared: each would be asked once in the connection's life.
+        let who = client.query_typed_one(WHO_AM_I, &[]);
+        let identified = async {
+            match &self.tenant {
+                // Where tenants share a login, each is looked for when it first borrows a connection.
+                None => Ok(true),
+                Some(tenant) => {
+                    client.query_typed_one(IDENTIFIED, &[(tenant, Type::UUID)]).await?.try_get("identified")
+                }
+            }
+        };
+        let (who, identified) = tokio::join!(who, identified);
+        self.compare(&who.map_err(ConnectError::Connect)?)?;
+        if identified.map_err(ConnectError::Connect)? {
+            Ok(())
+        } else {
+            Err(ConnectError::Identity(format!("database {:?} does not know the tenant", self.database)))
+        }
+    }
+
+    fn compare(&self, who: &Row) -> Result<(), ConnectError> {
         let pin = self.tenant.map_or_else(String::new, |tenant| tenant.as_uuid().to_string());
         let expectations =
             [("database", &self.database), ("role", &self.role), ("schema", &self.schema), ("pin", &pin)];
         for (column, expected) in expectations {
-            let found = read(column)?;
+            let found: String = who.try_get(column).map_err(ConnectError::Connect)?;
             if found != *expected {
                 return Err(ConnectError::Identity(format!("{column} is {found:?} where {expected:?} was expected")));
             }
         }
-        // Where tenants share a login, each is looked for when it first borrows a connection.
-        let Some(tenant) = self.tenant else { return Ok(()) };
-        let row = client.query_one(IDENTIFIED, &[&tenant]).await.map_err(ConnectError::Connect)?;
-        if row.try_get("identified").map_err(ConnectError::Connect)? {
-            Ok(())
-        } else {
-            Err(ConnectError::Identity(format!("database {:?} does not know tenant {tenant}", self.database)))
-        }
+        Ok(())
     }
 }

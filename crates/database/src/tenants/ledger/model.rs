@@ -188,7 +188,13 @@ impl World {
             }
             Event::Opened(which) => {
                 let Some((pool, tenant)) = pick(&mut self.opening, which) else { return };
-                self.ledger.opened(pool, tenant, Fake { pool, is_spent: false, is_at_hand: which % 3 == 0 }, now, &mut actions);
+                self.ledger.opened(
+                    pool,
+                    tenant,
+                    Fake { pool, is_spent: false, is_at_hand: which % 3 == 0 },
+                    now,
+                    &mut actions,
+                );
             }
             Event::Failed(which, failure) => {
                 let Some((pool, tenant)) = pick(&mut self.opening, which) else { return };
@@ -218,7 +224,11 @@ impl World {
             Event::Probe(answers) => {
                 let Some(pool) = self.probes.pop() else { return };
                 if self.ledger.probe(pool, &mut actions) {
-                    let outcome = if answers { Ok(Fake { pool, is_spent: false, is_at_hand: false }) } else { Err(Failure::Unreachable) };
+                    let outcome = if answers {
+                        Ok(Fake { pool, is_spent: false, is_at_hand: false })
+                    } else {
+                        Err(Failure::Unreachable)
+                    };
                     self.ledger.probed(pool, outcome, now, &mut actions);
                 }
             }
