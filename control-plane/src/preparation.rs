@@ -2,7 +2,7 @@
 
 use rowhouse_database::{Described, Sql};
 use rowhouse_keys::PlainApiKey;
-use rowhouse_migrations::{Options, Set};
+use rowhouse_migrations::{Options, Set, unobserved};
 use rowhouse_problem::{Error, Result};
 use rowhouse_settings::{Settings, Tls};
 
@@ -31,10 +31,10 @@ pub(crate) async fn prepare(context: &Context) -> Result<()> {
 async fn migrate(context: &Context) -> Result<()> {
     let mut admin = context.administer_platform().await?;
     admin.run("set role rowhouse_owner; set search_path = public, pg_temp").await.context("becoming the owner")?;
-    let report = rowhouse_migrations::run(admin.client(), Set::Platform, &Options::default())
+    let report = rowhouse_migrations::run(admin.client(), Set::Platform.migrations(), &Options::default(), &unobserved)
         .await
         .map_err(Error::unavailable)?;
-    for migration in &report.applied {
+    for migration in &report.steps {
         tracing::info!(%migration, "applied");
     }
     Ok(())

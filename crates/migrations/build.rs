@@ -14,14 +14,10 @@ fn main() {
         println!("cargo::rerun-if-changed={}", folder.display());
         println!("cargo::rerun-if-changed={}", undo.display());
         writeln!(generated, "const {name}: &[UndoFile] = &[").expect("writing to a String works");
-        for (version, name, path) in undo_files(&undo) {
+        for (stem, path) in undo_files(&undo) {
             println!("cargo::rerun-if-changed={}", path.display());
-            writeln!(
-                generated,
-                "    UndoFile {{ version: {version}, name: {name:?}, sql: include_str!({:?}) }},",
-                path.display().to_string()
-            )
-            .expect("writing to a String works");
+            writeln!(generated, "    ({stem:?}, include_str!({:?})),", path.display().to_string())
+                .expect("writing to a String works");
         }
         generated.push_str("];\n");
     }
@@ -29,20 +25,13 @@ fn main() {
     fs::write(&out, generated).unwrap_or_else(|error| panic!("writing {}: {error}", out.display()));
 }
 
-/// The files `<n>__<name>.sql` of a folder, by number.
-fn undo_files(folder: &Path) -> Vec<(u32, String, PathBuf)> {
+/// The `.sql` files of a folder: names without the ending, and paths. What they are called is looked at where they are read.
+fn undo_files(folder: &Path) -> Vec<(String, PathBuf)> {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("reading {}: {error}", folder.display()));
-    let mut files: Vec<(u32, String, PathBuf)> = entries
+    let mut files: Vec<(String, PathBuf)> = entries
         .map(|entry| entry.unwrap_or_else(|error| panic!("reading {}: {error}", folder.display())).path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
-        .map(|path| {
-            let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-            let (version, name) = stem
-                .split_once("__")
-                .and_then(|(version, name)| Some((version.parse().ok()?, name.to_owned())))
-                .unwrap_or_else(|| panic!("{} is not named <number>__<name>.sql", path.display()));
-            (version, name, path)
-        })
+        .map(|path| (path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned(), path))
         .collect();
     files.sort();
     files

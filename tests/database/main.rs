@@ -4,6 +4,7 @@
 mod catalog;
 mod isolation;
 mod leases;
+mod migrating;
 mod migrations;
 mod notices;
 mod partitions;

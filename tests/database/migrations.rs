@@ -1,30 +1,10 @@
 //! Applying, applying twice, applying beside each other, undoing.
 
-use rowhouse_database::{AdminConnection, Tls, quote_ident};
-use rowhouse_migrations::{Options, Set};
-use rowhouse_testkit::{OwnDatabase, TestCluster, tenant_database};
+use rowhouse_migrations::{Divergence, Error, Options, Set, unobserved};
+use rowhouse_testkit::{TestCluster, tenant_database};
 use uuid::Uuid;
 
-use crate::support::{number, run, texts};
-
-/// An empty database with what its source has; dropped with the value.
-async fn empty_database(source: &str) -> OwnDatabase {
-    let name = format!("test_{}", Uuid::now_v7().simple());
-    let admin = TestCluster::get().admin("postgres").await;
-    run(
-        &admin,
-        &format!("create database {} owner rowhouse_owner template {}", quote_ident(&name), quote_ident(source)),
-    )
-    .await;
-    run(&admin, &format!("grant connect on database {} to rowhouse_control", quote_ident(&name))).await;
-    OwnDatabase { name }
-}
-
-async fn as_owner(database: &str, schema: &str) -> AdminConnection {
-    let connection = AdminConnection::open(&TestCluster::get().control(), database, &Tls::Disabled).await.unwrap();
-    run(&connection, &format!("set role rowhouse_owner; set search_path = {schema}, extensions, pg_temp")).await;
-    connection
-}
+use crate::support::{as_owner, empty_database, number, run, texts};
 
 #[tokio::test]
 async fn one_set_serves_two_schemas_of_one_database() {
@@ -34,7 +14,9 @@ async fn one_set_serves_two_schemas_of_one_database() {
     for (schema, tenant) in tenants {
         run(&admin, &format!("create schema {schema} authorization rowhouse_owner")).await;
         let mut connection = as_owner(&database.name, schema).await;
-        rowhouse_migrations::run(connection.client(), Set::Tenant, &Options::default()).await.unwrap();
+        rowhouse_migrations::run(connection.client(), Set::Tenant.migrations(), &Options::default(), &unobserved)
+            .await
+            .unwrap();
         run(
             &connection,
             &format!(
@@ -69,7 +51,9 @@ async fn a_second_run_changes_nothing_and_two_at_once_do_not_collide() {
     let database = empty_database("rowhouse_base").await;
     let runs = (0..4).map(|_| async {
         let mut connection = as_owner(&database.name, "public").await;
-        rowhouse_migrations::run(connection.client(), Set::Tenant, &Options::default()).await.unwrap();
+        rowhouse_migrations::run(connection.client(), Set::Tenant.migrations(), &Options::default(), &unobserved)
+            .await
+            .unwrap();
     });
     futures::future::join_all(runs).await;
     let connection = as_owner(&database.name, "public").await;
@@ -86,12 +70,17 @@ async fn undoing_everything_leaves_nothing_behind() {
                            + (select count(*) from pg_proc where pronamespace = 'public'::regnamespace)
                            + (select count(*) from pg_type where typnamespace = 'public'::regnamespace and typtype = 'e')";
         let before = number(&connection, census).await;
-        rowhouse_migrations::run(connection.client(), set, &Options::default()).await.unwrap();
+        rowhouse_migrations::run(connection.client(), set.migrations(), &Options::default(), &unobserved)
+            .await
+            .unwrap();
         assert!(number(&connection, census).await > before);
-        for version in (1..=set.latest()).rev() {
-            let undone = rowhouse_migrations::undo_last(connection.client(), set, &Options::default()).await.unwrap();
-            assert_eq!(undone.version, version);
-        }
+        let undone =
+            rowhouse_migrations::undo_to(connection.client(), set.migrations(), 0, &Options::default(), &unobserved)
+                .await
+                .unwrap();
+        let versions: Vec<u32> = undone.steps.iter().map(|step| step.version).collect();
+        assert_eq!(versions, (1..=set.latest()).rev().collect::<Vec<u32>>());
+        assert_eq!(undone.version, None);
         run(&connection, "drop table refinery_schema_history").await;
         assert_eq!(number(&connection, census).await, before, "{set:?}");
         let extensions = number(&connection, "select count(*) from pg_extension").await;
@@ -100,12 +89,38 @@ async fn undoing_everything_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_changed_migration_is_refused() {
-    let database = empty_database("rowhouse_base").await;
-    let mut connection = as_owner(&database.name, "public").await;
-    rowhouse_migrations::run(connection.client(), Set::Tenant, &Options::default()).await.unwrap();
-    run(&connection, "update refinery_schema_history set checksum = '1' where version = 1").await;
-    assert!(rowhouse_migrations::run(connection.client(), Set::Tenant, &Options::default()).await.is_err());
+async fn a_history_that_does_not_fit_is_refused_with_both_checksums() {
+    let latest = Set::Tenant.latest();
+    let built = |version: u32| Set::Tenant.migrations().find(version).map(rowhouse_migrations::Migration::checksum);
+    let newer =
+        format!("insert into refinery_schema_history values ({}, 'tomorrow', '2026-01-01T00:00:00Z', '7')", latest + 1);
+    for (change, how, version, applied, build) in [
+        (
+            "update refinery_schema_history set checksum = '1' where version = 1",
+            Divergence::Changed,
+            1,
+            Some(1),
+            built(1),
+        ),
+        ("update refinery_schema_history set name = 'x' where version = 2", Divergence::Changed, 2, built(2), built(2)),
+        ("update refinery_schema_history set version = 0 where version = 1", Divergence::Missing, 0, built(1), None),
+        ("delete from refinery_schema_history where version = 3", Divergence::Skipped, 3, None, built(3)),
+        (newer.as_str(), Divergence::Newer, latest + 1, Some(7), None),
+    ] {
+        let database = tenant_database().await;
+        let mut connection = as_owner(&database.name, "public").await;
+        run(&connection, change).await;
+        let error =
+            rowhouse_migrations::run(connection.client(), Set::Tenant.migrations(), &Options::default(), &unobserved)
+                .await
+                .unwrap_err();
+        let Error::Divergent { how: h, version: v, applied: a, build: b, .. } = &error else { panic!("{error:?}") };
+        assert_eq!((*h, *v, *a, *b), (how, version, applied, build), "{change}");
+        // Going back asks the same.
+        let set = Set::Tenant.migrations();
+        let back = rowhouse_migrations::undo_to(connection.client(), set, 0, &Options::default(), &unobserved).await;
+        assert!(matches!(back, Err(Error::Divergent { .. })), "{change}");
+    }
 }
 
 #[tokio::test]
@@ -113,10 +128,10 @@ async fn only_v_files_are_migrations() {
     for (set, folder) in [(Set::Platform, "platform-migrations"), (Set::Tenant, "tenant-migrations")] {
         // Whatever refinery would run is one of the folder's own `V` files; `undo` below it holds none.
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(folder);
-        for migration in set.list() {
+        for migration in set.migrations().list() {
             assert!(root.join(format!("V{}__{}.sql", migration.version, migration.name)).exists(), "{migration:?}");
         }
-        let versions: Vec<u32> = set.list().iter().map(|migration| migration.version).collect();
+        let versions: Vec<u32> = set.migrations().list().iter().map(|migration| migration.version).collect();
         assert_eq!(versions, (1..=set.latest()).collect::<Vec<u32>>());
     }
     // Provisioned databases are at the latest version.

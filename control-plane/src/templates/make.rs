@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rowhouse_database::{AdminConnection, Columns, Described, quote_ident, quote_literal};
-use rowhouse_migrations::{Options, Set};
+use rowhouse_migrations::{Options, Set, unobserved};
 use rowhouse_problem::{Error, Result};
 
 use super::store;
@@ -124,7 +124,7 @@ async fn make(context: &Context, link: &ClusterLink, admin: &Kept, version: u32)
             .run("set role rowhouse_owner; set search_path = public, extensions, pg_temp")
             .await
             .context("becoming the owner")?;
-        rowhouse_migrations::run(inside.client(), Set::Tenant, &Options::default())
+        rowhouse_migrations::run(inside.client(), Set::Tenant.migrations(), &Options::default(), &unobserved)
             .await
             .map_err(Error::unavailable)?;
     }

@@ -1,53 +1,101 @@
-//! refinery's history table, `refinery_schema_history` in the schema that it describes.
+//! refinery's history table, `refinery_schema_history` in the schema that it describes, held against what a build has.
 
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
-use crate::Error;
+use crate::error::Divergence;
+use crate::{Error, Migration, Migrations};
 
-/// `current_schema()` and not the search path: a table of the same name further along it is another schema's.
-const EXISTS: &str =
-    "select exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-                      where c.relname = 'refinery_schema_history' and n.nspname = current_schema())";
-const LIST: &str = "select version, applied_on, checksum from refinery_schema_history order by version";
-const NEWEST: &str = "select max(version) from refinery_schema_history";
+/// Its name in every schema.
+pub(crate) const TABLE: &str = "refinery_schema_history";
+
+/// Of the current schema alone: a table of the same name further along the search path is another schema's.
+const LIST: &str = "
+    select history.version, history.name, history.applied_on, history.checksum
+    from refinery_schema_history history
+    join pg_catalog.pg_class class on class.oid = history.tableoid
+    join pg_catalog.pg_namespace namespace on namespace.oid = class.relnamespace
+    where namespace.nspname = current_schema()
+    order by history.version";
+
+/// What a schema says was applied to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Applied {
+    pub(crate) version: u32,
+    pub(crate) name: String,
+    pub(crate) checksum: u64,
+}
 
 /// The number of the newest migration applied to the current schema; none where nothing was.
 pub async fn current_version(client: &Client) -> Result<Option<u32>, Error> {
-    const DOING: &str = "reading the schema's version";
-    if !exists(client).await? {
-        return Ok(None);
-    }
-    let row = client.query_one(NEWEST, &[]).await.map_err(Error::database(DOING))?;
-    let version: Option<i32> = row.try_get(0).map_err(Error::database(DOING))?;
-    version
-        .map(|version| {
-            u32::try_from(version)
-                .map_err(|_| Error::DamagedHistory { version, detail: "a version is never negative".to_owned() })
-        })
-        .transpose()
+    Ok(read(client).await?.and_then(|rows| rows.last().map(|row| row.version)))
 }
 
-/// Looks at every row before refinery does, which panics on one that it can't read.
-pub(crate) async fn check(client: &Client) -> Result<(), Error> {
+/// All rows in their order; none where there is no such table yet. One round trip.
+pub(crate) async fn read(client: &Client) -> Result<Option<Vec<Applied>>, Error> {
     const DOING: &str = "reading the history of migrations";
-    if !exists(client).await? {
-        return Ok(());
-    }
-    for row in client.query(LIST, &[]).await.map_err(Error::database(DOING))? {
-        let version: i32 = row.try_get(0).map_err(Error::database(DOING))?;
-        let damaged = |detail: &str| Error::DamagedHistory { version, detail: detail.to_owned() };
-        let applied_on: Option<String> = row.try_get(1).map_err(Error::database(DOING))?;
-        let checksum: Option<String> = row.try_get(2).map_err(Error::database(DOING))?;
-        let applied_on = applied_on.ok_or_else(|| damaged("it has no time"))?;
-        applied_on.parse::<jiff::Timestamp>().map_err(|_| damaged("its time is not RFC 3339"))?;
-        let checksum = checksum.ok_or_else(|| damaged("it has no checksum"))?;
-        checksum.parse::<u64>().map_err(|_| damaged("its checksum is not a number"))?;
-    }
-    Ok(())
+    let rows = match client.query_typed(LIST, &[]).await {
+        Ok(rows) => rows,
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => return Ok(None),
+        Err(error) => return Err(Error::database(DOING)(error)),
+    };
+    rows.iter()
+        .map(|row| {
+            let version: i32 = row.try_get(0).map_err(Error::database(DOING))?;
+            let name: Option<String> = row.try_get(1).map_err(Error::database(DOING))?;
+            let applied_on: Option<String> = row.try_get(2).map_err(Error::database(DOING))?;
+            let checksum: Option<String> = row.try_get(3).map_err(Error::database(DOING))?;
+            applied(version, name, applied_on, checksum)
+        })
+        .collect::<Result<Vec<_>, _>>()
+        .map(Some)
 }
 
-async fn exists(client: &Client) -> Result<bool, Error> {
-    const DOING: &str = "looking for the history of migrations";
-    let row = client.query_one(EXISTS, &[]).await.map_err(Error::database(DOING))?;
-    row.try_get(0).map_err(Error::database(DOING))
+fn applied(
+    number: i32,
+    name: Option<String>,
+    applied_on: Option<String>,
+    checksum: Option<String>,
+) -> Result<Applied, Error> {
+    let damaged = |detail: &str| Error::DamagedHistory { version: number, detail: detail.to_owned() };
+    let version = u32::try_from(number).map_err(|_| damaged("a version is never negative"))?;
+    let name = name.ok_or_else(|| damaged("it has no name"))?;
+    let applied_on = applied_on.ok_or_else(|| damaged("it has no time"))?;
+    applied_on.parse::<jiff::Timestamp>().map_err(|_| damaged("its time is not RFC 3339"))?;
+    let checksum = checksum.ok_or_else(|| damaged("it has no checksum"))?;
+    let checksum = checksum.parse().map_err(|_| damaged("its checksum is not a number"))?;
+    Ok(Applied { version, name, checksum })
+}
+
+/// Refuses a history that is not a beginning of the build's own, and says where the two part.
+pub(crate) fn compare(applied: &[Applied], migrations: &Migrations) -> Result<(), Error> {
+    for row in applied {
+        let (how, build) = match migrations.find(row.version) {
+            Some(migration) if migration.name == row.name && migration.checksum() == row.checksum => continue,
+            Some(migration) => (Divergence::Changed, Some(migration.checksum())),
+            None if row.version > migrations.latest() => (Divergence::Newer, None),
+            None => (Divergence::Missing, None),
+        };
+        return Err(Error::Divergent {
+            how,
+            version: row.version,
+            name: row.name.clone(),
+            applied: Some(row.checksum),
+            build,
+        });
+    }
+    let newest = applied.last().map_or(0, |row| row.version);
+    let is_skipped = |migration: &&Migration| {
+        migration.version < newest && !applied.iter().any(|row| row.version == migration.version)
+    };
+    match migrations.list().iter().find(is_skipped) {
+        Some(migration) => Err(Error::Divergent {
+            how: Divergence::Skipped,
+            version: migration.version,
+            name: migration.name.clone(),
+            applied: None,
+            build: Some(migration.checksum()),
+        }),
+        None => Ok(()),
+    }
 }

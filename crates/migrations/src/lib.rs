@@ -1,15 +1,28 @@
 //! Both sets of migrations, embedded: `platform-migrations` for `saas_platform`, `tenant-migrations` for every tenant.
 //!
 //! The only crate that knows refinery. It opens no connection and sets no role or search path: the caller has done that.
-//! Migrations go forward by [`run`] and back by [`undo_last`].
+//! Migrations go forward by [`run`] and back by [`undo_to`], in one schema at a time.
 
+mod backfill;
+mod concurrently;
+mod directive;
 mod error;
 mod history;
-mod lock;
+mod migration;
+mod options;
+mod outside;
+mod patience;
 mod run;
+mod session;
 mod set;
+mod transaction;
+mod undo;
 
-pub use error::Error;
+pub use directive::{Allowance, Backfill, InvalidDirective, Kind, UndoKind};
+pub use error::{Divergence, Error};
 pub use history::current_version;
-pub use run::{Options, Report, run, undo_last};
-pub use set::{Migration, Set};
+pub use migration::{InvalidSet, Migration, Migrations, Undo};
+pub use options::{Event, Observer, Options, Report, Step, unobserved};
+pub use run::run;
+pub use set::Set;
+pub use undo::undo_to;

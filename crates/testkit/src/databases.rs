@@ -146,7 +146,12 @@ pub(crate) async fn migrate(control: &ServerAddress, database: &str, schema: &st
         .unwrap_or_else(|error| panic!("connecting to {database}: {}", error.chain()));
     let path = format!("set role rowhouse_owner; set search_path = {}, extensions, pg_temp", quote_ident(schema));
     connection.run(&path).await.unwrap_or_else(|error| panic!("{path}: {error:?}"));
-    rowhouse_migrations::run(connection.client(), set, &rowhouse_migrations::Options::default())
-        .await
-        .unwrap_or_else(|error| panic!("migrating {database}: {error:?}"));
+    rowhouse_migrations::run(
+        connection.client(),
+        set.migrations(),
+        &rowhouse_migrations::Options::default(),
+        &rowhouse_migrations::unobserved,
+    )
+    .await
+    .unwrap_or_else(|error| panic!("migrating {database}: {error:?}"));
 }

@@ -2,7 +2,7 @@
 
 use rowhouse_database::{AdminConnection, Columns, Described, quote_ident, quote_literal};
 use rowhouse_domain::{Isolation, TenantId};
-use rowhouse_migrations::{Options, Set};
+use rowhouse_migrations::{Options, Set, unobserved};
 use rowhouse_problem::{Error, Result};
 
 use super::{PUBLIC, Place, Site, mark, verify};
@@ -56,7 +56,8 @@ pub(super) async fn ensure(site: &Site<'_>) -> Result<()> {
 }
 
 async fn migrate(inside: &mut AdminConnection) -> Result<i64> {
-    let report = rowhouse_migrations::run(inside.client(), Set::Tenant, &Options::default()).await;
+    let report =
+        rowhouse_migrations::run(inside.client(), Set::Tenant.migrations(), &Options::default(), &unobserved).await;
     Ok(report.map_err(Error::unavailable)?.version.map_or(0, i64::from))
 }
 

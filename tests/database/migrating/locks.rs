@@ -1,0 +1,107 @@
+//! Others in the way.
+
+use std::time::Duration;
+
+use rowhouse_migrations::{Error, Options};
+
+use super::{Diary, migrate, open, quick, set_of, versions};
+use crate::support::{as_owner, number, run};
+
+const TABLE: &str = "create table a (id int primary key); insert into a values (1)";
+const WIDER: &str = "alter table a add column b int";
+
+#[tokio::test]
+async fn a_lock_is_tried_for_again_and_got_once_it_is_free() {
+    let (database, mut connection) = open().await;
+    migrate(&mut connection, &set_of(&[TABLE], &[])).await.unwrap();
+    let other = as_owner(&database.name, "public").await;
+    run(&other, "begin; select * from a").await;
+    let diary = Diary::default();
+    let (set, options) = (set_of(&[TABLE, WIDER], &[]), Options { attempts: 100, ..quick() });
+    let observer = |event: rowhouse_migrations::Event<'_>| diary.note(&event);
+    let migrating = rowhouse_migrations::run(connection.client(), &set, &options, &observer);
+    let ending = async {
+        while diary.lines().len() < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        run(&other, "commit").await;
+    };
+    let (report, ()) = futures::future::join(migrating, ending).await;
+    let report = report.unwrap();
+    assert!(report.steps[0].attempts >= 3, "{report:?}");
+    assert_eq!(diary.lines()[..3], ["2 begins", "2 waits after 1: 55P03", "2 waits after 2: 55P03"]);
+}
+
+#[tokio::test]
+async fn who_never_gets_its_lock_says_so_and_who_has_it() {
+    let (database, mut connection) = open().await;
+    migrate(&mut connection, &set_of(&[TABLE], &[])).await.unwrap();
+    let other = as_owner(&database.name, "public").await;
+    run(&other, "begin; select * from a").await;
+    let pid = number(&other, "select pg_backend_pid()::bigint").await;
+    let error = migrate(&mut connection, &set_of(&[TABLE, WIDER], &[])).await.unwrap_err();
+    let Error::TimedOut { migration, attempts, sqlstate, holders, .. } = &error else { panic!("{error:?}") };
+    assert_eq!((migration.as_str(), *attempts, sqlstate.as_str()), ("V2__step", 3, "55P03"));
+    assert!(holders.len() == 1 && holders[0].starts_with(&format!("pid {pid} ")), "{holders:?}");
+    assert!(
+        error.to_string().contains("timed out waiting for a lock, 3 times (SQLSTATE 55P03); held by pid"),
+        "{error}"
+    );
+    // Nothing of it is left, and it works once the other is gone.
+    run(&other, "rollback").await;
+    assert_eq!(versions(&migrate(&mut connection, &set_of(&[TABLE, WIDER], &[])).await.unwrap()), [2]);
+}
+
+#[tokio::test]
+async fn a_deadlock_is_tried_again() {
+    let (database, mut connection) = open().await;
+    let two = "create table a (id int); create table b (id int)";
+    migrate(&mut connection, &set_of(&[two], &[])).await.unwrap();
+    let other = as_owner(&database.name, "public").await;
+    run(&other, "set lock_timeout = 0; begin; lock table b").await;
+    // The migration takes a and waits for b, while the other, who has b, comes for a.
+    let set = set_of(&[two, "lock table a; select pg_sleep(0.3); lock table b"], &[]);
+    let diary = Diary::default();
+    let observer = |event: rowhouse_migrations::Event<'_>| diary.note(&event);
+    let options = Options { lock_timeout: Duration::from_secs(20), attempts: 5, ..quick() };
+    let migrating = rowhouse_migrations::run(connection.client(), &set, &options, &observer);
+    let crossing = async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        let crossed = other.run("lock table a").await;
+        other.run("rollback").await.unwrap();
+        crossed
+    };
+    let (report, crossed) = futures::future::join(migrating, crossing).await;
+    // One of the two is ended; whichever it is, the migration gets through.
+    let report = report.unwrap();
+    assert_eq!(versions(&report), [2]);
+    if crossed.is_ok() {
+        assert!(diary.lines().contains(&"2 waits after 1: 40P01".to_owned()), "{:?}", diary.lines());
+    }
+}
+
+#[tokio::test]
+async fn two_schemas_of_a_database_are_migrated_at_once_and_one_schema_is_not() {
+    let (database, mut first) = open().await;
+    let admin = rowhouse_testkit::TestCluster::get().admin(&database.name).await;
+    run(&admin, "create schema other authorization rowhouse_owner").await;
+    let mut same = as_owner(&database.name, "public").await;
+    let mut other = as_owner(&database.name, "other").await;
+    let set = set_of(&["select pg_sleep(1)"], &[]);
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        futures::future::join(migrate(&mut same, &set), migrate(&mut other, &set)).await
+    };
+    let (first, (same, other)) = futures::future::join(migrate(&mut first, &set), later).await;
+    assert_eq!(versions(&first.unwrap()), [1]);
+    assert!(matches!(same, Err(Error::Locked { .. })), "{same:?}");
+    assert_eq!(versions(&other.unwrap()), [1]);
+}
+
+#[tokio::test]
+async fn without_a_schema_there_is_nothing_to_migrate() {
+    let (_database, mut connection) = open().await;
+    run(&connection, "set search_path = nowhere, pg_temp").await;
+    let result = migrate(&mut connection, &set_of(&["select 1"], &[])).await;
+    assert!(matches!(result, Err(Error::NoSchema)), "{result:?}");
+}
