@@ -1,13 +1,14 @@
 //! The command `rowhouse`.
 //!
-//! `org`, `tenant`, `key` and `cluster` talk to a control plane, `pools` to a data plane's admin port; `dev` and `demo` run the product on this machine; `cluster
-//! bootstrap` prepares a PostgreSQL cluster.
+//! `org`, `tenant`, `key` and `cluster` talk to a control plane, `pools` to a data plane's admin port; `migrate` works on files of
+//! migrations; `dev` and `demo` run the product on this machine; `cluster bootstrap` prepares a PostgreSQL cluster.
 //! Exit codes: 0 done, 1 failed, 2 wrong usage.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its user")]
 
 mod cluster;
 mod demo;
 mod dev;
+mod migrate;
 mod pools;
 mod remote;
 
@@ -39,6 +40,8 @@ enum Command {
     Key(remote::Remote<remote::KeyCommand>),
     /// PostgreSQL clusters: prepare, register, list, show, drain, change, remove.
     Cluster(remote::Remote<remote::ClusterCommand>),
+    /// Migrations: write their files.
+    Migrate(migrate::Arguments),
     /// The connections of a data-plane process: show them, or watch them.
     Pools(pools::Arguments),
 }
@@ -53,6 +56,7 @@ async fn main() -> ExitCode {
         Command::Doctor(arguments) => remote::doctor(arguments).await,
         Command::Key(remote) => remote::keys(remote).await,
         Command::Cluster(remote) => remote::clusters(remote).await,
+        Command::Migrate(arguments) => migrate::run(arguments),
         Command::Pools(arguments) => pools::run(arguments).await,
     };
     match result {

@@ -1,0 +1,16 @@
+//! Files of migrations before they are built in: made, linted, frozen. Reads and writes files, and knows no database.
+
+mod create;
+
+use std::path::{Path, PathBuf};
+
+pub use create::{Created, Error as CreateError, create};
+use rowhouse_migrations::Set;
+
+/// Where the files of a set lie below the repository's root.
+pub fn folder(root: &Path, set: Set) -> PathBuf {
+    root.join(match set {
+        Set::Platform => "platform-migrations",
+        Set::Tenant => "tenant-migrations",
+    })
+}
