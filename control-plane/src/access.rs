@@ -69,6 +69,7 @@ pub const TABLE: &[Access] = &[
     row("POST", "/v1/tenants/{ten}/api-keys", KEYS),
     row("GET", "/v1/tenants/{ten}/api-keys", KEYS),
     row("GET", "/v1/tenants/{ten}/api-keys/{key}", KEYS),
+    row("PATCH", "/v1/tenants/{ten}/api-keys/{key}", PLATFORM),
     row("DELETE", "/v1/tenants/{ten}/api-keys/{key}", KEYS),
     row("GET", "/v1/operations/{op}", TENANTS),
     row("POST", "/v1/doctor", PLATFORM),

@@ -16,6 +16,7 @@ mod startup;
 mod authentication;
 mod input;
 mod problems;
+mod rate_limits;
 
 mod api_keys;
 mod audit;

@@ -78,6 +78,7 @@ api! {
     }
     "/v1/tenants/{ten}/api-keys/{key}" => {
         get api_keys::tenant_routes::get_tenant_api_key,
+        patch api_keys::tenant_routes::update_tenant_api_key,
         delete api_keys::tenant_routes::revoke_tenant_api_key,
     }
     "/v1/operations/{op}" => { get operations::routes::get_operation }

@@ -44,6 +44,15 @@ async fn an_admin_can_do_the_rounds_from_a_terminal() {
     let data = house.data.with_key(key["key"].as_str().unwrap());
     let _ = data.get("/v1/workspaces").await.expect(200);
 
+    let limited = shell.json(&["tenant", "update", tenant, "--rate-limit", "50/200"]).await;
+    assert_eq!(limited["rate_limit"], json!({"per_second": 50, "burst": 200}));
+    let (code, table, _) = shell.run(&["tenant", "show", tenant]).await;
+    assert!(code == Some(0) && table.contains(r#"{"burst":200,"per_second":50}"#), "{table}");
+    assert_eq!(shell.json(&["tenant", "update", tenant, "--rate-limit", "tier"]).await["rate_limit"], Value::Null);
+    let limited = ["key", "update", tenant, key["id"].as_str().unwrap(), "--rate-limit", "none"];
+    assert_eq!(shell.json(&limited).await["rate_limit"], json!({"per_second": 0, "burst": 0}));
+    assert_eq!(shell.run(&["tenant", "update", tenant, "--rate-limit", "many"]).await.0, Some(2));
+
     let (code, table, _) = shell.run(&["tenant", "list", organization]).await;
     assert!(code == Some(0) && table.contains("acme-prod") && table.contains("STATUS"), "{table}");
     let (code, said, _) = shell.run(&["key", "revoke", tenant, key["id"].as_str().unwrap()]).await;

@@ -18,3 +18,4 @@ mod operations;
 mod organizations;
 mod provisioning;
 mod purge;
+mod rate_limits;

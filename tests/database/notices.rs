@@ -88,6 +88,16 @@ async fn what_matters_is_told_and_what_does_not_is_not() {
             "select id::text from tenants where name like 'first%'",
         ),
         (
+            "update tenants set rate_per_second = 5, rate_burst = 10 where name like 'first%'",
+            "rate_limit",
+            "select id::text from tenants where name like 'first%'",
+        ),
+        (
+            "update tenant_api_keys set rate_per_second = 0, rate_burst = 0 where key_prefix = 'acmekey2'",
+            "key",
+            "select 'acmekey2'",
+        ),
+        (
             "update organizations set subscription_status = 'suspended' where name = 'Acme'",
             "organization",
             "select id::text from organizations where name = 'Acme'",

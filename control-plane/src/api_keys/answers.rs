@@ -3,9 +3,9 @@
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use rowhouse_problem::Error;
-use rowhouse_web::{ApiPath, ApiResult, IdempotencyKey, Listing, PageQuery};
+use rowhouse_web::{ApiPath, ApiResult, ETag, IdempotencyKey, IfMatch, Listing, PageQuery};
 
-use super::model::{CreateApiKey, KeyOwner};
+use super::model::{ApiKey, CreateApiKey, KeyOwner, PatchApiKey};
 use super::{changes, store};
 use crate::authentication::Caller;
 use crate::context::Context;
@@ -34,7 +34,24 @@ pub(super) async fn list(context: &Context, owner: KeyOwner, page: &PageQuery) -
 pub(super) async fn get(context: &Context, owner: KeyOwner, request: &HttpRequest) -> ApiResult<HttpResponse> {
     let id = ApiPath::named(request, "key")?;
     let key = store::find(&context.platform.get().await?, &owner, id).await?;
-    Ok(HttpResponse::Ok().json(key.ok_or_else(|| Error::not_found("API key", id))?))
+    Ok(found(&key.ok_or_else(|| Error::not_found("API key", id))?))
+}
+
+/// Changes the key `{key}`, which is a tenant's.
+pub(super) async fn update(
+    context: &Context,
+    caller: &Caller,
+    owner: KeyOwner,
+    request: &HttpRequest,
+    if_match: &IfMatch,
+    patch: PatchApiKey,
+) -> ApiResult<HttpResponse> {
+    let id = ApiPath::named(request, "key")?;
+    Ok(found(&changes::update(context, caller, &owner, id, if_match, patch).await?))
+}
+
+fn found(key: &ApiKey) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::ETAG, ETag::of_row(key.updated_at).to_string())).json(key)
 }
 
 /// Revokes the key `{key}`.

@@ -5,15 +5,15 @@ use rowhouse_database::Sql;
 use rowhouse_domain::KeyId;
 use rowhouse_keys::PlainApiKey;
 use rowhouse_problem::{Code, Error, Result};
-use rowhouse_web::IdempotencyKey;
+use rowhouse_web::{ETag, IdempotencyKey, IfMatch};
 
-use super::model::{ApiKey, CreateApiKey, CreatedApiKey, KeyOwner, NewApiKey};
+use super::model::{ApiKey, CreateApiKey, CreatedApiKey, KeyOwner, NewApiKey, PatchApiKey};
 use super::store;
 use crate::audit::{self, Change, Requester};
 use crate::authentication::Caller;
 use crate::context::Context;
 use crate::idempotency::{self, Begun};
-use crate::organizations;
+use crate::{organizations, rate_limits};
 
 /// Makes a key for the owner, once for each idempotency key; a replay does not show the secret again.
 pub(super) async fn create(
@@ -23,6 +23,7 @@ pub(super) async fn create(
     key: &IdempotencyKey,
     body: CreateApiKey,
 ) -> Result<CreatedApiKey> {
+    rate_limits::may_set(caller, body.sets_rate_limit())?;
     let new = NewApiKey::parse(body.clone(), owner, Timestamp::now())?;
     not_above_own_level(caller, owner, &new)?;
     let mut connection = context.platform.get().await?;
@@ -93,6 +94,27 @@ async fn issue(
     audit::append(tx, requester, &about(owner, Change::new("api_key.create", new.id.as_uuid()).after(&api_key)))
         .await?;
     Ok((plain, api_key))
+}
+
+/// Changes a tenant's key.
+pub(super) async fn update(
+    context: &Context,
+    caller: &Caller,
+    owner: &KeyOwner,
+    id: KeyId,
+    if_match: &IfMatch,
+    patch: PatchApiKey,
+) -> Result<ApiKey> {
+    let mut connection = context.platform.get().await?;
+    let tx = connection.transaction().await?;
+    let before = store::lock_of_tenant(&tx, owner, id).await?.ok_or_else(|| Error::not_found("API key", id))?;
+    if_match.check(&ETag::of_row(before.updated_at))?;
+    let wanted = patch.apply(&before)?;
+    let after = store::set_rate_limit(&tx, owner, id, wanted.rate_limit).await?;
+    let change = Change::new("api_key.update", id.as_uuid()).before(&before).after(&after);
+    audit::append(&tx, &caller.requester, &about(owner, change)).await?;
+    tx.commit().await?;
+    Ok(after)
 }
 
 /// Revokes a key. Whoever revokes it again finds it revoked, which is what was wanted.

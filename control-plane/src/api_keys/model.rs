@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::input::{self, Complaints};
+use crate::input::{self, Complaints, present};
+use crate::rate_limits::RateLimitView;
 
 /// Whose keys: each owner has a table of its own.
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +83,9 @@ pub(crate) struct ApiKey {
     /// The storage account that uploads with it are charged to as well; only keys of tenants can have one.
     #[schema(value_type = Option<String>)]
     pub(crate) account_id: Option<AccountId>,
+    /// How often it may call the data plane, where that is not as its organization's tier has it; only keys of tenants can
+    /// have one.
+    pub(crate) rate_limit: Option<RateLimitView>,
     /// `production` or `sandbox`.
     #[schema(value_type = String)]
     pub(crate) environment: Environment,
@@ -144,6 +148,39 @@ pub(crate) struct CreateApiKey {
     /// its organization that is no other tenant's.
     #[schema(value_type = Option<String>)]
     account_id: Option<AccountId>,
+    /// For keys of tenants: how often it may call the data plane, within what its tenant may; as its organization's tier has it,
+    /// unless given. Platform keys only.
+    rate_limit: Option<RateLimitView>,
+}
+
+impl CreateApiKey {
+    /// Whether it says anything of the rate limit.
+    pub(super) fn sets_rate_limit(&self) -> bool {
+        self.rate_limit.is_some()
+    }
+}
+
+/// The body of a change of a tenant's key; what is absent stays as it is.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PatchApiKey {
+    /// `null` for what its organization's tier has.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<RateLimitView>)]
+    rate_limit: Option<Option<RateLimitView>>,
+}
+
+impl PatchApiKey {
+    /// The key after the change, or everything that is wrong with it.
+    pub(super) fn apply(self, current: &ApiKey) -> Result<ApiKey> {
+        let mut next = current.clone();
+        let mut complaints = Complaints::default();
+        if let Some(limit) = self.rate_limit {
+            next.rate_limit = limit.and_then(|limit| limit.take(&mut complaints));
+        }
+        complaints.finish()?;
+        Ok(next)
+    }
 }
 
 /// A key that does not exist yet.
@@ -155,6 +192,7 @@ pub(super) struct NewApiKey {
     pub(super) expires_at: Option<Timestamp>,
     pub(super) environment: Environment,
     pub(super) account: Option<AccountId>,
+    pub(super) rate_limit: Option<RateLimitView>,
 }
 
 impl NewApiKey {
@@ -173,8 +211,13 @@ impl NewApiKey {
         scopes.dedup();
         let in_future = body.expires_at.is_none_or(|at| at > now);
         complaints.require("/expires_at", in_future, "must be in the future");
-        let can_upload = matches!(owner, KeyOwner::Tenant(..));
-        complaints.require("/account_id", can_upload || body.account_id.is_none(), "only keys of tenants can have one");
+        let is_tenants = matches!(owner, KeyOwner::Tenant(..));
+        for (field, is_given) in
+            [("/account_id", body.account_id.is_some()), ("/rate_limit", body.rate_limit.is_some())]
+        {
+            complaints.require(field, is_tenants || !is_given, "only keys of tenants can have one");
+        }
+        let rate_limit = body.rate_limit.and_then(|limit| limit.take(&mut complaints));
         let name = complaints.finish_with(name)?;
         Ok(Self {
             id: KeyId::new(),
@@ -183,6 +226,7 @@ impl NewApiKey {
             expires_at: body.expires_at,
             environment: body.environment.unwrap_or(Environment::Production),
             account: body.account_id,
+            rate_limit,
         })
     }
 
@@ -197,6 +241,7 @@ impl NewApiKey {
             expires_at: None,
             environment: Environment::Production,
             account: None,
+            rate_limit: None,
         })
     }
 }
@@ -234,12 +279,13 @@ mod tests {
     }
 
     #[test]
-    fn only_keys_of_tenants_are_charged_to_accounts() {
-        let body = json!({"name": "a", "scopes": [], "account_id": AccountId::new()});
+    fn only_keys_of_tenants_are_charged_to_accounts_and_limited() {
+        let limit = json!({"per_second": 1, "burst": 1});
+        let body = json!({"name": "a", "scopes": [], "account_id": AccountId::new(), "rate_limit": limit});
         let (tenant, organization) = (TenantId::new(), OrganizationId::new());
         for (owner, complaints) in [
-            (KeyOwner::Platform, vec!["/scopes", "/account_id"]),
-            (KeyOwner::Organization(organization), vec!["/scopes", "/account_id"]),
+            (KeyOwner::Platform, vec!["/scopes", "/account_id", "/rate_limit"]),
+            (KeyOwner::Organization(organization), vec!["/scopes", "/account_id", "/rate_limit"]),
             (KeyOwner::Tenant(tenant, organization), vec!["/scopes"]),
         ] {
             assert_eq!(refused(&owner, body.clone()), complaints, "{owner:?}");

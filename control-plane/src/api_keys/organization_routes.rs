@@ -36,7 +36,7 @@ pub(crate) async fn list_organization_api_keys(
 /// Read an API key of an organization.
 #[utoipa::path(get, path = "/v1/organizations/{org}/api-keys/{key}", tag = "api-keys",
     params(("org" = String, Path, description = "The organization's id."), ("key" = String, Path, description = "The key's id.")),
-    responses((status = 200, body = ApiKey), Problems))]
+    responses((status = 200, body = ApiKey, headers(("ETag" = String))), Problems))]
 pub(crate) async fn get_organization_api_key(
     access: OrganizationAccess,
     context: web::Data<Context>,

@@ -36,7 +36,7 @@ pub(crate) async fn list_platform_api_keys(
 /// Read an API key of the platform.
 #[utoipa::path(get, path = "/v1/api-keys/{key}", tag = "api-keys",
     params(("key" = String, Path, description = "The key's id.")),
-    responses((status = 200, body = ApiKey), Problems))]
+    responses((status = 200, body = ApiKey, headers(("ETag" = String))), Problems))]
 pub(crate) async fn get_platform_api_key(
     _: PlatformAdmin,
     context: web::Data<Context>,

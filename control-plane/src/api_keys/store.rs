@@ -7,6 +7,7 @@ use rowhouse_problem::{Error, Result};
 use tokio_postgres::Row;
 
 use super::model::{ApiKey, Environment, KeyOwner, NewApiKey};
+use crate::rate_limits::RateLimitView;
 
 /// The same statements over one of the tables: they differ in their owner's columns only.
 struct Statements {
@@ -16,19 +17,26 @@ struct Statements {
     revoke: &'static str,
 }
 
+/// What only keys of tenants have.
+macro_rules! tenants_own {
+    () => {
+        "account_id, rate_per_second, rate_burst"
+    };
+}
+
 macro_rules! columns {
-    ($account:literal) => {
+    ($tenants_own:expr) => {
         concat!(
             "id, key_name, key_prefix, scopes, environment::text as environment, is_active, expires_at, revoked_at,
             last_used_at, created_at, updated_at, ",
-            $account
+            $tenants_own
         )
     };
 }
 
-// `$1` is the owner and `$12` the account: null, and asserted to be so, where the table has no such column.
+// `$1` is the owner, `$12` the account, `$13` and `$14` the rate limit: null, and asserted to be so, where the table has no such column.
 macro_rules! statements {
-    ($table:literal, $owner_columns:literal, $owner_values:literal, $insertable:literal, $owned:literal, $account:literal) => {
+    ($table:literal, $owner_columns:literal, $owner_values:literal, $insertable:literal, $owned:literal, $tenants_own:expr) => {
         Statements {
             insert: concat!(
                 "insert into ",
@@ -43,12 +51,12 @@ macro_rules! statements {
                 $insertable,
                 "
                 returning ",
-                columns!($account)
+                columns!($tenants_own)
             ),
-            find: concat!("select ", columns!($account), " from ", $table, " where ", $owned, " and id = $2"),
+            find: concat!("select ", columns!($tenants_own), " from ", $table, " where ", $owned, " and id = $2"),
             list: concat!(
                 "select ",
-                columns!($account),
+                columns!($tenants_own),
                 " from ",
                 $table,
                 "
@@ -63,7 +71,7 @@ macro_rules! statements {
                 $owned,
                 " and id = $2 and revoked_at is null
                 returning ",
-                columns!($account)
+                columns!($tenants_own)
             ),
         }
     };
@@ -73,25 +81,25 @@ static PLATFORM: Statements = statements!(
     "platform_api_keys",
     "",
     "",
-    "$1::uuid is null and $12::uuid is null",
+    "$1::uuid is null and $12::uuid is null and $13::integer is null and $14::integer is null",
     "$1::uuid is null",
-    "null::uuid as account_id"
+    "null::uuid as account_id, null::integer as rate_per_second, null::integer as rate_burst"
 );
 static ORGANIZATION: Statements = statements!(
     "org_api_keys",
     "organization_id, ",
     "$1::uuid, ",
-    "$1::uuid is not null and $12::uuid is null",
+    "$1::uuid is not null and $12::uuid is null and $13::integer is null and $14::integer is null",
     "organization_id = $1",
-    "null::uuid as account_id"
+    "null::uuid as account_id, null::integer as rate_per_second, null::integer as rate_burst"
 );
 static TENANT: Statements = statements!(
     "tenant_api_keys",
-    "tenant_id, account_id, ",
-    "$1::uuid, $12::uuid, ",
+    "tenant_id, account_id, rate_per_second, rate_burst, ",
+    "$1::uuid, $12::uuid, $13::integer, $14::integer, ",
     "$1::uuid is not null",
     "tenant_id = $1",
-    "account_id"
+    tenants_own!()
 );
 
 fn statements(owner: &KeyOwner) -> &'static Statements {
@@ -110,6 +118,7 @@ pub(super) async fn insert(
     (prefix, hash, pepper_version): (&str, &ApiKeyHash, i32),
     actor: &Actor,
 ) -> Result<ApiKey> {
+    let (rate_per_second, rate_burst) = RateLimitView::columns(new.rate_limit);
     let scopes: Vec<&str> = new.scopes.iter().copied().map(Scope::as_str).collect();
     let row = tx
         .query_one(
@@ -127,6 +136,8 @@ pub(super) async fn insert(
                 &actor.kind,
                 &actor.id,
                 &new.account,
+                &rate_per_second,
+                &rate_burst,
             ],
         )
         .await
@@ -164,6 +175,35 @@ pub(super) async fn list(db: &impl Sql, owner: &KeyOwner, after: Option<KeyId>, 
     rows.iter().map(from_row).collect()
 }
 
+const LOCK_OF_TENANT: &str = concat!(
+    "select ",
+    columns!(tenants_own!()),
+    " from tenant_api_keys where tenant_id = $1 and id = $2 for no key update"
+);
+
+/// One of a tenant's keys, kept from changing until the transaction ends.
+pub(super) async fn lock_of_tenant(tx: &impl Sql, owner: &KeyOwner, id: KeyId) -> Result<Option<ApiKey>> {
+    let row = tx.query_opt(LOCK_OF_TENANT, &[&owner.id(), &id]).await.context("locking an API key")?;
+    row.as_ref().map(from_row).transpose()
+}
+
+const SET_RATE_LIMIT: &str = concat!(
+    "update tenant_api_keys set rate_per_second = $3, rate_burst = $4 where tenant_id = $1 and id = $2 returning ",
+    columns!(tenants_own!())
+);
+
+/// Gives a tenant's key, which is locked, a limit of its own, or its tier's.
+pub(super) async fn set_rate_limit(
+    tx: &impl Sql,
+    owner: &KeyOwner,
+    id: KeyId,
+    limit: Option<RateLimitView>,
+) -> Result<ApiKey> {
+    let (per_second, burst) = RateLimitView::columns(limit);
+    let row = tx.query_one(SET_RATE_LIMIT, &[&owner.id(), &id, &per_second, &burst]).await;
+    from_row(&row.context("limiting an API key")?)
+}
+
 /// Revokes a key; none where it is revoked already or is not the owner's.
 pub(super) async fn revoke(tx: &impl Sql, owner: &KeyOwner, id: KeyId) -> Result<Option<ApiKey>> {
     let row = tx.query_opt(statements(owner).revoke, &[&owner.id(), &id]).await.context("revoking an API key")?;
@@ -190,6 +230,7 @@ fn from_row(row: &Row) -> Result<ApiKey> {
         prefix: row.column("key_prefix")?,
         scopes: row.column("scopes")?,
         account_id: row.column("account_id")?,
+        rate_limit: RateLimitView::from_row(row)?,
         environment: match environment {
             "production" => Environment::Production,
             "sandbox" => Environment::Sandbox,

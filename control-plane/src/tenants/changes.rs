@@ -11,7 +11,7 @@ use super::store;
 use crate::audit::{self, Change};
 use crate::authentication::TenantAccess;
 use crate::context::Context;
-use crate::organizations;
+use crate::{organizations, rate_limits};
 
 /// Changes a tenant.
 pub(super) async fn update(
@@ -20,6 +20,7 @@ pub(super) async fn update(
     if_match: &IfMatch,
     patch: PatchTenant,
 ) -> Result<Moved> {
+    rate_limits::may_set(&access.caller, patch.sets_rate_limit())?;
     let (id, organization) = (access.tenant.id, access.tenant.organization_id);
     let mut connection = context.platform.get().await?;
     let tx = connection.transaction().await?;

@@ -21,7 +21,7 @@ use crate::context::Context;
 use crate::idempotency::{self, Begun};
 use crate::operations::{self, Claimed, Hand, Hands, Kind};
 use crate::organizations::{self, Organization};
-use crate::stock;
+use crate::{rate_limits, stock};
 
 /// What was wished for. Recorded under the idempotency key, so that a replay waits for the same work.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -37,6 +37,7 @@ pub(super) async fn request(
     key: &IdempotencyKey,
     body: CreateTenant,
 ) -> Result<Wished> {
+    rate_limits::may_set(&access.caller, body.sets_rate_limit())?;
     let mut new = NewTenant::parse(body.clone())?;
     let organization = access.organization.id;
     let mut connection = context.platform.get().await?;

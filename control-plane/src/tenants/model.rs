@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::rate_limits::RateLimitView;
+
 /// A customer's customer: the owner of one isolated store.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Tenant {
@@ -50,6 +52,8 @@ pub(crate) struct Tenant {
     pub(crate) reserved_storage: i64,
     /// Workspaces that it has.
     pub(crate) used_workspaces: i32,
+    /// How often it may call the data plane, where that is not as its organization's tier has it.
+    pub(crate) rate_limit: Option<RateLimitView>,
     /// The host name that it is reached by.
     pub(crate) custom_domain: Option<String>,
     /// The group at the identity provider that belongs to it.

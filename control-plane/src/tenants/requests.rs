@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::model::Tenant;
 use crate::input::{self, Complaints, present};
+use crate::rate_limits::RateLimitView;
 
 /// The body of a creation.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -31,6 +32,8 @@ pub(crate) struct CreateTenant {
     cluster_labels: Option<Map<String, Value>>,
     /// At most the organization's.
     storage_quota: Option<i64>,
+    /// How often it may call the data plane; as its organization's tier has it, unless given. Platform keys only.
+    rate_limit: Option<RateLimitView>,
     #[schema(value_type = Option<Object>)]
     settings: Option<Map<String, Value>>,
     #[schema(value_type = Option<Object>)]
@@ -38,6 +41,13 @@ pub(crate) struct CreateTenant {
     custom_domain: Option<String>,
     /// The group at the identity provider that belongs to it.
     identity_group: Option<String>,
+}
+
+impl CreateTenant {
+    /// Whether it says anything of the rate limit.
+    pub(super) fn sets_rate_limit(&self) -> bool {
+        self.rate_limit.is_some()
+    }
 }
 
 /// A tenant that does not exist yet.
@@ -51,6 +61,7 @@ pub(super) struct NewTenant {
     pub(super) cluster: Option<String>,
     pub(super) cluster_labels: Option<Value>,
     pub(super) storage_quota: Option<i64>,
+    pub(super) rate_limit: Option<RateLimitView>,
     pub(super) settings: Value,
     pub(super) metadata: Value,
     pub(super) custom_domain: Option<String>,
@@ -65,6 +76,7 @@ impl NewTenant {
         let external_id = complaints.take_opt("/external_id", body.external_id, |text| input::text(&text, 200));
         let cluster = complaints.take_opt("/cluster", body.cluster, |text| input::text(&text, 63));
         let storage_quota = complaints.take_opt("/storage_quota", body.storage_quota, input::not_negative);
+        let rate_limit = body.rate_limit.and_then(|limit| limit.take(&mut complaints));
         let settings = complaints.take("/settings", input::object(body.settings.unwrap_or_default()));
         let metadata = complaints.take("/metadata", input::object(body.metadata.unwrap_or_default()));
         let custom_domain = complaints.take_opt("/custom_domain", body.custom_domain, |text| input::hostname(&text));
@@ -80,6 +92,7 @@ impl NewTenant {
             cluster,
             cluster_labels: body.cluster_labels.map(Value::Object),
             storage_quota,
+            rate_limit,
             settings,
             metadata,
             custom_domain,
@@ -106,6 +119,10 @@ pub(crate) struct PatchTenant {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<i64>)]
     storage_quota: Option<Option<i64>>,
+    /// `null` for what its organization's tier has. Platform keys only.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<RateLimitView>)]
+    rate_limit: Option<Option<RateLimitView>>,
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     custom_domain: Option<Option<String>>,
@@ -119,6 +136,11 @@ pub(crate) struct PatchTenant {
 }
 
 impl PatchTenant {
+    /// Whether it says anything of the rate limit.
+    pub(super) fn sets_rate_limit(&self) -> bool {
+        self.rate_limit.is_some()
+    }
+
     /// The tenant after the change, or everything that is wrong with it.
     pub(super) fn apply(self, current: &Tenant) -> Result<Tenant> {
         let mut next = current.clone();
@@ -141,6 +163,9 @@ impl PatchTenant {
         }
         if let Some(quota) = self.storage_quota {
             next.storage_quota = complaints.take_opt("/storage_quota", quota, input::not_negative);
+        }
+        if let Some(limit) = self.rate_limit {
+            next.rate_limit = limit.and_then(|limit| limit.take(&mut complaints));
         }
         if let Some(domain) = self.custom_domain {
             next.custom_domain = complaints.take_opt("/custom_domain", domain, |text| input::hostname(&text));
@@ -175,9 +200,9 @@ mod tests {
     #[test]
     fn everything_that_is_wrong_is_named() {
         let body =
-            serde_json::from_value(json!({"name": "ten_01jz3x5v8qf6k9m2n4p7r0s1t3", "storage_quota": -1})).unwrap();
+            serde_json::from_value(json!({"name": "ten_01jz3x5v8qf6k9m2n4p7r0s1t3", "storage_quota": -1, "rate_limit": {"per_second": 1, "burst": 0}})).unwrap();
         let pointers: Vec<String> =
             NewTenant::parse(body).unwrap_err().fields().iter().map(|field| field.pointer.clone()).collect();
-        assert_eq!(pointers, ["/name", "/storage_quota"]);
+        assert_eq!(pointers, ["/name", "/storage_quota", "/rate_limit/burst"]);
     }
 }

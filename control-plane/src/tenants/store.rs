@@ -8,13 +8,14 @@ use tokio_postgres::Row;
 
 use super::model::{Place, Tenant};
 use super::requests::NewTenant;
+use crate::rate_limits::RateLimitView;
 
 macro_rules! columns {
     () => {
         "id, organization_id, name, external_id, type, status, is_active, status_reason, suspended_by_kind, isolation,
             cluster_id, group_id, database_name, schema_name, role_name, credential_version, generation, schema_version,
             storage_quota, used_storage, reserved_storage, used_workspaces, custom_domain, identity_group, settings,
-            metadata, created_at, updated_at, deleted_at, purge_after, status_before_delete,
+            metadata, rate_per_second, rate_burst, created_at, updated_at, deleted_at, purge_after, status_before_delete,
             deleted_by_kind, purge_begun_at is not null as is_being_purged"
     };
 }
@@ -35,9 +36,9 @@ fn name_conflicts<T>(result: Result<T, QueryError>) -> Result<T, QueryError> {
 const INSERT: &str = concat!(
     "insert into tenants (id, organization_id, name, external_id, type, isolation, cluster_id, storage_quota, settings,
         metadata, custom_domain, identity_group, created_by_kind, created_by, database_name, schema_name, role_name,
-        generation, schema_version)
+        generation, schema_version, rate_per_second, rate_burst)
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-        case when $15::text is null then 0 else 1 end, $18)
+        case when $15::text is null then 0 else 1 end, $18, $19, $20)
     returning ",
     columns!()
 );
@@ -59,6 +60,7 @@ pub(super) async fn insert(
     actor: &Actor,
 ) -> Result<Tenant> {
     let place = taken.map(|taken| &taken.place);
+    let (rate_per_second, rate_burst) = RateLimitView::columns(new.rate_limit);
     let row = tx
         .query_one(
             INSERT,
@@ -81,6 +83,8 @@ pub(super) async fn insert(
                 &place.map(|place| &place.schema),
                 &place.map(|place| &place.role),
                 &taken.map_or(0, |taken| taken.schema_version),
+                &rate_per_second,
+                &rate_burst,
             ],
         )
         .await;
@@ -155,13 +159,14 @@ pub(crate) async fn largest_quota(db: &impl Sql, organization: OrganizationId) -
 
 const UPDATE: &str = concat!(
     "update tenants set name = $2, external_id = $3, type = $4, storage_quota = $5, custom_domain = $6, settings = $7,
-        metadata = $8, identity_group = $9
+        metadata = $8, identity_group = $9, rate_per_second = $10, rate_burst = $11
     where id = $1 returning ",
     columns!()
 );
 
 /// Writes the fields that can be changed, but for the status; the row is locked.
 pub(super) async fn update(tx: &impl Sql, next: &Tenant) -> Result<Tenant> {
+    let (rate_per_second, rate_burst) = RateLimitView::columns(next.rate_limit);
     let row = tx
         .query_one(
             UPDATE,
@@ -175,6 +180,8 @@ pub(super) async fn update(tx: &impl Sql, next: &Tenant) -> Result<Tenant> {
                 &next.settings,
                 &next.metadata,
                 &next.identity_group,
+                &rate_per_second,
+                &rate_burst,
             ],
         )
         .await;
@@ -293,6 +300,7 @@ fn from_row(row: &Row) -> Result<Tenant> {
         used_storage: row.column("used_storage")?,
         reserved_storage: row.column("reserved_storage")?,
         used_workspaces: row.column("used_workspaces")?,
+        rate_limit: RateLimitView::from_row(row)?,
         custom_domain: row.column("custom_domain")?,
         identity_group: row.column("identity_group")?,
         settings: row.column("settings")?,

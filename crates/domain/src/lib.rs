@@ -5,6 +5,7 @@
 pub mod actor;
 pub mod ids;
 pub mod names;
+mod rate_limit;
 pub mod scopes;
 pub mod tenancy;
 mod text_enum;
@@ -13,5 +14,6 @@ mod typeid;
 pub use actor::{Actor, ActorKind};
 pub use ids::*;
 pub use names::{DatabaseName, InvalidName, ItemName, OrganizationName, RoleName, TenantName};
+pub use rate_limit::RateLimit;
 pub use scopes::{Scope, Scopes};
 pub use tenancy::{Isolation, MemberRole, MemberStatus, OrganizationStatus, TenantStatus, TenantType, Tier};

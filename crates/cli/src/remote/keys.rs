@@ -7,8 +7,9 @@ use serde_json::json;
 use super::Connection;
 use super::api::Api;
 use super::output::{done, print};
+use super::rate_limit::{FORM, RateLimit};
 
-const LIST: [&str; 6] = ["id", "name", "prefix", "scopes", "expires_at", "last_used_at"];
+const LIST: [&str; 7] = ["id", "name", "prefix", "scopes", "rate_limit", "expires_at", "last_used_at"];
 const CREATED: [&str; 5] = ["id", "name", "scopes", "expires_at", "key"];
 
 /// API keys of the platform, of an organization or of a tenant.
@@ -27,6 +28,21 @@ pub(crate) enum Command {
         /// When it ends, e.g. `2027-01-31T00:00:00Z`.
         #[arg(long)]
         expires_at: Option<String>,
+        /// How often it may call the data plane: requests a second and at once, e.g. `50/200`; `none` for no limit, `tier`
+        /// for what the organization's tier has. Keys of tenants only.
+        #[arg(long, value_name = FORM)]
+        rate_limit: Option<RateLimit>,
+    },
+    /// Change a tenant's key.
+    Update {
+        /// Whose key, `ten_…`.
+        owner: String,
+        /// The key's id, `key_…`.
+        id: String,
+        /// How often it may call the data plane: requests a second and at once, e.g. `50/200`; `none` for no limit, `tier`
+        /// for what the organization's tier has.
+        #[arg(long, value_name = FORM)]
+        rate_limit: RateLimit,
     },
     /// List keys, without their secrets.
     List {
@@ -48,12 +64,19 @@ pub(crate) enum Command {
 pub(super) async fn run(command: Command, connection: &Connection) -> Result<()> {
     let api = Api::new(connection)?;
     match command {
-        Command::Create { owner, name, scopes, expires_at } => {
+        Command::Create { owner, name, scopes, expires_at, rate_limit } => {
             let mut body = json!({"name": name, "scopes": scopes});
             if let Some(time) = expires_at {
                 body["expires_at"] = json!(time);
             }
+            if let Some(limit) = rate_limit {
+                body["rate_limit"] = limit.into_body();
+            }
             print(connection, &api.post(&path(&owner)?, &body).await?, &CREATED)
+        }
+        Command::Update { owner, id, rate_limit } => {
+            let body = json!({"rate_limit": rate_limit.into_body()});
+            print(connection, &api.patch(&format!("{}/{id}", path(&owner)?), &body).await?, &LIST)
         }
         Command::List { owner, limit } => print(connection, &api.list(&path(&owner)?, limit).await?, &LIST),
         Command::Revoke { owner, id } => {

@@ -8,6 +8,7 @@ mod doctor;
 mod keys;
 mod organizations;
 mod output;
+mod rate_limit;
 mod tenants;
 
 use anyhow::Result;

@@ -9,9 +9,10 @@ use serde_json::json;
 use super::Connection;
 use super::api::Api;
 use super::output::{done, print};
+use super::rate_limit::{FORM, RateLimit};
 
 const LIST: [&str; 6] = ["id", "name", "status", "type", "used_storage", "schema_version"];
-const SHOW: [&str; 10] = [
+const SHOW: [&str; 11] = [
     "id",
     "organization_id",
     "name",
@@ -20,6 +21,7 @@ const SHOW: [&str; 10] = [
     "external_id",
     "storage_quota",
     "used_storage",
+    "rate_limit",
     "schema_version",
     "created_at",
 ];
@@ -48,6 +50,19 @@ pub(crate) enum Command {
         /// The name of the cluster to place it on; chosen for it, unless given.
         #[arg(long)]
         cluster: Option<String>,
+        /// How often it may call the data plane: requests a second and at once, e.g. `50/200`; `none` for no limit, `tier`
+        /// for what the organization's tier has.
+        #[arg(long, value_name = FORM)]
+        rate_limit: Option<RateLimit>,
+    },
+    /// Change a tenant.
+    Update {
+        /// Its id, `ten_…`.
+        id: String,
+        /// How often it may call the data plane: requests a second and at once, e.g. `50/200`; `none` for no limit, `tier`
+        /// for what the organization's tier has.
+        #[arg(long, value_name = FORM)]
+        rate_limit: RateLimit,
     },
     /// List the tenants of an organization.
     List {
@@ -93,7 +108,7 @@ pub(crate) struct One {
 pub(super) async fn run(command: Command, connection: &Connection) -> Result<()> {
     let api = Api::new(connection)?;
     let answer = match command {
-        Command::Create { organization, name, isolation, external_id, storage_quota, cluster } => {
+        Command::Create { organization, name, isolation, external_id, storage_quota, cluster, rate_limit } => {
             let mut body = json!({"name": name});
             if let Some(isolation) = isolation {
                 body["isolation"] = json!(isolation);
@@ -107,11 +122,17 @@ pub(super) async fn run(command: Command, connection: &Connection) -> Result<()>
             if let Some(cluster) = cluster {
                 body["cluster"] = json!(cluster);
             }
+            if let Some(limit) = rate_limit {
+                body["rate_limit"] = limit.into_body();
+            }
             api.post(&format!("/v1/organizations/{organization}/tenants"), &body).await?
         }
         Command::List { organization, limit } => {
             let tenants = api.list(&format!("/v1/organizations/{organization}/tenants"), limit).await?;
             return print(connection, &tenants, &LIST);
+        }
+        Command::Update { id, rate_limit } => {
+            api.patch(&format!("/v1/tenants/{id}"), &json!({"rate_limit": rate_limit.into_body()})).await?
         }
         Command::Show(one) => api.get(&format!("/v1/tenants/{}", one.id)).await?,
         Command::Suspend(one) => api.post(&format!("/v1/tenants/{}/suspend", one.id), &json!({})).await?,
