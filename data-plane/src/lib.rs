@@ -8,6 +8,7 @@ pub mod access;
 mod admin;
 pub mod authentication;
 mod openapi;
+pub mod rate_limits;
 mod replica;
 pub mod routes;
 pub mod startup;

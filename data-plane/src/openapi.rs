@@ -1,8 +1,11 @@
 //! The OpenAPI document, put together from what stands beside each handler.
 
-use rowhouse_web::ProblemDocument;
+use rowhouse_web::{ProblemDocument, RATE_LIMIT_HEADERS};
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::{Modify, OpenApi};
+use utoipa::openapi::{ContentBuilder, Header, Object, Ref, RefOr, ResponseBuilder, Type};
+use utoipa::{Modify, OpenApi, ToSchema};
 
 use crate::{files, folders, search, usage, workspaces};
 
@@ -37,7 +40,7 @@ use crate::{files, folders, search, usage, workspaces};
         usage::routes::get_usage,
     ),
     components(schemas(ProblemDocument)),
-    modifiers(&BearerKeys),
+    modifiers(&BearerKeys, &RateLimited),
     tags(
         (name = "workspaces", description = "The outermost places; they may contain each other."),
         (name = "folders", description = "The tree in a workspace."),
@@ -58,6 +61,43 @@ impl Modify for BearerKeys {
     }
 }
 
+/// What is so for every route: requests are limited, and each answer tells how its caller stands.
+struct RateLimited;
+
+impl Modify for RateLimited {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for item in document.paths.paths.values_mut() {
+            let operations =
+                [&mut item.get, &mut item.head, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+            operations.into_iter().flatten().for_each(limit);
+        }
+    }
+}
+
+fn limit(operation: &mut Operation) {
+    let header = |kind, description: &str| -> Header {
+        HeaderBuilder::new().schema(Some(Object::with_type(kind))).description(Some(description)).build()
+    };
+    let [limit, remaining, reset, policy] = [
+        header(Type::Integer, "Requests at once under the tightest limit that holds for the caller."),
+        header(Type::Integer, "Requests of them that are left."),
+        header(Type::Integer, "Seconds until none is missing; with 429, until there is one."),
+        header(Type::String, "Requests a second, and at once: `50;w=1;burst=200`."),
+    ];
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemDocument::name()))).build();
+    let refused = ResponseBuilder::new()
+        .description("The address, the key or the tenant has sent too many requests; the member `limit` says which.")
+        .header("Retry-After", header(Type::Integer, "Seconds to wait."))
+        .content("application/problem+json", content);
+    operation.responses.responses.insert("429".to_owned(), refused.build().into());
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(response) = response {
+            let headers = [&limit, &remaining, &reset, &policy].map(|header| RefOr::T(header.clone()));
+            response.headers.extend(RATE_LIMIT_HEADERS.map(|name| name.to_string()).into_iter().zip(headers));
+        }
+    }
+}
+
 /// The document of this build.
 pub(crate) fn document() -> utoipa::openapi::OpenApi {
     Document::openapi()
@@ -68,6 +108,26 @@ mod tests {
     use std::collections::BTreeSet;
 
     use crate::access::TABLE;
+
+    #[test]
+    fn every_answer_tells_of_the_limits() {
+        let document = serde_json::to_value(super::document()).unwrap();
+        let mut operations = 0;
+        for methods in document["paths"].as_object().unwrap().values() {
+            for operation in methods.as_object().unwrap().values() {
+                operations += 1;
+                let refused = &operation["responses"]["429"];
+                assert!(refused["headers"]["Retry-After"].is_object(), "{operation}");
+                assert!(refused["content"]["application/problem+json"].is_object(), "{operation}");
+                for answer in operation["responses"].as_object().unwrap().values() {
+                    for name in ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "ratelimit-policy"] {
+                        assert!(answer["headers"][name]["schema"].is_object(), "{name}: {answer}");
+                    }
+                }
+            }
+        }
+        assert_eq!(operations, TABLE.len());
+    }
 
     #[test]
     fn the_table_of_access_and_the_document_name_the_same_routes() {

@@ -22,7 +22,7 @@ use crate::work::{self, WorkerHandle};
 use crate::{admin, openapi, routes};
 
 /// The platform schema that this build's queries are written for.
-const PLATFORM_SCHEMA: i32 = 9;
+const PLATFORM_SCHEMA: i32 = 10;
 /// A file that an upload has not touched for this long is nobody's: `uploads.idle_timeout` is far shorter.
 const UNFINISHED: Duration = Duration::from_secs(60 * 60);
 

@@ -10,6 +10,7 @@ use rowhouse_settings::Settings;
 
 use crate::authentication::{KeyCache, RefusalAudit, WrongKeys};
 use crate::files::UploadSlots;
+use crate::rate_limits::RateLimits;
 use crate::replica;
 use crate::work::{Nudge, WorkContext};
 
@@ -37,6 +38,8 @@ pub struct AppState {
     pub keys: KeyCache,
     /// How many wrong keys came from where.
     pub wrong_keys: Arc<WrongKeys>,
+    /// How often everybody may ask.
+    pub rate_limits: Arc<RateLimits>,
     /// How refused keys are recorded.
     pub refusals: RefusalAudit,
 }
@@ -54,9 +57,17 @@ impl AppState {
         let platform = PlatformPool::new(&settings.platform, PLATFORM_LOGIN)?;
         let tenants =
             TenantPools::leased(settings.pools.clone(), tls, Arc::clone(&master), replica::of(&settings.pools));
+        let rate_limits = Arc::new(RateLimits::new(&settings.rate_limits, settings.auth.cache_size));
         Ok(Self {
             refusals: RefusalAudit::default(),
-            keys: KeyCache::new(&settings, platform.clone(), tenants.clone(), Arc::clone(&master)),
+            keys: KeyCache::new(
+                &settings,
+                platform.clone(),
+                tenants.clone(),
+                Arc::clone(&master),
+                Arc::clone(&rate_limits),
+            ),
+            rate_limits,
             wrong_keys: Arc::new(WrongKeys::new(&settings.auth)),
             upload_slots: UploadSlots::new(settings.uploads.parallel),
             tenants,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use reqwest::Client;
+use rowhouse_domain::{RateLimit, Tier};
 use rowhouse_keys::MasterKey;
 use rustix::process::{Pid, Signal, kill_process};
 use secrecy::SecretString;
@@ -37,6 +38,18 @@ pub(crate) struct Wanted<'a> {
     pub(crate) settings: Vec<(&'a str, String)>,
     /// `max_connections` of its PostgreSQL; 100 unless given.
     pub(crate) connections: Option<u16>,
+}
+
+/// Limits that nothing reaches, as environment variables. Not none, as `rowhouse dev` has it: counting is part of a request.
+fn rate_limits() -> impl Iterator<Item = (String, String)> {
+    let tiers = |whose: &str| Tier::ALL.iter().map(|tier| format!("{whose}__{tier}")).collect::<Vec<_>>();
+    let limits = [vec!["address".to_owned()], tiers("tenant"), tiers("key")].concat();
+    limits.into_iter().flat_map(|limit| {
+        ["per_second", "burst"].map(|part| {
+            let name = format!("RATE_LIMITS__{limit}__{part}").to_uppercase();
+            (format!("ROWHOUSE__{name}"), RateLimit::MOST.to_string())
+        })
+    })
 }
 
 /// A running house.
@@ -77,7 +90,8 @@ impl House {
         let log = std::fs::File::create(folder.join("dev.log"))?;
         let mut command = Command::new(&program);
         command.args(["dev", "--json", "--control-port", "0", "--data-port", "0", "--data-dir"]);
-        command.arg(folder.join("house")).args(["--pg-port", &port(&folder)?.to_string()]).envs(wanted.settings);
+        command.arg(folder.join("house")).args(["--pg-port", &port(&folder)?.to_string()]);
+        command.envs(rate_limits()).envs(wanted.settings);
         if let Some(connections) = wanted.connections {
             command.args(["--pg-connections", &connections.to_string()]);
         }
@@ -124,6 +138,7 @@ impl House {
             .arg(self.folder.join("house/data-plane.toml"))
             .env("ROWHOUSE__DATA_PLANE__PORT", port.to_string())
             .env("ROWHOUSE__ADMIN__PORT", "0")
+            .envs(rate_limits())
             .envs(settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())

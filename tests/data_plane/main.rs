@@ -12,5 +12,6 @@ const IS_POOLED: bool = false;
 mod suite;
 
 mod auth_cache;
+mod rate_limits;
 
 use suite::{house, house_with};

@@ -101,8 +101,15 @@ fn check(settings: &Settings) -> Result<(), SettingsError> {
     ];
     match rules.into_iter().find(|(_, holds, _)| !holds) {
         Some((key, _, reason)) => Err(SettingsError::Invalid { key: key.to_owned(), reason: reason.to_owned() }),
-        None => Ok(()),
+        None => check_rate_limits(settings),
     }
+}
+
+fn check_rate_limits(settings: &Settings) -> Result<(), SettingsError> {
+    for (key, limit) in settings.rate_limits.each() {
+        limit.check().map_err(|(part, reason)| SettingsError::Invalid { key: format!("{key}.{part}"), reason })?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -129,6 +136,16 @@ mod tests {
     }
 
     #[test]
+    fn each_tier_has_limits_and_a_key_leaves_room_for_its_tenants_others() {
+        let limits = load_from(None, environment(&SECRETS)).unwrap().rate_limits;
+        for tier in rowhouse_domain::Tier::ALL {
+            let (key, tenant) = (limits.key[tier], limits.tenant[tier]);
+            assert!(key.per_second > 0 && key.per_second < tenant.per_second && key.burst < tenant.burst, "{tier}");
+        }
+        assert!(limits.address.per_second > 0);
+    }
+
+    #[test]
     fn the_environment_wins_over_the_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(&file, "[data_plane]\nport = 1\n[work]\npoll = '250ms'\n").unwrap();
@@ -147,6 +164,9 @@ mod tests {
             ("ROWHOUSE__DATA_PLANE__PORT", "70000", "data_plane.port"),
             ("ROWHOUSE__POOLS__PER_TENANT", "0", "pools.per_tenant"),
             ("ROWHOUSE__BLOBS__BACKEND", "s3", "blobs.bucket"),
+            ("ROWHOUSE__RATE_LIMITS__ADDRESS__BURST", "0", "rate_limits.address.burst"),
+            ("ROWHOUSE__RATE_LIMITS__KEY__FREE__PER_SECOND", "1000001", "rate_limits.key.free.per_second"),
+            ("ROWHOUSE__RATE_LIMITS__TENANT__GRATIS__BURST", "1", "gratis"),
         ] {
             let mut pairs = SECRETS.to_vec();
             pairs.push((key, value));

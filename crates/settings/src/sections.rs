@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rowhouse_domain::{Isolation, Tier};
+use rowhouse_domain::{Isolation, RateLimit, Tier};
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// All settings of a service.
 #[derive(Debug, Clone, Deserialize)]
@@ -16,6 +16,7 @@ pub struct Settings {
     pub platform: Platform,
     pub keys: Keys,
     pub auth: Auth,
+    pub rate_limits: RateLimits,
     pub control_plane: Server,
     pub data_plane: Server,
     pub admin: Admin,
@@ -84,6 +85,32 @@ pub struct Auth {
     pub snapshot_file: PathBuf,
     pub unknown_keys_per_second: u32,
     pub unknown_keys_burst: u32,
+}
+
+/// How often the data plane may be asked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml explains each key once")]
+pub struct RateLimits {
+    pub address: RateLimit,
+    pub tenant: HashMap<Tier, RateLimit>,
+    pub key: HashMap<Tier, RateLimit>,
+}
+
+impl RateLimits {
+    /// The same limit for everybody.
+    pub fn all(limit: RateLimit) -> Self {
+        let tiers: HashMap<Tier, RateLimit> = Tier::ALL.iter().map(|tier| (*tier, limit)).collect();
+        Self { address: limit, tenant: tiers.clone(), key: tiers }
+    }
+
+    /// Every limit with the setting that it is.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (String, RateLimit)> {
+        let address = [("rate_limits.address".to_owned(), self.address)];
+        let tenants = self.tenant.iter().map(|(tier, limit)| (format!("rate_limits.tenant.{tier}"), *limit));
+        let keys = self.key.iter().map(|(tier, limit)| (format!("rate_limits.key.{tier}"), *limit));
+        address.into_iter().chain(tenants).chain(keys)
+    }
 }
 
 /// Where a service listens and how long it waits.

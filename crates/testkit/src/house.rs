@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use config::Environment;
 use rowhouse_control_plane::Signals;
 use rowhouse_database::quote_ident;
-use rowhouse_settings::Settings;
+use rowhouse_domain::RateLimit;
+use rowhouse_settings::{RateLimits, Settings};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -338,6 +339,8 @@ fn settings(platform: &str, blobs: PathBuf) -> Settings {
     settings.pools.cluster_budget = 8;
     settings.pools.per_tenant = 4;
     settings.admin.port = 0;
+    // All tests' requests come from one address, and a tenant's as fast as they can.
+    settings.rate_limits = RateLimits::all(RateLimit::NONE);
     // Generous, because a loaded machine is slow and none of this is what tests are about.
     settings.provisioning.wait = Duration::from_secs(60);
     settings.platform.checkout_timeout = Duration::from_secs(30);

@@ -3,6 +3,7 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use rowhouse_domain::Tier;
 use rustix::process::{Pid, Signal, kill_process};
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
@@ -43,11 +44,12 @@ impl TestHouse {
         let file = folder.path().join("settings.toml");
         let text = format!(
             "platform = {{ port = {}, database = {:?}, password = {DATA_PASSWORD:?}, max_connections = 4 }}\n\
-             keys.master_key = {:?}\nblobs.root = {:?}\ndata_plane = {{ port = {port}, workers = 1 }}\nadmin.port = 0\n{further}",
+             keys.master_key = {:?}\nblobs.root = {:?}\ndata_plane = {{ port = {port}, workers = 1 }}\nadmin.port = 0\n{}{further}",
             platform,
             self.platform,
             master_key().to_text().expose_secret(),
             self.blob_root(),
+            no_rate_limits(),
         );
         std::fs::write(&file, text).expect("a temporary file can be written");
         let mut command = Command::new(program("data-plane"));
@@ -62,6 +64,13 @@ impl TestHouse {
         }
         DataPlaneProcess { client, child, _folder: folder }
     }
+}
+
+/// Settings without limits, as the house has none.
+fn no_rate_limits() -> String {
+    let tiers = Tier::ALL.iter().flat_map(|tier| [format!("tenant.{tier}"), format!("key.{tier}")]);
+    let limits = std::iter::once("address".to_owned()).chain(tiers);
+    limits.map(|limit| format!("rate_limits.{limit}.per_second = 0\n")).collect()
 }
 
 /// A control plane that can be killed, or kills itself where a failpoint says so. It shares the house's `saas_platform`.

@@ -15,6 +15,7 @@ use tracing_actix_web::RequestId;
 use crate::error::{ApiError, ApiResult};
 use crate::observe::observe;
 use crate::problem_document::{MEDIA_TYPE, ProblemDocument};
+use crate::rate_limit::RATE_LIMIT_HEADERS;
 use crate::span::Route;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -93,10 +94,16 @@ fn problem_answer(
     let mut answer = HttpResponse::build(status);
     answer.content_type(MEDIA_TYPE);
     if let Some(wait) = problem.retry_delay() {
-        answer.insert_header((header::RETRY_AFTER, wait.as_secs().max(1).to_string()));
+        // Rounded up: who comes sooner comes in vain.
+        answer.insert_header((header::RETRY_AFTER, wait.as_millis().div_ceil(1_000).max(1).to_string()));
     }
     if let Some(allow) = headers.get(header::ALLOW) {
         answer.insert_header((header::ALLOW, allow.clone()));
+    }
+    for name in RATE_LIMIT_HEADERS {
+        if let Some(value) = headers.get(&name) {
+            answer.insert_header((name, value.clone()));
+        }
     }
     if problem.code() == Code::RangeNotSatisfiable
         && let Some(size) = problem.extensions().get("size")
@@ -153,4 +160,26 @@ pub async fn deadline<B: MessageBody>(
         let detail = format!("The request took longer than {} s. Try again later.", limit.as_secs());
         Err(ApiError(Error::new(Code::DeadlineExceeded, detail)).into())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_rounded_up_and_what_is_said_of_limits_is_kept() {
+        for (wait, said) in [(0, "1"), (1, "1"), (1_000, "1"), (1_001, "2"), (2_500, "3")] {
+            let error = Error::new(Code::RateLimited, "").retry_after(Duration::from_millis(wait));
+            let error = actix_web::Error::from(ApiError(error));
+            let mut headers = HeaderMap::new();
+            for name in RATE_LIMIT_HEADERS {
+                headers.insert(name, HeaderValue::from_static("7"));
+            }
+            let answer = problem_answer(Some(&error), StatusCode::TOO_MANY_REQUESTS, &headers, "");
+            assert_eq!(answer.headers().get(header::RETRY_AFTER).unwrap(), said, "{wait} ms");
+            for name in RATE_LIMIT_HEADERS {
+                assert_eq!(answer.headers().get(name).unwrap(), "7");
+            }
+        }
+    }
 }

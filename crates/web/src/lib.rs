@@ -13,6 +13,7 @@ mod operational;
 mod page;
 mod prefer;
 mod problem_document;
+mod rate_limit;
 mod span;
 mod timestamp;
 
@@ -26,5 +27,6 @@ pub use operational::{Readiness, operational};
 pub use page::{DEFAULT_LIMIT, Listing, MAX_LIMIT, PageQuery, decode_cursor, encode_cursor};
 pub use prefer::Prefer;
 pub use problem_document::ProblemDocument;
+pub use rate_limit::RATE_LIMIT_HEADERS;
 pub use span::RequestSpan;
 pub use timestamp::Timestamp;

@@ -25,6 +25,7 @@ use super::outage::Outage;
 use super::store;
 use super::trust::{Era, Marks, Moment, Reading, Standing};
 use super::wrong_keys::WrongKeys;
+use crate::rate_limits::{self, RateLimits};
 
 /// How long a request waits for an entry to be confirmed before it makes do with what was so.
 const CONFIRMATION: Duration = Duration::from_secs(1);
@@ -41,6 +42,7 @@ pub struct KeyCache(pub(super) Arc<Inner>);
 pub(super) struct Remembered {
     pub(super) known: Known,
     pub(super) reading: Reading,
+    pub(super) buckets: rate_limits::Held,
     noted_at: AtomicI64,
 }
 
@@ -63,6 +65,7 @@ pub(super) struct Inner {
     /// Raised with every entry that is new or gone.
     pub(super) changes: AtomicU64,
     flights: DashMap<Box<str>, Flight>,
+    rate_limits: Arc<RateLimits>,
     pepper_version: i32,
     peppers: Mutex<HashMap<i32, Arc<Pepper>>>,
     outcomes: Outcomes,
@@ -83,6 +86,7 @@ impl KeyCache {
         platform: PlatformPool,
         tenants: TenantPools,
         master: Arc<MasterKey>,
+        rate_limits: Arc<RateLimits>,
     ) -> Self {
         let pepper_version = settings.keys.pepper_version;
         let settings = settings.auth.clone();
@@ -106,6 +110,7 @@ impl KeyCache {
                 refused_address: outcome("refused_address"),
             },
             settings,
+            rate_limits,
             pepper_version,
             platform,
             tenants,
@@ -284,7 +289,8 @@ impl Inner {
         let pepper = self.pepper(facts.pepper_version);
         let known = Known::new(facts, placement, pepper)?;
         let marks = self.marks.hold(known.concerned());
-        Ok(Remembered { known, reading: Reading { era, at, marks }, noted_at: AtomicI64::new(i64::MIN) })
+        let buckets = self.rate_limits.hold(known.facts.key, known.facts.tenant, known.allowance());
+        Ok(Remembered { known, reading: Reading { era, at, marks }, buckets, noted_at: AtomicI64::new(i64::MIN) })
     }
 
     pub(super) fn remember(&self, entry: &Arc<Remembered>) {

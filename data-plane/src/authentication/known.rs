@@ -5,7 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rowhouse_database::{ActivePlacement, Columns, Placement};
 use rowhouse_domain::{
-    AccountId, GroupId, KeyId, OrganizationId, OrganizationStatus, Scope, Scopes, TenantId, TenantStatus,
+    AccountId, GroupId, KeyId, OrganizationId, OrganizationStatus, RateLimit, Scope, Scopes, TenantId, TenantStatus,
+    Tier,
 };
 use rowhouse_keys::{ApiKeyHash, Pepper, PlainApiKey};
 use rowhouse_problem::{Code, Error, Result};
@@ -15,6 +16,7 @@ use uuid::Uuid;
 
 use super::SERVED_SCHEMAS;
 use crate::placements;
+use crate::rate_limits::Allowance;
 
 /// One row of the look-up but for the placement.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,11 +29,15 @@ pub(super) struct Facts {
     pub(super) scopes: Vec<Scope>,
     pub(super) is_revoked: bool,
     pub(super) expires_at: Option<Timestamp>,
+    /// Instead of the tier's; so for the tenant.
+    pub(super) rate_limit: Option<RateLimit>,
     pub(super) tenant: TenantId,
     pub(super) tenant_status: TenantStatus,
+    pub(super) tenant_rate_limit: Option<RateLimit>,
     pub(super) schema_version: i32,
     pub(super) group: Option<GroupId>,
     pub(super) organization: OrganizationId,
+    pub(super) tier: Tier,
     pub(super) organization_status: OrganizationStatus,
     pub(super) organization_is_deleted: bool,
 }
@@ -61,11 +67,14 @@ impl Facts {
             scopes: scopes.iter().filter_map(|text| text.parse().ok()).collect(),
             is_revoked: row.column("is_revoked")?,
             expires_at: row.column("expires_at")?,
+            rate_limit: rate_limit(row, "key_rate_per_second", "key_rate_burst")?,
             tenant: row.column("tenant_id")?,
             tenant_status: row.column("status")?,
+            tenant_rate_limit: rate_limit(row, "rate_per_second", "rate_burst")?,
             schema_version: row.column("schema_version")?,
             group: row.column("group_id")?,
             organization: row.column("organization_id")?,
+            tier: row.column("subscription_tier")?,
             organization_status: row.column("organization_status")?,
             organization_is_deleted: row.column("organization_is_deleted")?,
         })
@@ -95,6 +104,12 @@ impl Known {
             pepper,
             facts,
         })
+    }
+
+    /// What the key and its tenant may ask.
+    pub(super) fn allowance(&self) -> Allowance {
+        let Facts { tier, rate_limit, tenant_rate_limit, .. } = self.facts;
+        Allowance { tier, key: rate_limit, tenant: tenant_rate_limit }
     }
 
     /// Whom a notice may be about that changes something of this: tenant, organization, cluster, shared database.
@@ -164,6 +179,14 @@ impl Known {
         }
         self.placement.clone().ok_or_else(|| Error::internal("an active tenant has a placement"))
     }
+}
+
+/// What two columns say, which are null together.
+fn rate_limit(row: &Row, per_second: &str, burst: &str) -> Result<Option<RateLimit>> {
+    let parts: (Option<i32>, Option<i32>) = (row.column(per_second)?, row.column(burst)?);
+    let (Some(per_second), Some(burst)) = parts else { return Ok(None) };
+    let part = |part: i32| u32::try_from(part).map_err(Error::internal);
+    Ok(Some(RateLimit { per_second: part(per_second)?, burst: part(burst)? }))
 }
 
 /// A key that nobody has, or nobody has any more.

@@ -1,4 +1,5 @@
-//! The step before every route: nothing of the request but its header is read before the key is known.
+//! The step before every route: nothing of the request but its header is read before the key is known, and nothing is looked
+//! up for an address, served for a key or for a tenant, that asks too often.
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -11,6 +12,7 @@ use rowhouse_web::{ApiError, BearerKey, deadline};
 use super::caller::Caller;
 use super::known::unknown_key;
 use super::refusal::{Circumstances, Refusal};
+use crate::rate_limits::Standing;
 use crate::state::AppState;
 
 type Answer<B> = std::result::Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error>;
@@ -26,11 +28,12 @@ pub async fn authenticate<B: MessageBody + 'static>(
 ) -> Answer<B> {
     // Routing is over, so a copy of the request no longer stands in its way.
     let copy = request.request().clone();
-    let result = match admit(&state, &request).await {
+    let mut standing = Standing::default();
+    let result = match admit(&state, &request, &mut standing).await {
         Ok(()) => deadline(state.settings.data_plane.request_timeout, request, next).await,
         Err(error) => Err(ApiError(error).into()),
     };
-    Ok(answer(result, copy))
+    Ok(answer(result, copy, &standing))
 }
 
 /// For transfers of content: they may take as long as bytes keep moving.
@@ -43,25 +46,31 @@ pub async fn authenticate_transfer<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Answer<B> {
     let copy = request.request().clone();
-    let result = match admit(&state, &request).await {
+    let mut standing = Standing::default();
+    let result = match admit(&state, &request, &mut standing).await {
         Ok(()) => next.call(request).await,
         Err(error) => Err(ApiError(error).into()),
     };
-    Ok(answer(result, copy))
+    Ok(answer(result, copy, &standing))
 }
 
 fn answer<B>(
     result: std::result::Result<ServiceResponse<B>, actix_web::Error>,
     request: HttpRequest,
+    standing: &Standing,
 ) -> ServiceResponse<EitherBody<B, BoxBody>> {
-    match result {
+    let mut response = match result {
         Ok(response) => response.map_into_left_body(),
         Err(error) => ServiceResponse::from_err(error, request).map_into_right_body(),
-    }
+    };
+    standing.tell(response.headers_mut());
+    response
 }
 
 /// Verifies the key and leaves the caller where the guards look for it.
-async fn admit(state: &AppState, request: &ServiceRequest) -> Result<()> {
+async fn admit(state: &AppState, request: &ServiceRequest, standing: &mut Standing) -> Result<()> {
+    let address = request.peer_addr().map(|address| address.ip());
+    state.rate_limits.count_address(address, standing)?;
     let key = BearerKey::read(request.request())?;
     let caller = match verify(state, request, &key).await? {
         Ok(caller) => caller,
@@ -71,6 +80,7 @@ async fn admit(state: &AppState, request: &ServiceRequest) -> Result<()> {
     span.record("tenant.id", tracing::field::display(caller.tenant()));
     span.record("org.id", tracing::field::display(caller.organization()));
     span.record("key.id", tracing::field::display(caller.key()));
+    caller.entry.buckets.count(standing)?;
     request.extensions_mut().insert(caller);
     Ok(())
 }

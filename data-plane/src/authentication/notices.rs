@@ -141,7 +141,7 @@ impl Inner {
                 self.marks.move_on(id);
                 self.close_tenants_of(id);
             }
-            ("cluster" | "group", Ok(id)) => self.marks.move_on(id),
+            ("cluster" | "group" | "rate_limit", Ok(id)) => self.marks.move_on(id),
             // Many things at once, or something that a later release tells of.
             _ => return true,
         }

@@ -32,7 +32,7 @@ const REFRESH: Duration = Duration::from_secs(5 * 60);
 /// Two clocks, or one that was set, may differ by this much.
 const CLOCK_ERROR: Duration = Duration::from_secs(60);
 /// The form of the content.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 const PURPOSE: &str = "auth-snapshot";
 const OWNER: &[u8] = b"data-plane";
 

@@ -13,10 +13,12 @@ use super::refusal::Circumstances;
 const FIND: &str = "
     select key.id, key.key_prefix, key.account_id, key.key_hash, key.pepper_version, key.scopes,
         key.revoked_at is not null as is_revoked, key.expires_at,
+        key.rate_per_second as key_rate_per_second, key.rate_burst as key_rate_burst,
         coalesce(key.last_used_at >= now() - interval '1 minute', false) as is_noted,
         tenant.id as tenant_id, tenant.organization_id, tenant.status, tenant.isolation, tenant.cluster_id,
         tenant.database_name, tenant.schema_name, tenant.role_name, tenant.credential_version, tenant.generation,
-        tenant.schema_version, organization.status as organization_status,
+        tenant.schema_version, tenant.rate_per_second, tenant.rate_burst, organization.status as organization_status,
+        organization.subscription_tier,
         organization.deleted_at is not null as organization_is_deleted, tenant.group_id, cluster.host, cluster.port,
         cluster.tls_mode::text as tls_mode, cluster.tls_ca, group_database.credential_version as group_credential_version
     from tenant_api_keys key

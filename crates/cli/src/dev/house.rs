@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use rowhouse_database::{BootstrapPasswords, Purpose, ServerAddress, Tls, bootstrap};
+use rowhouse_domain::RateLimit;
 use rowhouse_local_postgres::{Cluster, Installation, Options};
+use rowhouse_settings::RateLimits;
 use secrecy::SecretString;
 use serde::Serialize;
 use tokio::process::Command;
@@ -193,6 +195,7 @@ struct Settings<'a> {
     data_plane: Option<Server>,
     blobs: Blobs,
     auth: Auth,
+    rate_limits: RateLimits,
     pools: Pools,
     #[serde(skip_serializing_if = "Option::is_none")]
     admin: Option<Server>,
@@ -249,6 +252,8 @@ fn write_settings(
         data_plane: (!is_control).then_some(Server { port }),
         blobs: Blobs { root: folder.join("blobs") },
         auth: Auth { snapshot_file: folder.join(REMEMBERED_KEYS) },
+        // A developer's scripts and benches are as many callers as one address and a tenant or two can be.
+        rate_limits: RateLimits::all(RateLimit::NONE),
         pools: Pools { replica_file: folder.join(REPLICA) },
         admin: admin_port.map(|port| Server { port }),
     };
