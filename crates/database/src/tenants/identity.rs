@@ -21,9 +21,10 @@ pub(crate) struct Identity {
     tenant: Option<TenantId>,
 }
 
-const WHO_AM_I: &str = "select current_database()::text as database, current_user::text as role,
-       coalesce(current_schema(), '')::text as schema, coalesce(current_setting('app.tenant_id', true), '') as pin";
-const IDENTIFIED: &str = "select exists (select from tenant_identity where tenant_id = $1) as identified";
+// A new server process reads the catalog for whatever is said to it, so little is said.
+const WHO_AM_I: &str = "select current_database() as database, current_user as role, current_schema() as schema,
+       current_setting('app.tenant_id', true) as pin";
+const IDENTIFIED: &str = "select from tenant_identity where tenant_id = $1";
 
 impl Identity {
     /// What connections to a placement must find.
@@ -47,9 +48,7 @@ impl Identity {
             match &self.tenant {
                 // Where tenants share a login, each is looked for when it first borrows a connection.
                 None => Ok(true),
-                Some(tenant) => {
-                    client.query_typed_one(IDENTIFIED, &[(tenant, Type::UUID)]).await?.try_get("identified")
-                }
+                Some(tenant) => Ok(client.query_typed_opt(IDENTIFIED, &[(tenant, Type::UUID)]).await?.is_some()),
             }
         };
         let (who, identified) = tokio::join!(who, identified);
@@ -66,8 +65,9 @@ impl Identity {
         let expectations =
             [("database", &self.database), ("role", &self.role), ("schema", &self.schema), ("pin", &pin)];
         for (column, expected) in expectations {
-            let found: String = who.try_get(column).map_err(ConnectError::Connect)?;
-            if found != *expected {
+            let found: Option<&str> = who.try_get(column).map_err(ConnectError::Connect)?;
+            let found = found.unwrap_or_default();
+            if found != expected {
                 return Err(ConnectError::Identity(format!("{column} is {found:?} where {expected:?} was expected")));
             }
         }
