@@ -4,6 +4,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use rowhouse_migrations::{Migrations, Set};
 use rowhouse_problem::Code;
 
 fn root() -> &'static Path {
@@ -132,6 +133,26 @@ fn nothing_is_left_for_later() {
         .map(|(name, _)| name)
         .collect();
     assert_none("finish it or leave it out", &offenders);
+}
+
+#[test]
+fn migrations_pass_the_linter() {
+    // From the files, so that a new one needs no build to be looked at.
+    for set in [Set::Platform, Set::Tenant] {
+        let migrations = Migrations::read(set, &rowhouse_migration_files::folder(root(), set)).unwrap();
+        let found: Vec<String> = rowhouse_migration_files::lint(&migrations)
+            .iter()
+            .map(|finding| format!("{}:{} {} [{}]", finding.file, finding.line, finding.message, finding.rule))
+            .collect();
+        assert_none("do it the safe way, or say why not", &found);
+    }
+}
+
+#[test]
+fn released_migrations_are_frozen() {
+    let changed = rowhouse_migration_files::changed(root()).unwrap();
+    let changed: Vec<String> = changed.into_iter().map(|change| change.path).collect();
+    assert_none("write another migration: schemas have this one applied", &changed);
 }
 
 #[test]

@@ -40,7 +40,7 @@ enum Command {
     Key(remote::Remote<remote::KeyCommand>),
     /// PostgreSQL clusters: prepare, register, list, show, drain, change, remove.
     Cluster(remote::Remote<remote::ClusterCommand>),
-    /// Migrations: write their files.
+    /// Migrations: write, lint and freeze their files.
     Migrate(migrate::Arguments),
     /// The connections of a data-plane process: show them, or watch them.
     Pools(pools::Arguments),

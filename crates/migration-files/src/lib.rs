@@ -1,10 +1,14 @@
 //! Files of migrations before they are built in: made, linted, frozen. Reads and writes files, and knows no database.
 
 mod create;
+mod freeze;
+mod lint;
 
 use std::path::{Path, PathBuf};
 
 pub use create::{Created, Error as CreateError, create};
+pub use freeze::{Change, Error as FreezeError, changed, freeze};
+pub use lint::{Finding, lint};
 use rowhouse_migrations::Set;
 
 /// Where the files of a set lie below the repository's root.

@@ -1,6 +1,8 @@
 //! `rowhouse migrate`: the files of migrations. One file a subcommand.
 
 mod create;
+mod freeze;
+mod lint;
 
 use std::path::PathBuf;
 
@@ -18,6 +20,10 @@ pub(crate) struct Arguments {
 enum Command {
     /// Write the next numbered pair of files, a migration and what takes it back.
     Create(create::Arguments),
+    /// Name what in the files would hurt those who are being served, and the safe way.
+    Lint(lint::Arguments),
+    /// Freeze the files of a release: a changed one is refused from then on.
+    Freeze(freeze::Arguments),
 }
 
 /// Which of the two sets.
@@ -49,5 +55,7 @@ struct Root {
 pub(crate) fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::Create(arguments) => create::run(&arguments),
+        Command::Lint(arguments) => lint::run(&arguments),
+        Command::Freeze(arguments) => freeze::run(&arguments),
     }
 }
