@@ -64,6 +64,24 @@ mod tests {
     }
 
     #[test]
+    fn a_newcomer_is_counted_where_all_room_is_taken_by_those_who_come_often() {
+        let (buckets, policy, newcomer) = (Buckets::new(10), policy(2), KeyId::new());
+        let often: Vec<KeyId> = (0..10).map(|_| KeyId::new()).collect();
+        for _ in 0..50 {
+            for id in &often {
+                buckets.of(*id, &policy);
+            }
+            buckets.0.run_pending_tasks();
+        }
+        let served = (0..20).filter(|_| {
+            let taken = buckets.of(newcomer, &policy).take();
+            buckets.0.run_pending_tasks();
+            taken.is_ok()
+        });
+        assert_eq!(served.count(), 2);
+    }
+
+    #[test]
     fn a_bucket_is_kept_until_its_limit_is_another() {
         let (buckets, id) = (Buckets::new(10), KeyId::new());
         assert_eq!(buckets.with(id, &policy(2)).take(), Ok(1));
