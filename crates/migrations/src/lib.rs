@@ -7,6 +7,7 @@ mod backfill;
 mod concurrently;
 mod directive;
 mod error;
+mod fingerprint;
 mod history;
 mod migration;
 mod options;
@@ -20,6 +21,7 @@ mod undo;
 
 pub use directive::{Allowance, Backfill, InvalidDirective, Kind, UndoKind};
 pub use error::{Divergence, Error};
+pub use fingerprint::{Difference, Entry, Fingerprint, difference, fingerprint};
 pub use history::current_version;
 pub use migration::{InvalidSet, Migration, Migrations, Undo};
 pub use options::{Event, Observer, Options, Report, Step, unobserved};
