@@ -124,6 +124,8 @@ fn start(program: &Path, media_type: &MediaType) -> std::io::Result<Child> {
         .arg(media_type.as_str())
         // Settings and credentials come through the environment: the parser gets none of it.
         .env_clear()
+        // The allocator would set a gigabyte of addresses aside, which is more than the helper may have.
+        .env("MIMALLOC_DISALLOW_ARENA_ALLOC", "1")
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
