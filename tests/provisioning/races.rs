@@ -93,3 +93,35 @@ async fn an_operation_says_who_asked_for_it() {
     assert_eq!(shown["requested_by_kind"], "platform_key", "{shown}");
     assert!(shown["requested_by"].is_string() && shown["request_id"].is_string(), "{shown}");
 }
+
+/// They share a row of the catalog for each thing that all of them may use.
+#[tokio::test]
+async fn neighbours_are_let_in_and_out_at_once_at_the_first_attempt() {
+    let _alone = alone().await;
+    let house = TestHouse::start().await;
+    let organization = house.organization().await;
+    let room = json!({"max_tenants": 24});
+    let _ = house.admin.patch(&format!("/v1/organizations/{organization}"), &room).await.expect(200);
+    let path = format!("/v1/organizations/{organization}/tenants");
+    let made = (0..24).map(|number| {
+        let body = json!({"name": format!("neighbour {number}"), "isolation": "schema"});
+        let (house, path) = (&house, &path);
+        async move { house.admin.post(path, &body).await.expect(201).json()["id"].as_str().unwrap().to_owned() }
+    });
+    let tenants = futures::future::join_all(made).await;
+    let purged = tenants.iter().enumerate().map(|(number, id)| {
+        let house = &house;
+        async move {
+            let _ = house.admin.delete(&format!("/v1/tenants/{id}")).await.expect(204);
+            let body = json!({"name": format!("neighbour {number}"), "force": true});
+            house.admin.post(&format!("/v1/tenants/{id}/purge"), &body).await
+        }
+    });
+    futures::future::join_all(purged).await;
+    let again = "select count(*) from operations where attempts > 1 and kind in ('tenant_provision', 'tenant_purge')";
+    eventually("all are gone", async || {
+        number_in(&house, "select count(*) from tenants where status = 'purged'").await == 24
+    })
+    .await;
+    assert_eq!(number_in(&house, again).await, 0);
+}

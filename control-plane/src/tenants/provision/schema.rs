@@ -32,8 +32,12 @@ pub(super) async fn create(site: &Site<'_>) -> Result<()> {
             }
         }
     }
-    let granted =
-        format!("grant connect on database {} to {}", quote_ident(&site.place.database), quote_ident(&site.place.role));
+    // One simple query is one transaction, to whose end the lock is held.
+    let granted = format!(
+        "{ONE_AT_A_TIME}; grant connect on database {} to {}",
+        quote_ident(&site.place.database),
+        quote_ident(&site.place.role)
+    );
     inside.run(&granted).await.context("granting access to a group database")
 }
 
@@ -65,6 +69,10 @@ const LOOK: &str = "
     select (select max(version)::bigint from refinery_schema_history) as version,
         exists (select from tenant_identity where tenant_id <> $1) as has_others";
 
+/// Rights on what all schemas of a database use are one row of its catalog: two who change it at once are both told so
+/// (XX000, "tuple concurrently updated"), and one of them loses.
+pub(crate) const ONE_AT_A_TIME: &str = "select pg_advisory_xact_lock(hashtextextended('rowhouse.grants', 0))";
+
 /// Lets the login in and says whose schema it is, unless it is marked as another tenant's. Gives its version.
 async fn fill(inside: &AdminConnection, site: &Site<'_>) -> Result<i64> {
     let is_shared = site.tenant.isolation == Isolation::Shared;
@@ -72,7 +80,7 @@ async fn fill(inside: &AdminConnection, site: &Site<'_>) -> Result<i64> {
     if !is_shared {
         filled = format!("{}; {filled}", usage(&site.place.schema, &site.place.role));
     }
-    inside.run(&format!("begin; {filled}")).await.context("marking a tenant's schema")?;
+    inside.run(&format!("begin; {ONE_AT_A_TIME}; {filled}")).await.context("marking a tenant's schema")?;
     let rows = inside.query(LOOK, &[&site.tenant.id]).await.context("reading a tenant's mark")?;
     let row = rows.first().ok_or_else(|| Error::internal("no answer from a tenant's schema"))?;
     if row.column::<bool>("has_others")? && !is_shared {

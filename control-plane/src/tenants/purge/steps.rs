@@ -97,8 +97,10 @@ impl Grave<'_> {
         }
         let inside = self.inside().await?;
         let (role, database) = (quote_ident(&self.place.role), quote_ident(&self.place.database));
-        let mut taken =
-            format!("revoke all on schema extensions from {role}; revoke all on database {database} from {role}");
+        let mut taken = format!(
+            "{}; revoke all on schema extensions from {role}; revoke all on database {database} from {role}",
+            provision::ONE_AT_A_TIME
+        );
         if is_there(&inside, Thing::Schema, &self.place.schema, &self.mark()).await? {
             taken.push_str(&format!("; revoke all on schema {} from {role}", quote_ident(&self.place.schema)));
         }
