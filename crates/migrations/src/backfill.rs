@@ -13,8 +13,8 @@ use crate::error::Database;
 use crate::patience::Patience;
 use crate::{Error, Event, Migration, Observer, transaction};
 
-/// Drops what a backfill remembers: it is through, or taken back.
-pub(crate) const FORGET: &str = "drop table if exists rowhouse_backfill";
+/// Drops what a backfill remembers: it is through, or taken back. Mostly there is nothing, which is not worth a notice.
+pub(crate) const FORGET: &str = "set local client_min_messages = warning; drop table if exists rowhouse_backfill";
 
 const DOING: &str = "preparing a backfill";
 const KEYS: &str = "
@@ -27,6 +27,7 @@ const KEYS: &str = "
     where class.relname = $1 and namespace.nspname = current_schema() and index.indisprimary
     order by key.place";
 const MAKE_TABLE: &str = "
+    set local client_min_messages = warning;
     create table if not exists rowhouse_backfill (
         version integer primary key,
         checksum text not null,
@@ -63,11 +64,12 @@ pub(crate) async fn apply(
     let names: Vec<&str> = keys.iter().map(|key| key.name.as_str()).collect();
     let table = escape_identifier(&walk.table);
     let make_batch = format!(
-        "drop table if exists pg_temp.batch;
+        "set local client_min_messages = warning;
+        drop table if exists pg_temp.batch;
         create temporary table batch on commit delete rows as select {} from {table} with no data",
         names.join(", ")
     );
-    while let Err(error) = client.batch_execute(&make_batch).await {
+    while let Err(error) = transaction::run(client, &[&make_batch]).await {
         patience.wait_after(error.into()).await?;
     }
     loop {
@@ -111,7 +113,7 @@ async fn keys(client: &Client, migration: &Migration, walk: &Backfill) -> Result
 /// Where an earlier run stopped, or the beginning.
 async fn begin(client: &Client, migration: &Migration, keys: &[Key]) -> Result<Position, Error> {
     let (version, checksum) = (migration.number(), migration.checksum().to_string());
-    client.batch_execute(MAKE_TABLE).await.map_err(Error::database(DOING))?;
+    transaction::run(client, &[MAKE_TABLE]).await.map_err(Error::database(DOING))?;
     client
         .query_typed(BEGIN, &[(&version, Type::INT4), (&checksum, Type::TEXT)])
         .await

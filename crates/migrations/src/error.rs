@@ -9,10 +9,12 @@ use crate::Migration;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Another runner is at work on the same schema.
-    #[error("another migration run holds the lock, also after {waited:?}")]
+    #[error("another migration run holds the lock, also after {waited:?}{}", held_by(.holder.as_slice()))]
     Locked {
         /// How long this one tried.
         waited: Duration,
+        /// Its session and since when it is there, as far as PostgreSQL tells.
+        holder: Option<String>,
     },
     /// PostgreSQL refused a migration; of one in a transaction nothing is left behind.
     #[error("{migration} failed{}{}", in_line(*.line), in_brackets(.sqlstate.as_deref()))]

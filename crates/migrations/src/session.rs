@@ -18,6 +18,16 @@ const TAKE: &str = "
             pg_try_advisory_lock(hashtextextended('rowhouse.migrations.' || $1 || '.' || current_schema(), 0))
         end,
         set_config('lock_timeout', $2, false), set_config('statement_timeout', $3, false)";
+/// The session that holds it. What it calls itself and since when it is there is shown only to whoever may see it.
+const HOLDER: &str = "
+    with wanted as (select hashtextextended('rowhouse.migrations.' || $1 || '.' || current_schema(), 0) as key)
+    select 'pid ' || activity.pid || coalesce(
+        format(' (%s, since %s)', nullif(activity.application_name, ''), to_char(activity.backend_start at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')), '')
+    from wanted
+    join pg_catalog.pg_locks held on held.locktype = 'advisory' and held.objsubid = 1 and held.granted
+        and (held.classid::bigint << 32) | held.objid::bigint = wanted.key
+        and held.database = (select oid from pg_catalog.pg_database where datname = current_database())
+    join pg_catalog.pg_stat_activity activity on activity.pid = held.pid";
 const UNLOCK: &str =
     "select pg_advisory_unlock(hashtextextended('rowhouse.migrations.' || $1 || '.' || current_schema(), 0))";
 const RESET: &str = "reset lock_timeout; reset statement_timeout";
@@ -55,13 +65,21 @@ pub(crate) async fn begin(client: &Client, set: Set, options: &Options) -> Resul
                 tokio::time::sleep(options.lock_pause).await;
             }
             Some(false) => {
+                let holder = holder(client, set).await;
                 reset(client).await;
-                return Err(Error::Locked { waited: started.elapsed() });
+                return Err(Error::Locked { waited: started.elapsed(), holder });
             }
             // No value: the search path names no schema that exists.
             None => return Err(Error::NoSchema),
         }
     }
+}
+
+/// Best effort: it may be gone by now.
+async fn holder(client: &Client, set: Set) -> Option<String> {
+    let name = set.as_str();
+    let rows = client.query_typed(HOLDER, &[(&name, Type::TEXT)]).await.ok()?;
+    rows.first()?.try_get(0).ok()
 }
 
 /// Gives lock and limits back. A failure to is logged: the run itself is decided by then, and a lost connection has lost both.

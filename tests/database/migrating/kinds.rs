@@ -145,3 +145,26 @@ async fn a_long_transaction_of_another_is_waited_for_while_an_index_is_made() {
     assert_eq!(report.steps[0].attempts, 1, "{report:?}");
     assert_eq!(number(&connection, VALID).await, 1);
 }
+
+#[tokio::test]
+async fn killed_while_it_makes_an_index_it_makes_it_in_the_end() {
+    let (database, mut connection) = open().await;
+    let table = TABLE.replace("generate_series(1, 100)", "generate_series(1, 40000)");
+    let set = set_of(&[&table, CONCURRENT], &[]);
+    migrate(&mut connection, &set_of(&[&table], &[])).await.unwrap();
+    let admin = rowhouse_testkit::TestCluster::get().admin(&database.name).await;
+    for moment in 0..12 {
+        let mut runner = as_owner(&database.name, "public").await;
+        let pid = number(&runner, "select pg_backend_pid()::bigint").await;
+        let kill = async {
+            tokio::time::sleep(Duration::from_millis(2 + 4 * moment)).await;
+            run(&admin, &format!("select pg_terminate_backend({pid}, 5000)")).await;
+        };
+        let (_, ()) = futures::future::join(migrate(&mut runner, &set), kill).await;
+    }
+    migrate(&mut connection, &set).await.unwrap();
+    assert_eq!(number(&connection, VALID).await, 1);
+    assert_eq!(number(&connection, "select count(*) from refinery_schema_history").await, 2);
+    let indexes = "select count(*) from pg_index where indrelid = 'a'::regclass";
+    assert_eq!(number(&connection, indexes).await, 2);
+}

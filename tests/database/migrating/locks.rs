@@ -85,6 +85,7 @@ async fn two_schemas_of_a_database_are_migrated_at_once_and_one_schema_is_not() 
     let (database, mut first) = open().await;
     let admin = rowhouse_testkit::TestCluster::get().admin(&database.name).await;
     run(&admin, "create schema other authorization rowhouse_owner").await;
+    let pid = number(&first, "select pg_backend_pid()::bigint").await;
     let mut same = as_owner(&database.name, "public").await;
     let mut other = as_owner(&database.name, "other").await;
     let set = set_of(&["select pg_sleep(1)"], &[]);
@@ -94,7 +95,8 @@ async fn two_schemas_of_a_database_are_migrated_at_once_and_one_schema_is_not() 
     };
     let (first, (same, other)) = futures::future::join(migrate(&mut first, &set), later).await;
     assert_eq!(versions(&first.unwrap()), [1]);
-    assert!(matches!(same, Err(Error::Locked { .. })), "{same:?}");
+    let Err(Error::Locked { holder: Some(holder), .. }) = &same else { panic!("{same:?}") };
+    assert!(holder.starts_with(&format!("pid {pid}")), "{holder}");
     assert_eq!(versions(&other.unwrap()), [1]);
 }
 
