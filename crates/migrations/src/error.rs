@@ -173,9 +173,9 @@ impl Database {
         }
     }
 
-    /// Final: `sql` began the message.
-    pub(crate) fn into_failed(self, migration: String, sql: &str) -> Error {
-        let line = self.position().and_then(|position| crate::transaction::line_in(sql, position));
+    /// Final: `sql` was in the message behind as many letters as `before` says.
+    pub(crate) fn into_failed(self, migration: String, sql: &str, before: usize) -> Error {
+        let line = self.position().and_then(|position| line_in(sql, before, position));
         Error::Failed { migration, line, sqlstate: self.sqlstate(), source: self.0 }
     }
 
@@ -183,6 +183,12 @@ impl Database {
         let sqlstate = self.sqlstate().unwrap_or_default();
         Error::TimedOut { migration, attempts, sqlstate, holders, source: self.0 }
     }
+}
+
+/// The line of a text that a position in the message around it points to, counted from one.
+fn line_in(sql: &str, before: usize, position: u32) -> Option<usize> {
+    let offset = usize::try_from(position).ok()?.checked_sub(1)?.checked_sub(before)?;
+    (offset <= sql.chars().count()).then(|| sql.chars().take(offset).filter(|letter| *letter == '\n').count() + 1)
 }
 
 /// Looks for PostgreSQL's answer behind whatever wraps it.

@@ -1,7 +1,8 @@
 //! Both sets of migrations, embedded: `platform-migrations` for `saas_platform`, `tenant-migrations` for every tenant.
 //!
 //! The only crate that knows refinery. It opens no connection and sets no role or search path: the caller has done that.
-//! Migrations go forward by [`run`] and back by [`undo_to`], in one schema at a time.
+//! Migrations go forward by [`run`] and back by [`undo_to`], in one schema at a time; [`rehearse`]
+//! tries a run out, [`fingerprint`] says what a schema is made of.
 
 mod backfill;
 mod concurrently;
@@ -13,6 +14,7 @@ mod migration;
 mod options;
 mod outside;
 mod patience;
+mod rehearse;
 mod run;
 mod session;
 mod set;
@@ -25,6 +27,7 @@ pub use fingerprint::{Difference, Entry, Fingerprint, difference, fingerprint};
 pub use history::current_version;
 pub use migration::{InvalidSet, Migration, Migrations, Undo};
 pub use options::{Event, Observer, Options, Report, Step, unobserved};
+pub use rehearse::{HeldLock, Outcome, Rehearsal, RehearsedStep, rehearse};
 pub use run::run;
 pub use set::Set;
 pub use undo::undo_to;

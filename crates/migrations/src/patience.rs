@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Client;
 
 use crate::error::Database;
+use crate::transaction::BEGIN;
 use crate::{Error, Event, Migration, Observer, Options, Step};
 
 /// A lock that was not to be had in time, and a deadlock that PostgreSQL resolved against us.
@@ -68,7 +69,7 @@ impl<'a> Patience<'a> {
     pub(crate) async fn wait_after(&mut self, error: Database) -> Result<(), Error> {
         let sqlstate = error.sqlstate().unwrap_or_default();
         if !IN_THE_WAY.contains(&sqlstate.as_str()) {
-            return Err(error.into_failed(self.label.clone(), self.sql));
+            return Err(error.into_failed(self.label.clone(), self.sql, BEGIN.len()));
         }
         if self.attempts >= self.options.attempts {
             let holders = self.holders().await;

@@ -11,8 +11,8 @@ use crate::error::Database;
 use crate::history::TABLE;
 use crate::{Error, Migration};
 
-/// Before every statement of ours: positions in an error count from here.
-const BEGIN: &str = "begin;\n";
+/// Before every statement of ours: positions in an error count from its beginning.
+pub(crate) const BEGIN: &str = "begin;\n";
 /// Behind a text that may end in a comment or lack its semicolon.
 const NEXT: &str = "\n;\n";
 const COMMIT: &str = "commit";
@@ -68,12 +68,6 @@ pub(crate) async fn query(
     };
     roll_back(client).await;
     Err(failed)
-}
-
-/// The line of the first statement of a message that an error's position points to, counted from one.
-pub(crate) fn line_in(sql: &str, position: u32) -> Option<usize> {
-    let offset = usize::try_from(position).ok()?.checked_sub(1)?.checked_sub(BEGIN.len())?;
-    (offset <= sql.chars().count()).then(|| sql.chars().take(offset).filter(|letter| *letter == '\n').count() + 1)
 }
 
 fn one_message(statements: &[&str]) -> String {

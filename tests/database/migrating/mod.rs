@@ -3,6 +3,7 @@
 mod backfills;
 mod kinds;
 mod locks;
+mod rehearsing;
 mod undoing;
 
 use std::sync::Mutex;
