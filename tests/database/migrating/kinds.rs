@@ -132,7 +132,7 @@ async fn a_long_transaction_of_another_is_waited_for_while_an_index_is_made() {
     let set = set_of(&[TABLE, CONCURRENT], &[]);
     let other = as_owner(&database.name, "public").await;
     migrate(&mut connection, &set_of(&[TABLE], &[])).await.unwrap();
-    run(&other, "begin; select count(*) from a").await;
+    run(&other, "begin; insert into a values (1000, 1000)").await;
     // Longer than the limit for ordinary locks.
     let options = Options { concurrent_timeout: Duration::from_secs(20), ..quick() };
     let migrating = rowhouse_migrations::run(connection.client(), &set, &options, &unobserved);
