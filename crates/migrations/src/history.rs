@@ -9,14 +9,15 @@ use crate::{Error, Migration, Migrations};
 /// Its name in every schema.
 pub(crate) const TABLE: &str = "refinery_schema_history";
 
+const LIST: &str = "select version, name, applied_on, checksum from refinery_schema_history order by version";
 /// Of the current schema alone: a table of the same name further along the search path is another schema's.
-const LIST: &str = "
-    select history.version, history.name, history.applied_on, history.checksum
-    from refinery_schema_history history
-    join pg_catalog.pg_class class on class.oid = history.tableoid
-    join pg_catalog.pg_namespace namespace on namespace.oid = class.relnamespace
-    where namespace.nspname = current_schema()
-    order by history.version";
+const LIST_OF_SCHEMA: &str = "
+    select version, name, applied_on, checksum from refinery_schema_history
+    where tableoid = to_regclass(quote_ident(current_schema()) || '.refinery_schema_history')
+    order by version";
+const IS_THERE: &str = "select to_regclass(quote_ident(current_schema()) || '.refinery_schema_history') is not null";
+
+const DOING: &str = "reading the history of migrations";
 
 /// What a schema says was applied to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,13 +29,29 @@ pub(crate) struct Applied {
 
 /// The number of the newest migration applied to the current schema; none where nothing was.
 pub async fn current_version(client: &Client) -> Result<Option<u32>, Error> {
-    Ok(read(client).await?.and_then(|rows| rows.last().map(|row| row.version)))
+    Ok(read_of_schema(client).await?.and_then(|rows| rows.last().map(|row| row.version)))
 }
 
-/// All rows in their order; none where there is no such table yet. One round trip.
+/// All rows in their order; none where there is no such table yet. Only for a search path that can't lead to another schema's:
+/// it spares a new session a look into the catalog, which costs as much as a small migration.
 pub(crate) async fn read(client: &Client) -> Result<Option<Vec<Applied>>, Error> {
-    const DOING: &str = "reading the history of migrations";
-    let rows = match client.query_typed(LIST, &[]).await {
+    list(client, LIST).await
+}
+
+/// The same for any search path.
+pub(crate) async fn read_of_schema(client: &Client) -> Result<Option<Vec<Applied>>, Error> {
+    let rows = list(client, LIST_OF_SCHEMA).await?;
+    if rows.as_ref().is_none_or(|rows| !rows.is_empty()) {
+        return Ok(rows);
+    }
+    // Empty, or another schema's and none of it ours.
+    let row = client.query_typed_one(IS_THERE, &[]).await.map_err(Error::database(DOING))?;
+    let is_there: bool = row.try_get(0).map_err(Error::database(DOING))?;
+    Ok(rows.filter(|_| is_there))
+}
+
+async fn list(client: &Client, sql: &str) -> Result<Option<Vec<Applied>>, Error> {
+    let rows = match client.query_typed(sql, &[]).await {
         Ok(rows) => rows,
         Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => return Ok(None),
         Err(error) => return Err(Error::database(DOING)(error)),

@@ -32,6 +32,22 @@ async fn each_migration_is_told_of_and_recorded_as_refinery_records_it() {
 }
 
 #[tokio::test]
+async fn the_history_of_another_schema_further_along_the_path_is_not_ours() {
+    let (database, mut connection) = open().await;
+    let set = set_of(&["create table a (id int primary key)"], &[]);
+    migrate(&mut connection, &set).await.unwrap();
+    run(
+        &rowhouse_testkit::TestCluster::get().admin(&database.name).await,
+        "create schema other authorization rowhouse_owner",
+    )
+    .await;
+    let mut other = as_owner(&database.name, "other, public").await;
+    assert_eq!(rowhouse_migrations::current_version(other.client()).await.unwrap(), None);
+    assert_eq!(versions(&migrate(&mut other, &set).await.unwrap()), [1]);
+    assert_eq!(number(&connection, "select count(*) from other.refinery_schema_history").await, 1);
+}
+
+#[tokio::test]
 async fn a_run_can_stop_before_the_newest() {
     let (_database, mut connection) = open().await;
     let set = set_of(&["select 1", "select 2", "select 3"], &[]);

@@ -97,9 +97,14 @@ async fn two_schemas_of_a_database_are_migrated_at_once_and_one_schema_is_not() 
 }
 
 #[tokio::test]
-async fn without_a_schema_there_is_nothing_to_migrate() {
+async fn a_schema_that_is_gone_is_not_migrated_in_another() {
     let (_database, mut connection) = open().await;
-    run(&connection, "set search_path = nowhere, pg_temp").await;
-    let result = migrate(&mut connection, &set_of(&["select 1"], &[])).await;
-    assert!(matches!(result, Err(Error::NoSchema)), "{result:?}");
+    for path in ["nowhere, pg_temp", "nowhere, extensions, pg_temp", "nowhere, public", "nowhere"] {
+        run(&connection, &format!("set search_path = {path}")).await;
+        let result = migrate(&mut connection, &set_of(&["create table a (id int)"], &[])).await;
+        assert!(matches!(result, Err(Error::NoSchema)), "{path}: {result:?}");
+    }
+    assert_eq!(number(&connection, "select count(*) from pg_class where relname = 'a'").await, 0);
+    let locks = "select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()";
+    assert_eq!(number(&connection, locks).await, 0);
 }
