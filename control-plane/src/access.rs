@@ -83,6 +83,17 @@ pub const TABLE: &[Access] = &[
     row("GET", "/v1/clusters/{clu}", PLATFORM),
     row("PATCH", "/v1/clusters/{clu}", PLATFORM),
     row("DELETE", "/v1/clusters/{clu}", PLATFORM),
+    row("GET", "/v1/migrations", PLATFORM),
+    row("POST", "/v1/migration-runs", PLATFORM),
+    row("GET", "/v1/migration-runs", PLATFORM),
+    row("GET", "/v1/migration-runs/{mig}", PLATFORM),
+    row("GET", "/v1/migration-runs/{mig}/schemas", PLATFORM),
+    row("POST", "/v1/migration-runs/{mig}/pause", PLATFORM),
+    row("POST", "/v1/migration-runs/{mig}/resume", PLATFORM),
+    row("POST", "/v1/migration-runs/{mig}/cancel", PLATFORM),
+    row("POST", "/v1/migration-runs/{mig}/retry", PLATFORM),
+    row("PUT", "/v1/tenants/{ten}/migration-hold", PLATFORM),
+    row("DELETE", "/v1/tenants/{ten}/migration-hold", PLATFORM),
 ];
 
 /// The row of a route; none where the table does not know it.

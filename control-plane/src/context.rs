@@ -6,6 +6,7 @@ use rowhouse_blobs::BlobStore;
 use rowhouse_database::{AdminConnection, PlatformPool, ServerAddress, Tls};
 use rowhouse_domain::TenantId;
 use rowhouse_keys::MasterKey;
+use rowhouse_migrations::{Migrations, Set};
 use rowhouse_problem::{Error, Result};
 use rowhouse_settings::Settings;
 use secrecy::SecretString;
@@ -39,8 +40,12 @@ pub(crate) struct Context {
     pub(crate) refusals: RefusalBudget,
     pub(crate) looks: RecentLooks,
     pub(crate) templates: KnownTemplates,
+    /// Those of this build, unless the settings name a folder.
+    pub(crate) tenant_migrations: Arc<Migrations>,
     /// Says that the stock has one less.
     pub(crate) stock_taken: Notify,
+    /// Says that there is a run of migrations to take part in.
+    pub(crate) fleet_woken: Notify,
     pub(crate) blobs: BlobStore,
     kept: KeptConnections,
     turns: Turns,
@@ -63,7 +68,9 @@ impl Context {
             refusals: RefusalBudget::default(),
             looks: RecentLooks::default(),
             templates: KnownTemplates::default(),
+            tenant_migrations: Arc::new(tenant_migrations(&settings)?),
             stock_taken: Notify::new(),
+            fleet_woken: Notify::new(),
             blobs: BlobStore::open(&rowhouse_blobs::Config::of(&settings.blobs)).map_err(Error::internal)?,
             kept: KeptConnections::default(),
             turns: Turns::default(),
@@ -95,8 +102,21 @@ impl Context {
         Ok((turn, self.administer_cluster(link).await?))
     }
 
+    /// The version that new tenants are made at.
+    pub(crate) fn schema_version(&self) -> Result<i32> {
+        i32::try_from(self.tenant_migrations.latest()).map_err(Error::internal)
+    }
+
     /// The password of a tenant's login.
     pub(crate) fn tenant_password(&self, tenant: TenantId, version: i32) -> SecretString {
         self.master.tenant_database_password(tenant, version)
     }
+}
+
+fn tenant_migrations(settings: &Settings) -> Result<Migrations> {
+    let folder = &settings.migrations.tenant_folder;
+    if folder.as_os_str().is_empty() {
+        return Ok(Set::Tenant.migrations().clone());
+    }
+    Migrations::read(Set::Tenant, folder).map_err(Error::internal)
 }

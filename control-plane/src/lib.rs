@@ -22,6 +22,7 @@ mod api_keys;
 mod audit;
 mod clusters;
 mod doctor;
+mod fleet;
 mod groups;
 mod idempotency;
 mod members;

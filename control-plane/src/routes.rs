@@ -5,7 +5,7 @@ use rowhouse_web::{ProblemDocument, no_such_route};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::{api_keys, audit, clusters, doctor, members, operations, organizations, tenants, usage};
+use crate::{api_keys, audit, clusters, doctor, fleet, members, operations, organizations, tenants, usage};
 
 /// A path with all its methods is one resource, so that another method is answered 405 with `Allow`; the same rows
 /// make the OpenAPI document.
@@ -100,6 +100,21 @@ api! {
         get clusters::routes::get_cluster,
         patch clusters::routes::update_cluster,
         delete clusters::routes::delete_cluster,
+    }
+    "/v1/migrations" => { get fleet::routes::get_fleet_status }
+    "/v1/migration-runs" => {
+        post fleet::routes::start_migration_run,
+        get fleet::routes::list_migration_runs,
+    }
+    "/v1/migration-runs/{mig}" => { get fleet::routes::get_migration_run }
+    "/v1/migration-runs/{mig}/schemas" => { get fleet::routes::list_migration_run_schemas }
+    "/v1/migration-runs/{mig}/pause" => { post fleet::routes::pause_migration_run }
+    "/v1/migration-runs/{mig}/resume" => { post fleet::routes::resume_migration_run }
+    "/v1/migration-runs/{mig}/cancel" => { post fleet::routes::cancel_migration_run }
+    "/v1/migration-runs/{mig}/retry" => { post fleet::routes::retry_migration_run }
+    "/v1/tenants/{ten}/migration-hold" => {
+        put fleet::routes::put_migration_hold,
+        delete fleet::routes::delete_migration_hold,
     }
 }
 

@@ -18,7 +18,7 @@ use tracing_actix_web::TracingLogger;
 use crate::authentication::authenticate;
 use crate::context::Context;
 use crate::operations::reconcile;
-use crate::{api_keys, housekeeping, leader, preparation, routes};
+use crate::{api_keys, fleet, housekeeping, leader, preparation, routes};
 
 /// Whether the service stops on SIGTERM and SIGINT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +80,7 @@ impl Application {
         tracing::info!(port, "the control plane listens");
         let background = TaskTracker::new();
         background.spawn(reconcile(Arc::clone(&context)));
+        background.spawn(fleet::work(Arc::clone(&context), stop.clone()));
         background.spawn(leader::run(Arc::clone(&context), stop.clone()));
         background.spawn(housekeeping::run(Arc::clone(&context), stop.clone()));
         background.close();

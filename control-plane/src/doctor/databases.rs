@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use rowhouse_database::{quote_ident, quote_literal};
 use rowhouse_domain::{Isolation, TenantId, TenantStatus};
+use rowhouse_migrations::Migrations;
 use uuid::Uuid;
 
 use super::catalog::{Catalog, Database};
@@ -23,9 +24,9 @@ struct Expected {
 }
 
 /// Compares the databases of a cluster.
-pub(super) fn compare(cluster: &str, rows: &Rows, catalog: &Catalog) -> Vec<Finding> {
+pub(super) fn compare(migrations: &Migrations, cluster: &str, rows: &Rows, catalog: &Catalog) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let expected = expected(rows);
+    let expected = expected(migrations, rows);
     for (name, expected) in &expected {
         match catalog.databases.get(name) {
             None => findings.push(Finding::new(
@@ -52,7 +53,7 @@ pub(super) fn is_settled(tenant: &Recorded) -> bool {
         && !matches!(tenant.status, TenantStatus::Provisioning | TenantStatus::Failed)
 }
 
-fn expected(rows: &Rows) -> HashMap<String, Expected> {
+fn expected(migrations: &Migrations, rows: &Rows) -> HashMap<String, Expected> {
     let mut expected = HashMap::new();
     for tenant in rows.tenants.iter().filter(|tenant| is_settled(tenant)) {
         if tenant.isolation == Isolation::Dedicated {
@@ -76,7 +77,7 @@ fn expected(rows: &Rows) -> HashMap<String, Expected> {
         }
     }
     for name in &rows.templates {
-        let mark = templates::mark_of(name).unwrap_or_default();
+        let mark = templates::mark_of(migrations, name).unwrap_or_default();
         let expectation = Expected { mark, guests: HashSet::new(), is_open: Some(false), is_template: true };
         expected.insert(name.clone(), expectation);
     }

@@ -93,12 +93,9 @@ async fn look_at(context: &Context, link: &ClusterLink, wanted: &Examination, fo
     admin.give_back();
     // Read after the catalogs: what was made in between is not missed in them.
     let rows = store::read(&context.platform.get().await?, link.id()).await?;
-    let whole = databases::compare(&link.name, &rows, &catalog).into_iter().chain(roles::compare(
-        &link.name,
-        &rows,
-        &catalog,
-        &context.settings.provisioning,
-    ));
+    let whole = databases::compare(&context.tenant_migrations, &link.name, &rows, &catalog)
+        .into_iter()
+        .chain(roles::compare(&link.name, &rows, &catalog, &context.settings.provisioning));
     found.findings.extend(whole.filter(|finding| concerns(wanted, &rows, finding)));
     // Boxed one by one: the compiler can't name the futures of a closure that borrows.
     let mut looks = Vec::new();

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use rowhouse_database::{Columns, Described, quote_ident, quote_literal};
 use rowhouse_domain::{ClusterId, GroupId, Isolation};
 use rowhouse_keys::scram_verifier_of_derived;
-use rowhouse_migrations::Set;
 use rowhouse_problem::{Error, Result};
 
 use super::store::{self, Group};
@@ -92,7 +91,7 @@ async fn make(context: &Context, link: &ClusterLink, admin: &Kept, isolation: Is
         None => 0,
         Some(role) => {
             create_login(context, admin, &group, role).await?;
-            i32::try_from(Set::Tenant.latest()).map_err(Error::internal)?
+            context.schema_version()?
         }
     };
     let opened = format!("set role rowhouse_owner; alter database {database} allow_connections true; reset role");

@@ -2,8 +2,7 @@
 
 use rowhouse_database::{Columns, Described, quote_ident};
 use rowhouse_domain::TenantId;
-use rowhouse_migrations::Set;
-use rowhouse_problem::{Error, Result};
+use rowhouse_problem::Result;
 
 use super::store::{self, Stocked};
 use crate::clusters::{self, ClusterLink};
@@ -34,7 +33,7 @@ async fn keep_on(context: &Context, link: &ClusterLink, wanted: usize) -> Result
     for stocked in store::list_abandoned(&context.platform.get().await?, link.id()).await? {
         drop_stock(context, link, &stocked).await?;
     }
-    let version = i32::try_from(Set::Tenant.latest()).map_err(Error::internal)?;
+    let version = context.schema_version()?;
     let stock = store::list_free(&context.platform.get().await?, link.id()).await?;
     if stock.is_empty() && wanted == 0 {
         return Ok(());

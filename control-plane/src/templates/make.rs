@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rowhouse_database::{AdminConnection, Columns, Described, quote_ident, quote_literal};
-use rowhouse_migrations::{Options, Set, unobserved};
+use rowhouse_migrations::{Migrations, Options, unobserved};
 use rowhouse_problem::{Error, Result};
 
 use super::store;
@@ -20,8 +20,8 @@ const TRY_LOCK: &str = "select pg_try_advisory_lock(hashtextextended('rowhouse.t
 const UNLOCK: &str = "select pg_advisory_unlock(hashtextextended('rowhouse.template', 0))";
 
 /// The name of the template of the newest schema.
-pub(crate) fn name() -> String {
-    name_of(Set::Tenant.latest())
+pub(crate) fn name(context: &Context) -> String {
+    name_of(context.tenant_migrations.latest())
 }
 
 fn name_of(version: u32) -> String {
@@ -29,14 +29,14 @@ fn name_of(version: u32) -> String {
 }
 
 /// The comment that says what a template was made of.
-fn mark(version: u32) -> String {
-    format!("rowhouse template v{version} {}", Set::Tenant.checksum(version))
+fn mark(migrations: &Migrations, version: u32) -> String {
+    format!("rowhouse template v{version} {}", migrations.checksum(version))
 }
 
 /// The comment that a template of this name has; none where the name is no template's, or of a later release.
-pub(crate) fn mark_of(name: &str) -> Option<String> {
+pub(crate) fn mark_of(migrations: &Migrations, name: &str) -> Option<String> {
     let version: u32 = name.strip_prefix("template_v")?.parse().ok()?;
-    (version <= Set::Tenant.latest()).then(|| mark(version))
+    (version <= migrations.latest()).then(|| mark(migrations, version))
 }
 
 /// The template of the newest schema is on the cluster.
@@ -44,9 +44,9 @@ pub(crate) async fn ensure(context: &Context, link: &ClusterLink) -> Result<()> 
     if context.templates.contains(link.id()) {
         return Ok(());
     }
-    let version = Set::Tenant.latest();
+    let version = context.tenant_migrations.latest();
     let admin = context.administer_cluster(link).await?;
-    if !is_there(&admin, link, version).await? {
+    if !is_there(context, &admin, link, version).await? {
         let begun = Instant::now();
         while !take_lock(&admin).await? {
             if begun.elapsed() > PATIENCE {
@@ -55,7 +55,7 @@ pub(crate) async fn ensure(context: &Context, link: &ClusterLink) -> Result<()> 
             tokio::time::sleep(BETWEEN_TRIES).await;
         }
         // On an error the connection closes, and the lock goes with it.
-        if !is_there(&admin, link, version).await? {
+        if !is_there(context, &admin, link, version).await? {
             make(context, link, &admin, version).await?;
             tracing::info!(
                 cluster = link.name,
@@ -67,7 +67,7 @@ pub(crate) async fn ensure(context: &Context, link: &ClusterLink) -> Result<()> 
         admin.query(UNLOCK, &[]).await.context("giving the lock on templates back")?;
     }
     admin.give_back();
-    let (name, checksum) = (name_of(version), Set::Tenant.checksum(version));
+    let (name, checksum) = (name_of(version), context.tenant_migrations.checksum(version));
     let version = i32::try_from(version).map_err(Error::internal)?;
     store::publish(&context.platform.get().await?, link.id(), version, &name, &checksum).await?;
     context.templates.insert(link.id());
@@ -85,12 +85,12 @@ const FIND: &str = "
     from pg_database where datname = $1::text::name";
 
 /// Whether the template is there; an error where something else has its name.
-async fn is_there(admin: &AdminConnection, link: &ClusterLink, version: u32) -> Result<bool> {
+async fn is_there(context: &Context, admin: &AdminConnection, link: &ClusterLink, version: u32) -> Result<bool> {
     let name = name_of(version);
     let rows = admin.query(FIND, &[&name]).await.context("looking for a template")?;
     let Some(row) = rows.first() else { return Ok(false) };
     let (comment, is_whole): (String, bool) = (row.column("comment")?, row.column("is_whole")?);
-    if comment == mark(version) && is_whole {
+    if comment == mark(&context.tenant_migrations, version) && is_whole {
         return Ok(true);
     }
     Err(Error::internal(format!(
@@ -103,7 +103,7 @@ async fn make(context: &Context, link: &ClusterLink, admin: &Kept, version: u32)
     admin.run("set role rowhouse_owner").await.context("becoming the owner")?;
     drop_unfinished(admin).await?;
     let source = match version.checked_sub(1).filter(|earlier| *earlier > 0) {
-        Some(earlier) if is_there(admin, link, earlier).await.unwrap_or(false) => name_of(earlier),
+        Some(earlier) if is_there(context, admin, link, earlier).await.unwrap_or(false) => name_of(earlier),
         _ => context.settings.provisioning.base.clone(),
     };
     let unfinished = format!("{UNFINISHED}v{version}_{}", uuid::Uuid::now_v7().simple());
@@ -124,7 +124,7 @@ async fn make(context: &Context, link: &ClusterLink, admin: &Kept, version: u32)
             .run("set role rowhouse_owner; set search_path = public, extensions, pg_temp")
             .await
             .context("becoming the owner")?;
-        rowhouse_migrations::run(inside.client(), Set::Tenant.migrations(), &Options::default(), &unobserved)
+        rowhouse_migrations::run(inside.client(), &context.tenant_migrations, &Options::default(), &unobserved)
             .await
             .map_err(Error::unavailable)?;
     }
@@ -136,7 +136,7 @@ async fn make(context: &Context, link: &ClusterLink, admin: &Kept, version: u32)
         alter database {unfinished} rename to {name};
         commit",
         unfinished = quote_ident(&unfinished),
-        mark = quote_literal(&mark(version)),
+        mark = quote_literal(&mark(&context.tenant_migrations, version)),
         name = quote_ident(&name_of(version)),
     );
     admin.run(&published).await.context("publishing a template")?;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use rowhouse_database::Sql;
 use rowhouse_domain::{ClusterId, Isolation, OperationId, TenantId};
-use rowhouse_migrations::Set;
 use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::IdempotencyKey;
 use serde::{Deserialize, Serialize};
@@ -55,7 +54,7 @@ pub(super) async fn request(
     if isolation == Isolation::Dedicated
         && let Some(cluster) = cluster
     {
-        let schema_version = i32::try_from(Set::Tenant.latest()).map_err(Error::internal)?;
+        let schema_version = context.schema_version()?;
         // What waits in the stock was made for an id; whoever takes it takes the id too.
         if let Some(id) = stock::store::take(&tx, cluster, schema_version).await? {
             new.id = id;

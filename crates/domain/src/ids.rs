@@ -134,6 +134,8 @@ ids! {
     KeyId "key";
     /// A membership of an organization.
     MemberId "mem";
+    /// A migration of all tenants, or of some.
+    MigrationRunId "mig";
     /// A long piece of control-plane work.
     OperationId "op";
     /// A customer of the product that runs Rowhouse.

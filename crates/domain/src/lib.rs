@@ -3,6 +3,7 @@
 //! Types and rules only. Nothing here opens a connection, reads a file or knows HTTP.
 
 pub mod actor;
+pub mod fleet;
 pub mod ids;
 pub mod names;
 mod rate_limit;
@@ -12,6 +13,7 @@ mod text_enum;
 mod typeid;
 
 pub use actor::{Actor, ActorKind};
+pub use fleet::{MigrationDirection, MigrationOrder, MigrationPhase, MigrationRunState, SchemaMigrationState};
 pub use ids::*;
 pub use names::{DatabaseName, InvalidName, ItemName, OrganizationName, RoleName, TenantName};
 pub use rate_limit::RateLimit;

@@ -72,6 +72,8 @@ catalogue! {
     RangeNotSatisfiable "range_not_satisfiable" 416 "The range is outside the content";
     InvalidRequest "invalid_request" 422 "The request is not valid";
     IdempotencyMismatch "idempotency_mismatch" 422 "The Idempotency-Key was used with another request";
+    MigrationRunning "migration_running" 409 "A run of migrations is under way";
+    MigrationRunEnded "migration_run_ended" 409 "The run of migrations is over";
     LimitReached "limit_reached" 422 "A limit of the subscription is reached";
     PurgeLimit "purge_limit" 429 "Too many tenants were purged lately";
     RateLimited "rate_limited" 429 "Too many requests";

@@ -23,6 +23,7 @@ pub struct Settings {
     pub telemetry: Telemetry,
     pub pools: Pools,
     pub provisioning: Provisioning,
+    pub migrations: Migrations,
     pub tenancy: Tenancy,
     pub purge: Purge,
     pub cluster_credentials: HashMap<String, ClusterCredentials>,
@@ -217,6 +218,19 @@ pub struct Provisioning {
     #[serde(with = "humantime_serde")]
     pub idle_in_transaction_timeout: Duration,
     pub temp_file_limit_mib: u32,
+}
+
+/// How tenants' schemas are migrated.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml explains each key once")]
+pub struct Migrations {
+    pub parallel: usize,
+    #[serde(with = "humantime_serde")]
+    pub poll: Duration,
+    #[serde(with = "humantime_serde")]
+    pub lease: Duration,
+    pub tenant_folder: PathBuf,
 }
 
 /// How far tenants are kept apart, and how long deleted ones are kept.

@@ -27,7 +27,7 @@ pub(crate) async fn clone_template(
     admin: &Kept,
     database: &str,
 ) -> Result<Result<(), QueryError>> {
-    let outcome = clone_closed(context, admin, database, &templates::name()).await?;
+    let outcome = clone_closed(context, admin, database, &templates::name(context)).await?;
     let missing = outcome.as_ref().is_err_and(|error| error.sqlstate().is_some_and(|state| state.code() == "3D000"));
     if !missing {
         return Ok(outcome);
@@ -35,7 +35,7 @@ pub(crate) async fn clone_template(
     // Somebody dropped the template.
     context.templates.forget(link.id());
     templates::ensure(context, link).await?;
-    clone_closed(context, admin, database, &templates::name()).await
+    clone_closed(context, admin, database, &templates::name(context)).await
 }
 
 /// Creates a closed copy of any template, in turn.

@@ -2,7 +2,7 @@
 
 use rowhouse_database::{AdminConnection, Columns, Described, quote_ident, quote_literal};
 use rowhouse_domain::{Isolation, TenantId};
-use rowhouse_migrations::{Options, Set, unobserved};
+use rowhouse_migrations::{Options, unobserved};
 use rowhouse_problem::{Error, Result};
 
 use super::{PUBLIC, Place, Site, mark, verify};
@@ -48,20 +48,20 @@ pub(super) async fn ensure(site: &Site<'_>) -> Result<()> {
         format!("set role rowhouse_owner; set search_path = {}, extensions, pg_temp", quote_ident(&site.place.schema));
     inside.run(&path).await.context("becoming the owner")?;
     if site.tenant.isolation == Isolation::Schema {
-        migrate(&mut inside).await?;
+        migrate(site.context, &mut inside).await?;
     }
     let mut version = fill(&inside, site).await?;
-    if version != i64::from(Set::Tenant.latest()) {
+    if version != i64::from(site.context.schema_version()?) {
         // Its template, or its group, is of an older release.
-        version = migrate(&mut inside).await?;
+        version = migrate(site.context, &mut inside).await?;
     }
     let version = i32::try_from(version).map_err(Error::internal)?;
     store::set_schema_version(&site.context.platform.get().await?, site.tenant.id, version).await
 }
 
-async fn migrate(inside: &mut AdminConnection) -> Result<i64> {
+async fn migrate(context: &Context, inside: &mut AdminConnection) -> Result<i64> {
     let report =
-        rowhouse_migrations::run(inside.client(), Set::Tenant.migrations(), &Options::default(), &unobserved).await;
+        rowhouse_migrations::run(inside.client(), &context.tenant_migrations, &Options::default(), &unobserved).await;
     Ok(report.map_err(Error::unavailable)?.version.map_or(0, i64::from))
 }
 
@@ -122,7 +122,7 @@ pub(crate) async fn finish_stock(
         inside.run(&filled).await.context("filling a stock database")?;
         let rows = inside.query(LOOK, &[&tenant]).await.context("looking at a stock database")?;
         let version = rows.first().map(|row| row.column::<Option<i64>>("version")).transpose()?.flatten();
-        if version != Some(i64::from(Set::Tenant.latest())) {
+        if version != Some(i64::from(context.schema_version()?)) {
             return Err(Error::internal(format!("a clone of the template has version {version:?}")));
         }
     }

@@ -1,0 +1,112 @@
+//! Starting a run, and telling one to pause, go on, or end.
+
+use rowhouse_domain::{MigrationRunId, MigrationRunState};
+use rowhouse_problem::{Code, Error, Result};
+use rowhouse_web::IdempotencyKey;
+
+use super::model::Run;
+use super::requests::{StartRun, Wanted};
+use super::store;
+use crate::audit::{self, Change};
+use crate::authentication::Caller;
+use crate::context::Context;
+use crate::idempotency::{self, Begun};
+
+/// Records a run; workers find it.
+pub(super) async fn start(context: &Context, caller: &Caller, key: &IdempotencyKey, body: &StartRun) -> Result<Run> {
+    let mut connection = context.platform.get().await?;
+    let tx = connection.transaction().await?;
+    let claim = match idempotency::begin(&tx, caller, key, "POST /v1/migration-runs", body).await? {
+        Begun::First(claim) => claim,
+        Begun::Replay(recorded) => {
+            let id: MigrationRunId = idempotency::recall(recorded)?;
+            return found(&tx, id).await;
+        }
+    };
+    let schemas = store::count_selected(&tx, &body.selection).await?;
+    let wanted = Wanted::parse(body, &context.tenant_migrations, schemas)?;
+    if let Some(other) = store::unfinished(&tx).await? {
+        return Err(is_running(&other));
+    }
+    let id = store::insert(&tx, &wanted, &caller.requester).await?;
+    let run = found(&tx, id).await?;
+    audit::append(&tx, &caller.requester, &Change::new("migration_run.start", id.as_uuid()).after(&run)).await?;
+    claim.record(&tx, 201, &id).await?;
+    tx.commit().await?;
+    context.fleet_woken.notify_one();
+    Ok(run)
+}
+
+fn is_running(other: &Run) -> Error {
+    let detail = format!(
+        "Run {} to version {}, which {} {} started at {}, is {}. Wait for it, resume it, or cancel it.",
+        other.id,
+        other.target_version,
+        other.started_by_kind,
+        other.started_by.map_or_else(|| "itself".to_owned(), |id| id.to_string()),
+        other.created_at,
+        other.state,
+    );
+    Error::new(Code::MigrationRunning, detail).with("run_id", other.id.to_string())
+}
+
+/// What somebody may tell a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Begin with no further schema.
+    Pause,
+    /// Go on where it was paused or halted. What failed is tried again.
+    Resume,
+    /// End for good.
+    Cancel,
+    /// Try again what failed, and go on.
+    Retry,
+}
+
+impl Order {
+    fn audited(self) -> &'static str {
+        match self {
+            Self::Pause => "migration_run.pause",
+            Self::Resume => "migration_run.resume",
+            Self::Cancel => "migration_run.cancel",
+            Self::Retry => "migration_run.retry",
+        }
+    }
+}
+
+/// Tells a run; asking twice for the same is no error.
+pub(super) async fn tell(context: &Context, caller: &Caller, id: MigrationRunId, order: Order) -> Result<Run> {
+    let mut connection = context.platform.get().await?;
+    let tx = connection.transaction().await?;
+    let state = store::lock(&tx, id).await?.ok_or_else(|| Error::not_found("migration run", id))?;
+    let before = found(&tx, id).await?;
+    use MigrationRunState::{Cancelled, Done, Halted, Paused, Running};
+    match (order, state) {
+        (_, Cancelled | Done) if order != Order::Cancel || state == Done => {
+            let detail = format!("The run is {state}. Start another one.");
+            return Err(Error::new(Code::MigrationRunEnded, detail));
+        }
+        (Order::Pause, Running) => store::set_state(&tx, id, Paused, Some("paused by an operator")).await?,
+        (Order::Cancel, Running | Paused | Halted) => {
+            store::set_state(&tx, id, Cancelled, Some("cancelled by an operator")).await?;
+        }
+        (Order::Resume, Paused) => store::set_state(&tx, id, Running, None).await?,
+        (Order::Resume, Halted) | (Order::Retry, Running | Paused | Halted) => {
+            store::forget_failures(&tx, id).await?;
+            store::set_state(&tx, id, Running, None).await?;
+        }
+        (Order::Pause, Paused | Halted | Cancelled | Done)
+        | (Order::Resume, Running | Cancelled | Done)
+        | (Order::Cancel | Order::Retry, Cancelled | Done) => {}
+    }
+    let run = found(&tx, id).await?;
+    let change = Change::new(order.audited(), id.as_uuid()).before(&before).after(&run);
+    audit::append(&tx, &caller.requester, &change).await?;
+    tx.commit().await?;
+    context.fleet_woken.notify_one();
+    Ok(run)
+}
+
+async fn found(db: &impl rowhouse_database::Sql, id: MigrationRunId) -> Result<Run> {
+    store::find(db, id).await?.ok_or_else(|| Error::not_found("migration run", id))
+}

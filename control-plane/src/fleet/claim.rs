@@ -1,0 +1,290 @@
+//! Gives workers schemas to migrate, and writes down what came of them. Every decision is made under the lock on the run.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rowhouse_database::{Columns, Described, PlatformConnection, Sql};
+use rowhouse_domain::{ClusterId, MigrationDirection, MigrationRunId, SchemaMigrationState};
+use rowhouse_problem::Result;
+use serde_json::Value;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::rules::{self, Standing, Step};
+
+/// One schema that a worker has claimed.
+#[derive(Debug, Clone)]
+pub(super) struct Task {
+    pub(super) run: MigrationRunId,
+    pub(super) direction: MigrationDirection,
+    /// Where this schema is to go: the run's target, or less where it is held back.
+    pub(super) target: i32,
+    pub(super) schema: Uuid,
+    pub(super) name: String,
+    pub(super) cluster: ClusterId,
+    pub(super) database: String,
+    pub(super) schema_name: String,
+    pub(super) from: i32,
+    pub(super) lock_timeout: Duration,
+    pub(super) statement_timeout: Duration,
+}
+
+/// What a worker says of a schema.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) state: SchemaMigrationState,
+    /// The version that it has now, as far as is known.
+    pub(super) version: Option<i32>,
+    pub(super) steps: Value,
+    pub(super) error: Option<String>,
+    pub(super) sqlstate: Option<String>,
+}
+
+const ACTIVE: &str = "
+    select id from migration_runs run
+    where state = 'running'
+        or exists (select from migration_run_schemas begun
+            where begun.run_id = run.id and begun.state = 'running' and begun.leased_until < clock_timestamp())
+    order by id";
+
+/// Runs that workers take part in, and those that a dead one left something of.
+pub(super) async fn active(db: &impl Sql) -> Result<Vec<MigrationRunId>> {
+    let rows = db.query(ACTIVE, &[]).await.context("listing the runs of migrations")?;
+    rows.iter().map(|row| row.column("id")).collect()
+}
+
+const LOCK: &str = "
+    select state, phase, canaries::bigint as canaries, batch_size::bigint as batch_size, pause_seconds::bigint as pause_seconds,
+        parallelism::bigint as parallelism, max_failures::bigint as max_failures, waits_until,
+        begun_in_batch::bigint as begun_in_batch, now() as now,
+        (select count(*) from migration_run_schemas where run_id = run.id and phase = 'canary') as begun_as_canaries,
+        (select count(*) from migration_run_schemas where run_id = run.id and state = 'running') as running,
+        (select count(*) from migration_run_schemas where run_id = run.id and state = 'failed') as failed
+    from migration_runs run where id = $1 for no key update";
+
+const HALT: &str = "
+    update migration_runs set state = 'halted',
+        reason = format('%s schemas failed; the run stops at %s', $2::bigint, max_failures) where id = $1";
+const SOAK: &str = "
+    update migration_runs set phase = 'soak', waits_until = now() + make_interval(secs => soak_seconds) where id = $1";
+const FOLLOW: &str = "
+    update migration_runs set phase = 'fleet', waits_until = null, begun_in_batch = 0 where id = $1";
+const PAUSE: &str = "
+    update migration_runs set waits_until = now() + make_interval(secs => pause_seconds), begun_in_batch = 0 where id = $1";
+const GO_ON: &str = "update migration_runs set waits_until = null where id = $1";
+const END: &str = "update migration_runs set state = 'done', ended_at = now() where id = $1";
+
+/// Claims at most `most` schemas of a run, those of dead workers first. Nothing where none may be begun now.
+pub(super) async fn claim(
+    connection: &mut PlatformConnection,
+    run: MigrationRunId,
+    worker: &str,
+    lease: Duration,
+    most: i64,
+) -> Result<Vec<Task>> {
+    let tx = connection.transaction().await?;
+    let mut tasks = Vec::new();
+    loop {
+        let row = tx.query_one(LOCK, &[&run]).await.context("looking at a run of migrations")?;
+        tasks.extend(take_over(&tx, run, worker, lease, most - count(&tasks)).await?);
+        let left = candidates(&tx, run, 1).await?;
+        let standing = standing(&row, !left.is_empty())?;
+        let decision = rules::next(&standing, row.column::<Timestamp>("now")?);
+        let change = match decision {
+            Step::Begin(some) => {
+                let some = some.min(most - count(&tasks));
+                tasks.extend(begin(&tx, run, worker, lease, some).await?);
+                break;
+            }
+            Step::Wait => break,
+            Step::Halt => {
+                tx.execute(HALT, &[&run, &standing.failed]).await.context("halting a run")?;
+                tracing::error!(run.id = %run, failed = standing.failed, "a run of migrations halted");
+                break;
+            }
+            Step::End => {
+                tx.execute(END, &[&run]).await.context("ending a run")?;
+                tracing::info!(run.id = %run, "a run of migrations is done");
+                break;
+            }
+            Step::Soak => SOAK,
+            Step::Follow => FOLLOW,
+            Step::Pause => PAUSE,
+            Step::GoOn => GO_ON,
+        };
+        tx.execute(change, &[&run]).await.context("bringing a run on")?;
+    }
+    tx.commit().await?;
+    Ok(tasks)
+}
+
+fn count(tasks: &[Task]) -> i64 {
+    i64::try_from(tasks.len()).unwrap_or(i64::MAX)
+}
+
+fn standing(row: &Row, has_more: bool) -> Result<Standing> {
+    Ok(Standing {
+        state: row.column("state")?,
+        phase: row.column("phase")?,
+        canaries: row.column("canaries")?,
+        batch_size: row.column("batch_size")?,
+        pause_seconds: row.column("pause_seconds")?,
+        parallelism: row.column("parallelism")?,
+        max_failures: row.column("max_failures")?,
+        waits_until: row.column("waits_until")?,
+        begun_in_batch: row.column("begun_in_batch")?,
+        begun_as_canaries: row.column("begun_as_canaries")?,
+        running: row.column("running")?,
+        failed: row.column("failed")?,
+        has_more,
+    })
+}
+
+// What failed in an earlier run comes last, so that it never keeps the others waiting.
+const CANDIDATES: &str = "
+    select fleet.schema_id, fleet.name, fleet.cluster_id, fleet.database_name, fleet.schema_name, fleet.schema_version,
+        case run.direction when 'up' then least(run.target_version, coalesce(hold.version, run.target_version))
+            else run.target_version end as target,
+        run.direction, run.lock_timeout_ms, run.statement_timeout_ms
+    from migration_runs run
+    cross join lateral fleet_selected(run.selection) fleet
+    left join migration_holds hold on hold.schema_id = fleet.schema_id
+    where run.id = $1
+        and not exists (select from migration_run_schemas begun where begun.run_id = run.id and begun.schema_id = fleet.schema_id)
+        and case run.direction
+            when 'up' then fleet.schema_version < run.target_version
+                and (hold.schema_id is null or fleet.schema_version < hold.version)
+            else fleet.schema_version > run.target_version and hold.schema_id is null end
+    order by exists (select from migration_run_schemas earlier
+            where earlier.schema_id = fleet.schema_id and earlier.state = 'failed'),
+        case run.ordering when 'smallest' then fleet.bytes
+            when 'oldest' then extract(epoch from fleet.created_at)::bigint
+            else hashtextextended(fleet.schema_id::text, hashtext(run.id::text)) end,
+        fleet.schema_id
+    limit $2";
+
+/// Schemas that the run has not begun and may, in its order.
+async fn candidates(tx: &impl Sql, run: MigrationRunId, most: i64) -> Result<Vec<Row>> {
+    tx.query(CANDIDATES, &[&run, &most]).await.context("looking for schemas to migrate")
+}
+
+const BEGIN: &str = "
+    insert into migration_run_schemas (run_id, schema_id, name, phase, from_version, worker, leased_until)
+    select run.id, one.schema_id, one.name, run.phase, one.version, $5, clock_timestamp() + make_interval(secs => $6)
+    from migration_runs run,
+        unnest($2::uuid[], $3::text[], $4::integer[]) as one (schema_id, name, version)
+    where run.id = $1";
+const COUNT_BEGUN: &str = "
+    update migration_runs set begun_in_batch = begun_in_batch + $2::integer where id = $1 and pause_seconds > 0";
+
+async fn begin(tx: &impl Sql, run: MigrationRunId, worker: &str, lease: Duration, most: i64) -> Result<Vec<Task>> {
+    if most <= 0 {
+        return Ok(Vec::new());
+    }
+    let tasks: Vec<Task> = candidates(tx, run, most).await?.iter().map(|row| task(run, row)).collect::<Result<_>>()?;
+    let schemas: Vec<Uuid> = tasks.iter().map(|task| task.schema).collect();
+    let names: Vec<&str> = tasks.iter().map(|task| task.name.as_str()).collect();
+    let versions: Vec<i32> = tasks.iter().map(|task| task.from).collect();
+    tx.execute(BEGIN, &[&run, &schemas, &names, &versions, &worker, &lease.as_secs_f64()])
+        .await
+        .context("beginning with schemas")?;
+    let begun = i32::try_from(tasks.len()).unwrap_or(i32::MAX);
+    tx.execute(COUNT_BEGUN, &[&run, &begun]).await.context("counting a batch")?;
+    Ok(tasks)
+}
+
+// A schema that is gone, or held back by now, is none of the run's any more.
+const SKIP: &str = "
+    update migration_run_schemas begun set state = 'skipped', worker = null, leased_until = null, finished_at = now()
+    where run_id = $1 and state = 'running' and leased_until < clock_timestamp()
+        and not exists (select from fleet_schemas fleet where fleet.schema_id = begun.schema_id)";
+const TAKE_OVER: &str = "
+    with abandoned as (
+        select schema_id from migration_run_schemas
+        where run_id = $1 and state = 'running' and leased_until < clock_timestamp()
+        order by leased_until limit $2 for no key update),
+    taken as (
+        update migration_run_schemas begun
+        set worker = $3, leased_until = clock_timestamp() + make_interval(secs => $4), attempts = attempts + 1
+        from abandoned where begun.run_id = $1 and begun.schema_id = abandoned.schema_id
+        returning begun.schema_id)
+    select fleet.schema_id, fleet.name, fleet.cluster_id, fleet.database_name, fleet.schema_name, fleet.schema_version,
+        case run.direction when 'up' then least(run.target_version, coalesce(hold.version, run.target_version))
+            else run.target_version end as target,
+        run.direction, run.lock_timeout_ms, run.statement_timeout_ms
+    from migration_runs run, taken
+    join fleet_schemas fleet on fleet.schema_id = taken.schema_id
+    left join migration_holds hold on hold.schema_id = taken.schema_id
+    where run.id = $1";
+
+/// Schemas whose workers are dead. They are finished also in a run that was halted or cancelled: none is left in between.
+async fn take_over(tx: &impl Sql, run: MigrationRunId, worker: &str, lease: Duration, most: i64) -> Result<Vec<Task>> {
+    if most <= 0 {
+        return Ok(Vec::new());
+    }
+    tx.execute(SKIP, &[&run]).await.context("passing by schemas that are gone")?;
+    let rows = tx
+        .query(TAKE_OVER, &[&run, &most, &worker, &lease.as_secs_f64()])
+        .await
+        .context("taking over from dead workers")?;
+    rows.iter().map(|row| task(run, row)).collect()
+}
+
+fn task(run: MigrationRunId, row: &Row) -> Result<Task> {
+    let milliseconds = |column: &str| -> Result<Duration> {
+        Ok(Duration::from_millis(u64::try_from(row.column::<i32>(column)?).unwrap_or_default()))
+    };
+    Ok(Task {
+        run,
+        direction: row.column("direction")?,
+        target: row.column("target")?,
+        schema: row.column("schema_id")?,
+        name: row.column("name")?,
+        cluster: row.column("cluster_id")?,
+        database: row.column("database_name")?,
+        schema_name: row.column("schema_name")?,
+        from: row.column("schema_version")?,
+        lock_timeout: milliseconds("lock_timeout_ms")?,
+        statement_timeout: milliseconds("statement_timeout_ms")?,
+    })
+}
+
+const EXTEND: &str = "
+    update migration_run_schemas set leased_until = clock_timestamp() + make_interval(secs => $2)
+    where worker = $1 and state = 'running'";
+
+/// Says that a worker is alive.
+pub(super) async fn extend(db: &impl Sql, worker: &str, lease: Duration) -> Result<()> {
+    db.execute(EXTEND, &[&worker, &lease.as_secs_f64()]).await.context("extending a worker's lease").map(drop)
+}
+
+// The version counts also where the lease was lost: whatever the schema has, it has.
+const RECORD: &str = "
+    with own as (update tenants set schema_version = $4 where id = $2 and schema_version <> $4),
+    shared as (update group_databases set schema_version = $4 where id = $2 and schema_version <> $4),
+    sharing as (
+        update tenants set schema_version = $4 where group_id = $2 and isolation = 'shared' and schema_version <> $4)
+    update migration_run_schemas
+    set state = $5, to_version = $4, steps = steps || $6::jsonb, error = $7, sqlstate = $8, worker = null,
+        leased_until = null, finished_at = now()
+    where run_id = $1 and schema_id = $2 and worker = $3 and state = 'running'";
+
+/// Writes down what came of a schema.
+pub(super) async fn record(db: &impl Sql, task: &Task, worker: &str, outcome: &Outcome) -> Result<()> {
+    db.execute(
+        RECORD,
+        &[
+            &task.run,
+            &task.schema,
+            &worker,
+            &outcome.version,
+            &outcome.state,
+            &outcome.steps,
+            &outcome.error,
+            &outcome.sqlstate,
+        ],
+    )
+    .await
+    .context("recording what came of a schema")
+    .map(drop)
+}

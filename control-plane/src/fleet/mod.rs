@@ -1,0 +1,19 @@
+//! Migrating all tenants' schemas while they are served: runs that go in batches, canaries first, and halt by themselves.
+//!
+//! A run is a row; so is each schema that it has begun. Workers, in any number of processes, claim schemas of it and say what
+//! came of them; every decision is made under the lock on the run's row ([`rules`]), so that it does not matter who makes it.
+//! What is left to do is read from the schemas' own versions whenever one is claimed, and not written down beforehand: a
+//! tenant that is made during a run is not missed, and one that is gone is not looked for.
+
+mod begin;
+mod claim;
+mod hold;
+mod model;
+mod requests;
+pub(crate) mod routes;
+mod rules;
+mod schema;
+mod store;
+mod worker;
+
+pub(crate) use worker::work;

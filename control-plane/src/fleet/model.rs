@@ -1,0 +1,147 @@
+//! What a run of migrations is, as the API shows it.
+
+use jiff::Timestamp;
+use rowhouse_domain::{
+    ActorKind, ClusterId, MigrationDirection, MigrationOrder, MigrationPhase, MigrationRunId, MigrationRunState,
+    OrganizationId, SchemaMigrationState, TenantId, TenantType,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Which schemas a run is about; all of them where nothing is said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Selection {
+    /// Those of tenants of this type. Shared databases have no type and are left out.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "trial")]
+    pub(crate) tenant_type: Option<TenantType>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub(crate) cluster_id: Option<ClusterId>,
+    /// Those of tenants of this organization. Shared databases belong to many and are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub(crate) organization_id: Option<OrganizationId>,
+    /// That of one tenant; where it shares a schema, the shared one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub(crate) tenant_id: Option<TenantId>,
+}
+
+/// A run.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct Run {
+    #[schema(value_type = String, example = "mig_01jz3x5v8qf6k9m2n4p7r0s1t3")]
+    pub(crate) id: MigrationRunId,
+    #[schema(value_type = String, example = "up")]
+    pub(crate) direction: MigrationDirection,
+    pub(crate) target_version: i32,
+    pub(crate) selection: Selection,
+    #[schema(value_type = String, example = "smallest")]
+    pub(crate) order: MigrationOrder,
+    pub(crate) canaries: i32,
+    pub(crate) soak_seconds: i32,
+    pub(crate) batch_size: i32,
+    pub(crate) pause_seconds: i32,
+    pub(crate) parallelism: i32,
+    pub(crate) max_failures: i32,
+    pub(crate) lock_timeout_ms: i32,
+    pub(crate) statement_timeout_ms: i32,
+    #[schema(value_type = String, example = "running")]
+    pub(crate) state: MigrationRunState,
+    #[schema(value_type = String, example = "fleet")]
+    pub(crate) phase: MigrationPhase,
+    /// Why it is halted, paused or cancelled.
+    pub(crate) reason: Option<String>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(crate) waits_until: Option<Timestamp>,
+    pub(crate) counts: Counts,
+    #[schema(value_type = String, example = "platform_key")]
+    pub(crate) started_by_kind: ActorKind,
+    pub(crate) started_by: Option<Uuid>,
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) created_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(crate) ended_at: Option<Timestamp>,
+}
+
+/// How many schemas of a run stand where.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Counts {
+    pub(crate) running: i64,
+    pub(crate) done: i64,
+    pub(crate) failed: i64,
+    pub(crate) skipped: i64,
+    /// Not begun, as far as can be told now: tenants come and go.
+    pub(crate) left: i64,
+    /// Left out because somebody holds them back.
+    pub(crate) held: i64,
+}
+
+/// What a run did with a schema.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct RunSchema {
+    /// The tenant's, or the shared database's.
+    pub(crate) name: String,
+    /// None where tenants share the schema.
+    #[schema(value_type = Option<String>)]
+    pub(crate) tenant_id: Option<TenantId>,
+    pub(crate) schema_id: Uuid,
+    #[schema(value_type = String, example = "fleet")]
+    pub(crate) phase: MigrationPhase,
+    #[schema(value_type = String, example = "done")]
+    pub(crate) state: SchemaMigrationState,
+    pub(crate) attempts: i32,
+    pub(crate) from_version: i32,
+    pub(crate) to_version: Option<i32>,
+    /// Each migration with its `version`, `name`, `milliseconds` and `attempts`.
+    pub(crate) steps: Value,
+    pub(crate) error: Option<String>,
+    pub(crate) sqlstate: Option<String>,
+    pub(crate) worker: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) started_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(crate) finished_at: Option<Timestamp>,
+}
+
+/// Where the fleet stands.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct FleetStatus {
+    /// The newest version that this release knows.
+    pub(crate) newest_version: i32,
+    pub(crate) schemas: i64,
+    /// Those that are older.
+    pub(crate) behind: i64,
+    /// Those that somebody holds back.
+    pub(crate) held: i64,
+    /// Those that failed in the last run that came to them.
+    pub(crate) failed: i64,
+    pub(crate) versions: Vec<VersionCount>,
+    /// The run that is under way, if one is.
+    pub(crate) run: Option<Run>,
+}
+
+/// The schemas at one version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct VersionCount {
+    pub(crate) version: i32,
+    pub(crate) schemas: i64,
+    pub(crate) held: i64,
+    pub(crate) failed: i64,
+}
+
+/// A schema that is held back.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct Hold {
+    /// The tenant's id, or that of the database that it shares.
+    pub(crate) schema_id: Uuid,
+    pub(crate) reason: String,
+    /// It is brought up to this one, and no further; none: it stays where it is.
+    pub(crate) version: Option<i32>,
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) created_at: Timestamp,
+}

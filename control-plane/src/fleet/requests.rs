@@ -1,0 +1,160 @@
+//! Which requests for a run are valid.
+
+use rowhouse_domain::{MigrationDirection, MigrationOrder};
+use rowhouse_migrations::{Migrations, UndoKind};
+use rowhouse_problem::Result;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::model::Selection;
+use crate::input::Complaints;
+
+/// The body of a request for a run; what is absent has a default.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StartRun {
+    /// The version to go to; the newest, unless given. Going back needs it.
+    pub(crate) to: Option<u32>,
+    /// `up` (the default) or `down`.
+    #[schema(value_type = Option<String>, example = "up")]
+    pub(crate) direction: Option<MigrationDirection>,
+    #[serde(default, rename = "where")]
+    pub(crate) selection: Selection,
+    /// `oldest` (the default), `smallest` or `random`.
+    #[schema(value_type = Option<String>, example = "oldest")]
+    pub(crate) order: Option<MigrationOrder>,
+    /// Schemas that go first: a number, or a share such as `1%`; 1, unless given. 0 for none.
+    #[schema(example = "1%")]
+    pub(crate) canary: Option<String>,
+    /// For how long canaries are watched before the others follow; 0, unless given.
+    pub(crate) soak_seconds: Option<i32>,
+    /// Schemas between two pauses; 50, unless given.
+    pub(crate) batch: Option<i32>,
+    /// Between two batches; 0, unless given: then there are no batches.
+    pub(crate) pause_seconds: Option<i32>,
+    /// At once, over all workers; 8, unless given.
+    pub(crate) parallel: Option<i32>,
+    /// The run halts at so many: a number, or a share such as `1%`; 3, unless given.
+    #[schema(example = "3")]
+    pub(crate) max_failures: Option<String>,
+    /// How long a statement may wait for a table; 3000, unless given.
+    pub(crate) lock_timeout_ms: Option<i32>,
+    /// How long a statement may take; 600000, unless given.
+    pub(crate) statement_timeout_ms: Option<i32>,
+}
+
+/// A run as it was asked for, with every number decided.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    pub(super) direction: MigrationDirection,
+    pub(super) target: i32,
+    pub(super) selection: Selection,
+    pub(super) order: MigrationOrder,
+    pub(super) canaries: i32,
+    pub(super) soak_seconds: i32,
+    pub(super) batch_size: i32,
+    pub(super) pause_seconds: i32,
+    pub(super) parallelism: i32,
+    pub(super) max_failures: i32,
+    pub(super) lock_timeout_ms: i32,
+    pub(super) statement_timeout_ms: i32,
+}
+
+impl Wanted {
+    /// Reads a request; `schemas` is how many the run would be about now, which shares are of.
+    pub(super) fn parse(body: &StartRun, migrations: &Migrations, schemas: i64) -> Result<Self> {
+        let mut complaints = Complaints::default();
+        let direction = body.direction.unwrap_or(MigrationDirection::Up);
+        let newest = migrations.latest();
+        let target = match (direction, body.to) {
+            (MigrationDirection::Up, None) => Some(newest),
+            (MigrationDirection::Down, None) => {
+                complaints.require("/to", false, "must say to which version to go back");
+                None
+            }
+            (_, Some(version)) => complaints.take("/to", known(version, newest)),
+        };
+        if let (MigrationDirection::Down, Some(target)) = (direction, target) {
+            complaints.take("/to", reversible(migrations, target));
+        }
+        let number = |value: Option<i32>, default: i32, least: i32| {
+            let value = value.unwrap_or(default);
+            if value >= least { Ok(value) } else { Err(format!("must be at least {least}")) }
+        };
+        let share = |text: Option<&str>, default: i32| text.map_or(Ok(default), |text| share(text, schemas));
+        let canaries = complaints.take("/canary", share(body.canary.as_deref(), 1));
+        let max_failures = complaints.take("/max_failures", share(body.max_failures.as_deref(), 3));
+        let soak_seconds = complaints.take("/soak_seconds", number(body.soak_seconds, 0, 0));
+        let batch_size = complaints.take("/batch", number(body.batch, 50, 1));
+        let pause_seconds = complaints.take("/pause_seconds", number(body.pause_seconds, 0, 0));
+        let parallelism = complaints.take("/parallel", number(body.parallel, 8, 1));
+        let lock_timeout_ms = complaints.take("/lock_timeout_ms", number(body.lock_timeout_ms, 3_000, 1));
+        let statement_timeout_ms =
+            complaints.take("/statement_timeout_ms", number(body.statement_timeout_ms, 600_000, 1));
+        let wanted = (|| {
+            Some(Self {
+                direction,
+                target: i32::try_from(target?).ok()?,
+                selection: body.selection.clone(),
+                order: body.order.unwrap_or(MigrationOrder::Oldest),
+                canaries: canaries?,
+                soak_seconds: soak_seconds?,
+                batch_size: batch_size?,
+                pause_seconds: pause_seconds?,
+                parallelism: parallelism?,
+                max_failures: max_failures?.max(1),
+                lock_timeout_ms: lock_timeout_ms?,
+                statement_timeout_ms: statement_timeout_ms?,
+            })
+        })();
+        complaints.finish_with(wanted)
+    }
+}
+
+fn known(version: u32, newest: u32) -> Result<u32, String> {
+    if version <= newest { Ok(version) } else { Err(format!("must be at most {newest}, the newest that there is")) }
+}
+
+/// Every migration above `target` can be taken back.
+fn reversible(migrations: &Migrations, target: u32) -> Result<(), String> {
+    for migration in migrations.list().iter().filter(|migration| migration.version > target) {
+        match migration.undo.as_ref().map(|undo| &undo.kind) {
+            Some(UndoKind::Transactional | UndoKind::NoTransaction) => {}
+            Some(UndoKind::Irreversible(reason)) => return Err(format!("{migration} is irreversible: {reason}")),
+            None => return Err(format!("{migration} has no undo file")),
+        }
+    }
+    Ok(())
+}
+
+/// A number of schemas, or a share of them, rounded up.
+fn share(text: &str, all: i64) -> Result<i32, String> {
+    let wrong = || format!("must be a number or a share such as `1%`, and is {text:?}");
+    let number = match text.strip_suffix('%') {
+        None => text.parse().map_err(|_| wrong())?,
+        Some(percent) => {
+            let percent: u8 = percent.parse().map_err(|_| wrong())?;
+            if percent > 100 {
+                return Err(wrong());
+            }
+            (all * i64::from(percent) + 99) / 100
+        }
+    };
+    i32::try_from(number).ok().filter(|number| *number >= 0).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_rounded_up_and_nonsense_is_refused() {
+        assert_eq!(share("5", 1000), Ok(5));
+        assert_eq!(share("1%", 1000), Ok(10));
+        assert_eq!(share("1%", 50), Ok(1));
+        assert_eq!(share("0%", 50), Ok(0));
+        for wrong in ["", "-1", "101%", "1.5", "%", "five"] {
+            assert!(share(wrong, 10).is_err(), "{wrong:?}");
+        }
+    }
+}

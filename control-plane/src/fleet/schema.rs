@@ -1,0 +1,104 @@
+//! Migrates one schema.
+
+use std::sync::Mutex;
+
+use rowhouse_database::{AdminConnection, Described, quote_ident};
+use rowhouse_domain::{MigrationDirection, SchemaMigrationState};
+use rowhouse_migrations::{Error as MigrationError, Event, Options, Report, Step};
+use rowhouse_problem::Result;
+use serde_json::{Value, json};
+
+use super::claim::{Outcome, Task};
+use crate::clusters::ClusterLink;
+use crate::context::Context;
+
+/// Brings a schema to where its task says; what fails is part of the outcome.
+pub(super) async fn migrate(context: &Context, link: &ClusterLink, task: &Task) -> Outcome {
+    // Told of each migration as it ends, so that those before one that fails are known too.
+    let steps = Mutex::new(Vec::new());
+    let observe = |event: Event<'_>| {
+        if let Event::Ends { step } = event {
+            steps.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(shown(step));
+        }
+    };
+    let mut inside = match enter(context, link, task).await {
+        Ok(inside) => inside,
+        // A database that was dropped meanwhile is looked for once more, in the catalog: see `worker`.
+        Err(error) => return failed(task, None, Vec::new(), error.chain().to_string(), None),
+    };
+    let done = carry_out(context, &mut inside, task, &observe).await;
+    let steps = steps.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    match done {
+        Ok(report) => Outcome {
+            state: SchemaMigrationState::Done,
+            version: report.version.and_then(|version| i32::try_from(version).ok()).or(Some(0)),
+            steps: Value::Array(steps),
+            error: None,
+            sqlstate: None,
+        },
+        Err(error) => {
+            let version = rowhouse_migrations::current_version(inside.client()).await.ok().flatten();
+            let version = version.and_then(|version| i32::try_from(version).ok());
+            let sqlstate = error.sqlstate().map(str::to_owned);
+            failed(task, version, steps, chain(&error), sqlstate)
+        }
+    }
+}
+
+async fn enter(context: &Context, link: &ClusterLink, task: &Task) -> Result<AdminConnection> {
+    let inside = link.open(context, &task.database).await?;
+    let path =
+        format!("set role rowhouse_owner; set search_path = {}, extensions, pg_temp", quote_ident(&task.schema_name));
+    inside.run(&path).await.context("becoming the owner")?;
+    Ok(inside)
+}
+
+async fn carry_out(
+    context: &Context,
+    inside: &mut AdminConnection,
+    task: &Task,
+    observe: &(dyn Fn(Event<'_>) + Send + Sync),
+) -> Result<Report, MigrationError> {
+    let target = u32::try_from(task.target).unwrap_or_default();
+    let options = Options {
+        target: Some(target),
+        lock_timeout: task.lock_timeout,
+        statement_timeout: Some(task.statement_timeout),
+        ..Options::default()
+    };
+    let migrations = &context.tenant_migrations;
+    match task.direction {
+        MigrationDirection::Up => rowhouse_migrations::run(inside.client(), migrations, &options, observe).await,
+        MigrationDirection::Down => {
+            rowhouse_migrations::undo_to(inside.client(), migrations, target, &options, observe).await
+        }
+    }
+}
+
+fn failed(task: &Task, version: Option<i32>, steps: Vec<Value>, error: String, sqlstate: Option<String>) -> Outcome {
+    tracing::warn!(run.id = %task.run, schema = task.name, database = task.database, error, "a schema was not migrated");
+    Outcome { state: SchemaMigrationState::Failed, version, steps: Value::Array(steps), error: Some(error), sqlstate }
+}
+
+fn shown(step: &Step) -> Value {
+    json!({
+        "version": step.version,
+        "name": step.name,
+        "milliseconds": u64::try_from(step.elapsed.as_millis()).unwrap_or(u64::MAX),
+        "attempts": step.attempts,
+    })
+}
+
+/// The error with its causes: the driver says only "db error" by itself.
+fn chain(error: &MigrationError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,313 @@
+//! Platform tables `migration_runs`, `migration_run_schemas` and `migration_holds`. Owns their SQL but for what workers claim.
+
+use rowhouse_database::{Columns, Described, Sql};
+use rowhouse_domain::{
+    ActorKind, ClusterId, MigrationRunId, MigrationRunState, OrganizationId, SchemaMigrationState, TenantId, TenantType,
+};
+use rowhouse_problem::{Error, Result};
+use serde_json::{Value, json};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::model::{Counts, Hold, Run, RunSchema, Selection, VersionCount};
+use super::requests::Wanted;
+use crate::audit::Requester;
+
+impl Selection {
+    /// As the column has it: ids are bare.
+    fn stored(&self) -> Value {
+        let mut stored = json!({});
+        let mut put = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                stored[name] = Value::String(value);
+            }
+        };
+        put("type", self.tenant_type.map(|kind| kind.to_string()));
+        put("cluster_id", self.cluster_id.map(|id| id.as_uuid().to_string()));
+        put("organization_id", self.organization_id.map(|id| id.as_uuid().to_string()));
+        put("tenant_id", self.tenant_id.map(|id| id.as_uuid().to_string()));
+        stored
+    }
+
+    fn read(stored: &Value) -> Result<Self> {
+        let text = |name: &str| stored.get(name).and_then(Value::as_str);
+        let id = |name: &str| text(name).map(|text| text.parse::<Uuid>().map_err(Error::internal)).transpose();
+        Ok(Self {
+            tenant_type: text("type").map(|text| text.parse::<TenantType>().map_err(Error::internal)).transpose()?,
+            cluster_id: id("cluster_id")?.map(ClusterId::from_uuid),
+            organization_id: id("organization_id")?.map(OrganizationId::from_uuid),
+            tenant_id: id("tenant_id")?.map(TenantId::from_uuid),
+        })
+    }
+}
+
+const COUNT_SELECTED: &str = "select count(*) as schemas from fleet_selected($1)";
+
+/// How many schemas a selection is about now.
+pub(super) async fn count_selected(db: &impl Sql, selection: &Selection) -> Result<i64> {
+    let row = db.query_one(COUNT_SELECTED, &[&selection.stored()]).await.context("counting schemas")?;
+    row.column("schemas")
+}
+
+const INSERT: &str = "
+    insert into migration_runs (id, direction, target_version, selection, ordering, canaries, soak_seconds, batch_size,
+        pause_seconds, parallelism, max_failures, lock_timeout_ms, statement_timeout_ms, phase, started_by_kind, started_by)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
+        case when $6::integer > 0 then 'canary'::migration_phase else 'fleet' end, $14, $15)";
+
+/// Records a run.
+pub(super) async fn insert(tx: &impl Sql, wanted: &Wanted, requester: &Requester) -> Result<MigrationRunId> {
+    let id = MigrationRunId::new();
+    tx.execute(
+        INSERT,
+        &[
+            &id,
+            &wanted.direction,
+            &wanted.target,
+            &wanted.selection.stored(),
+            &wanted.order,
+            &wanted.canaries,
+            &wanted.soak_seconds,
+            &wanted.batch_size,
+            &wanted.pause_seconds,
+            &wanted.parallelism,
+            &wanted.max_failures,
+            &wanted.lock_timeout_ms,
+            &wanted.statement_timeout_ms,
+            &requester.actor.kind,
+            &requester.actor.id,
+        ],
+    )
+    .await
+    .on_constraint("migration_runs_unfinished_key", || {
+        Error::new(
+            rowhouse_problem::Code::MigrationRunning,
+            "Another run was started at this moment. Look at it first.",
+        )
+    })
+    .context("recording a run of migrations")?;
+    Ok(id)
+}
+
+macro_rules! runs {
+    ($rest:literal) => {
+        concat!(
+            "
+    select run.id, run.direction, run.target_version, run.selection, run.ordering, run.canaries, run.soak_seconds,
+        run.batch_size, run.pause_seconds, run.parallelism, run.max_failures, run.lock_timeout_ms, run.statement_timeout_ms,
+        run.state, run.phase, run.reason, run.waits_until, run.started_by_kind, run.started_by, run.created_at, run.ended_at,
+        begun.running, begun.done, begun.failed, begun.skipped, ahead.behind, ahead.held
+    from migration_runs run
+    cross join lateral (
+        select count(*) filter (where state = 'running') as running, count(*) filter (where state = 'done') as done,
+            count(*) filter (where state = 'failed') as failed, count(*) filter (where state = 'skipped') as skipped
+        from migration_run_schemas where run_id = run.id) begun
+    cross join lateral (
+        select count(*) filter (where not is_held) as behind, count(*) filter (where is_held) as held
+        from (
+            select hold.schema_id is not null and (run.direction = 'down' or hold.version is null
+                or fleet.schema_version >= hold.version) as is_held
+            from fleet_selected(run.selection) fleet
+            left join migration_holds hold on hold.schema_id = fleet.schema_id
+            where run.ended_at is null
+                and case run.direction when 'up' then fleet.schema_version < run.target_version
+                    else fleet.schema_version > run.target_version end
+                and not exists (select from migration_run_schemas begun
+                    where begun.run_id = run.id and begun.schema_id = fleet.schema_id)) schemas) ahead ",
+            $rest
+        )
+    };
+}
+
+const FIND: &str = runs!("where run.id = $1");
+
+/// A run.
+pub(super) async fn find(db: &impl Sql, id: MigrationRunId) -> Result<Option<Run>> {
+    let row = db.query_opt(FIND, &[&id]).await.context("reading a run of migrations")?;
+    row.as_ref().map(run).transpose()
+}
+
+const UNFINISHED: &str = runs!("where run.ended_at is null");
+
+/// The run that is not ended; there is one at most.
+pub(super) async fn unfinished(db: &impl Sql) -> Result<Option<Run>> {
+    let row = db.query_opt(UNFINISHED, &[]).await.context("looking for a run of migrations")?;
+    row.as_ref().map(run).transpose()
+}
+
+const LIST: &str = runs!("where $1::uuid is null or run.id < $1 order by run.id desc limit $2");
+
+/// Runs, the newest first, before one of them.
+pub(super) async fn list(db: &impl Sql, before: Option<MigrationRunId>, limit: i64) -> Result<Vec<Run>> {
+    let rows = db.query(LIST, &[&before, &limit]).await.context("listing runs of migrations")?;
+    rows.iter().map(run).collect()
+}
+
+fn run(row: &Row) -> Result<Run> {
+    Ok(Run {
+        id: row.column("id")?,
+        direction: row.column("direction")?,
+        target_version: row.column("target_version")?,
+        selection: Selection::read(&row.column("selection")?)?,
+        order: row.column("ordering")?,
+        canaries: row.column("canaries")?,
+        soak_seconds: row.column("soak_seconds")?,
+        batch_size: row.column("batch_size")?,
+        pause_seconds: row.column("pause_seconds")?,
+        parallelism: row.column("parallelism")?,
+        max_failures: row.column("max_failures")?,
+        lock_timeout_ms: row.column("lock_timeout_ms")?,
+        statement_timeout_ms: row.column("statement_timeout_ms")?,
+        state: row.column("state")?,
+        phase: row.column("phase")?,
+        reason: row.column("reason")?,
+        waits_until: row.column("waits_until")?,
+        counts: Counts {
+            running: row.column("running")?,
+            done: row.column("done")?,
+            failed: row.column("failed")?,
+            skipped: row.column("skipped")?,
+            left: row.column("behind")?,
+            held: row.column("held")?,
+        },
+        started_by_kind: row.column::<ActorKind>("started_by_kind")?,
+        started_by: row.column("started_by")?,
+        created_at: row.column("created_at")?,
+        ended_at: row.column("ended_at")?,
+    })
+}
+
+const LOCK: &str = "select state from migration_runs where id = $1 for no key update";
+
+/// Locks a run, so that no worker decides about it meanwhile.
+pub(super) async fn lock(tx: &impl Sql, id: MigrationRunId) -> Result<Option<MigrationRunState>> {
+    let row = tx.query_opt(LOCK, &[&id]).await.context("locking a run of migrations")?;
+    row.map(|row| row.column("state")).transpose()
+}
+
+const SET_STATE: &str = "
+    update migration_runs set state = $2, reason = $3,
+        ended_at = case when $2::migration_run_state in ('cancelled', 'done') then now() end
+    where id = $1";
+
+/// Changes what becomes of a run.
+pub(super) async fn set_state(
+    tx: &impl Sql,
+    id: MigrationRunId,
+    state: MigrationRunState,
+    reason: Option<&str>,
+) -> Result<()> {
+    tx.execute(SET_STATE, &[&id, &state, &reason]).await.context("changing a run of migrations").map(drop)
+}
+
+const FORGET_FAILURES: &str = "delete from migration_run_schemas where run_id = $1 and state in ('failed', 'skipped')";
+
+/// Lets what failed be tried again.
+pub(super) async fn forget_failures(tx: &impl Sql, id: MigrationRunId) -> Result<()> {
+    tx.execute(FORGET_FAILURES, &[&id]).await.context("clearing the failures of a run").map(drop)
+}
+
+const SCHEMAS: &str = "
+    select begun.name, begun.schema_id, tenant.id as tenant_id, begun.phase, begun.state, begun.attempts, begun.from_version,
+        begun.to_version, begun.steps, begun.error, begun.sqlstate, begun.worker, begun.started_at, begun.finished_at
+    from migration_run_schemas begun left join tenants tenant on tenant.id = begun.schema_id
+    where begun.run_id = $1 and ($2::schema_migration_state is null or begun.state = $2)
+        and ($3::uuid is null or begun.schema_id > $3)
+    order by begun.schema_id limit $4";
+
+/// What a run did with its schemas.
+pub(super) async fn schemas(
+    db: &impl Sql,
+    run: MigrationRunId,
+    state: Option<SchemaMigrationState>,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<RunSchema>> {
+    let rows = db.query(SCHEMAS, &[&run, &state, &after, &limit]).await.context("listing schemas of a run")?;
+    let read = |row: &Row| {
+        Ok(RunSchema {
+            name: row.column("name")?,
+            tenant_id: row.column("tenant_id")?,
+            schema_id: row.column("schema_id")?,
+            phase: row.column("phase")?,
+            state: row.column("state")?,
+            attempts: row.column("attempts")?,
+            from_version: row.column("from_version")?,
+            to_version: row.column("to_version")?,
+            steps: row.column("steps")?,
+            error: row.column("error")?,
+            sqlstate: row.column("sqlstate")?,
+            worker: row.column("worker")?,
+            started_at: row.column("started_at")?,
+            finished_at: row.column("finished_at")?,
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
+// A schema counts as failed until a later run was done with it.
+const VERSIONS: &str = "
+    select fleet.schema_version as version, count(*) as schemas,
+        count(*) filter (where hold.schema_id is not null) as held,
+        count(*) filter (where latest.state = 'failed') as failed
+    from fleet_schemas fleet
+    left join migration_holds hold on hold.schema_id = fleet.schema_id
+    left join lateral (
+        select begun.state from migration_run_schemas begun
+        where begun.schema_id = fleet.schema_id order by begun.run_id desc limit 1) latest on true
+    group by fleet.schema_version order by fleet.schema_version";
+
+/// How many schemas are at each version.
+pub(super) async fn versions(db: &impl Sql) -> Result<Vec<VersionCount>> {
+    let rows = db.query(VERSIONS, &[]).await.context("counting schemas by version")?;
+    let read = |row: &Row| {
+        Ok(VersionCount {
+            version: row.column("version")?,
+            schemas: row.column("schemas")?,
+            held: row.column("held")?,
+            failed: row.column("failed")?,
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
+const SCHEMA_OF: &str = "
+    select case isolation when 'shared' then group_id else id end as schema_id from tenants where id = $1 and deleted_at is null";
+
+/// The schema that a tenant's data is in.
+pub(super) async fn schema_of(db: &impl Sql, tenant: TenantId) -> Result<Option<Uuid>> {
+    let row = db.query_opt(SCHEMA_OF, &[&tenant]).await.context("looking for a tenant's schema")?;
+    Ok(row.map(|row| row.column::<Option<Uuid>>("schema_id")).transpose()?.flatten())
+}
+
+const HOLD: &str = "
+    insert into migration_holds (schema_id, reason, version, held_by_kind, held_by) values ($1, $2, $3, $4, $5)
+    on conflict (schema_id) do update set reason = excluded.reason, version = excluded.version,
+        held_by_kind = excluded.held_by_kind, held_by = excluded.held_by
+    returning schema_id, reason, version, created_at";
+
+/// Holds a schema back.
+pub(super) async fn hold(
+    tx: &impl Sql,
+    schema: Uuid,
+    reason: &str,
+    version: Option<i32>,
+    requester: &Requester,
+) -> Result<Hold> {
+    let parameters: rowhouse_database::Parameters<'_> =
+        &[&schema, &reason, &version, &requester.actor.kind, &requester.actor.id];
+    let row = tx.query_one(HOLD, parameters).await.context("holding a schema back")?;
+    Ok(Hold {
+        schema_id: row.column("schema_id")?,
+        reason: row.column("reason")?,
+        version: row.column("version")?,
+        created_at: row.column("created_at")?,
+    })
+}
+
+const RELEASE: &str = "delete from migration_holds where schema_id = $1";
+
+/// Lets a schema go with the others again.
+pub(super) async fn release(tx: &impl Sql, schema: Uuid) -> Result<bool> {
+    Ok(tx.execute(RELEASE, &[&schema]).await.context("releasing a schema")? > 0)
+}

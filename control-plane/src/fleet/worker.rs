@@ -1,0 +1,139 @@
+//! Takes part in every run that is under way, together with the workers of other processes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rowhouse_domain::{ClusterId, MigrationRunId};
+use rowhouse_problem::Result;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::claim::{self, Task};
+use super::schema;
+use crate::clusters::{ClusterLink, find_link};
+use crate::context::Context;
+use crate::templates;
+
+/// Migrates schemas until it is told to stop; then those are finished that were begun.
+pub(crate) async fn work(context: Arc<Context>, stop: CancellationToken) {
+    let worker = Worker {
+        name: format!("{} {}", std::process::id(), Uuid::now_v7()),
+        hands: Arc::new(Semaphore::new(context.settings.migrations.parallel)),
+        tasks: TaskTracker::new(),
+        context,
+    };
+    let alive = CancellationToken::new();
+    let breath = tokio::spawn(breathe(Arc::clone(&worker.context), worker.name.clone(), alive.clone()));
+    while !stop.is_cancelled() {
+        let has_begun = worker.look(&stop).await.unwrap_or_else(|error| {
+            tracing::warn!(error = error.chain(), "runs of migrations could not be looked at");
+            false
+        });
+        tokio::select! {
+            () = stop.cancelled() => {}
+            // Another look when a hand is free again; where there was nothing to do, after a while.
+            () = worker.a_free_hand(), if has_begun => {}
+            () = tokio::time::sleep(worker.context.settings.migrations.poll) => {}
+            () = worker.context.fleet_woken.notified() => {}
+        }
+    }
+    worker.tasks.close();
+    worker.tasks.wait().await;
+    alive.cancel();
+    // It only sleeps.
+    let _ = breath.await;
+}
+
+struct Worker {
+    name: String,
+    hands: Arc<Semaphore>,
+    tasks: TaskTracker,
+    context: Arc<Context>,
+}
+
+impl Worker {
+    /// Begins with as many schemas as there are free hands. Whether there were any.
+    async fn look(&self, stop: &CancellationToken) -> Result<bool> {
+        let context = &self.context;
+        let runs = claim::active(&context.progress.get().await?).await?;
+        let mut has_begun = false;
+        for run in runs {
+            let free = i64::try_from(self.hands.available_permits()).unwrap_or(i64::MAX);
+            if free == 0 || stop.is_cancelled() {
+                break;
+            }
+            let lease = context.settings.migrations.lease;
+            let tasks = {
+                let mut connection = context.progress.get().await?;
+                claim::claim(&mut connection, run, &self.name, lease, free).await?
+            };
+            has_begun |= !tasks.is_empty();
+            self.begin(run, tasks).await?;
+        }
+        Ok(has_begun)
+    }
+
+    async fn begin(&self, run: MigrationRunId, tasks: Vec<Task>) -> Result<()> {
+        let mut links: HashMap<ClusterId, Arc<ClusterLink>> = HashMap::new();
+        for task in tasks {
+            let link = match links.get(&task.cluster) {
+                Some(link) => Arc::clone(link),
+                None => {
+                    let link = Arc::new(find_link(&self.context.platform.get().await?, task.cluster).await?);
+                    // New tenants are born at the version that the others are brought to.
+                    if let Err(error) = templates::ensure(&self.context, &link).await {
+                        tracing::warn!(cluster = link.name, error = error.chain(), "a template could not be made");
+                    }
+                    links.insert(task.cluster, Arc::clone(&link));
+                    link
+                }
+            };
+            let Ok(hand) = Arc::clone(&self.hands).acquire_owned().await else { return Ok(()) };
+            let (context, name) = (Arc::clone(&self.context), self.name.clone());
+            let span = tracing::info_span!("migration", run.id = %run, schema = task.name);
+            self.tasks.spawn(carry_out(context, name, link, task, hand).instrument(span));
+        }
+        Ok(())
+    }
+
+    async fn a_free_hand(&self) {
+        // Closed never.
+        let _ = self.hands.acquire().await;
+    }
+}
+
+async fn carry_out(
+    context: Arc<Context>,
+    worker: String,
+    link: Arc<ClusterLink>,
+    task: Task,
+    hand: OwnedSemaphorePermit,
+) {
+    let begun = std::time::Instant::now();
+    let outcome = schema::migrate(&context, &link, &task).await;
+    metrics::histogram!("rowhouse_schema_migration_seconds").record(begun.elapsed().as_secs_f64());
+    let recorded = async { claim::record(&context.progress.get().await?, &task, &worker, &outcome).await };
+    if let Err(error) = recorded.await {
+        // The lease runs out, and another worker finds the schema where it is.
+        tracing::warn!(error = error.chain(), "what came of a schema could not be recorded");
+    }
+    drop(hand);
+}
+
+/// Extends the leases of a worker's schemas for as long as it lives.
+async fn breathe(context: Arc<Context>, worker: String, end: CancellationToken) {
+    let lease = context.settings.migrations.lease;
+    while !end.is_cancelled() {
+        tokio::select! {
+            () = end.cancelled() => return,
+            () = tokio::time::sleep(lease / 3) => {}
+        }
+        let extended = async { claim::extend(&context.progress.get().await?, &worker, lease).await };
+        if let Err(error) = extended.await {
+            tracing::warn!(error = error.chain(), "a worker's lease could not be extended");
+        }
+    }
+}

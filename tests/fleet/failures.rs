@@ -1,0 +1,88 @@
+//! Runs that don't go well.
+
+use rowhouse_testkit::{TestCluster, TestHouse};
+use serde_json::json;
+
+use crate::{NEW, OLD, go, house, look, make, start, until};
+
+/// Gives a tenant's table the new column by hand, so that the migration fails on it; or takes it away again.
+async fn spoil(house: &TestHouse, tenant: &str, change: &str) {
+    let id = tenant.parse::<rowhouse_domain::TenantId>().unwrap().as_uuid();
+    let rows = house.rows(&format!("select database_name from tenants where id = '{id}'")).await;
+    let admin = TestCluster::get().admin(rows[0].try_get(0).unwrap()).await;
+    admin
+        .run(&format!("alter table workspaces {change} column motto{}", if change == "add" { " text" } else { "" }))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_run_halts_when_too_many_fail_and_goes_on_when_they_are_mended() {
+    let house = house().await;
+    let organization = house.organization().await;
+    let tenants = make(&house, &organization, "dedicated", 6).await;
+    go(&house, "down", OLD).await;
+    spoil(&house, &tenants[3], "add").await;
+    let body = json!({"parallel": 1, "max_failures": "1", "canary": "0", "order": "oldest"});
+    let run = start(&house, body.clone()).await;
+    let halted = until(&house, &run, "halted").await;
+    let counts = &halted["counts"];
+    assert_eq!((&counts["done"], &counts["failed"], &counts["left"]), (&json!(3), &json!(1), &json!(2)), "{halted}");
+    let failed = house.admin.get(&format!("{run}/schemas?state=failed")).await.expect(200).json();
+    let one = &failed["items"][0];
+    assert_eq!((&one["tenant_id"], &one["sqlstate"]), (&json!(tenants[3]), &json!("42701")), "{failed}");
+    assert!(one["error"].as_str().unwrap().contains("motto"), "{one}");
+    for (number, tenant) in tenants.iter().enumerate() {
+        let expected = if number < 3 { (true, NEW) } else { (number == 3, OLD) };
+        assert_eq!(look(&house, tenant).await, expected, "tenant {number}");
+    }
+    // A second operator is told of it.
+    let refused = house.admin.post("/v1/migration-runs", &body).await.problem(409, "migration_running");
+    assert!(refused["detail"].as_str().unwrap().contains("halted"), "{refused}");
+    spoil(&house, &tenants[3], "drop").await;
+    let _ = house.admin.post(&format!("{run}/resume"), &json!({})).await.expect(200);
+    let done = until(&house, &run, "done").await;
+    assert_eq!((&done["counts"]["done"], &done["counts"]["failed"]), (&json!(6), &json!(0)), "{done}");
+    house.admin.post(&format!("{run}/pause"), &json!({})).await.problem(409, "migration_run_ended");
+    house.expect_no_differences().await;
+}
+
+#[tokio::test]
+async fn a_cancelled_run_leaves_the_rest_as_it_was() {
+    let house = house().await;
+    let organization = house.organization().await;
+    let tenants = make(&house, &organization, "dedicated", 3).await;
+    go(&house, "down", OLD).await;
+    let run = start(&house, json!({"canary": "1", "soak_seconds": 3600})).await;
+    while house.admin.get(&run).await.expect(200).json()["phase"] != "soak" {}
+    let paused = house.admin.post(&format!("{run}/pause"), &json!({})).await.expect(200).json();
+    assert_eq!(paused["state"], "paused");
+    let cancelled = house.admin.post(&format!("{run}/cancel"), &json!({})).await.expect(200).json();
+    assert_eq!((&cancelled["state"], &cancelled["counts"]["done"]), (&json!("cancelled"), &json!(1)), "{cancelled}");
+    let mut at_the_new = 0;
+    for tenant in &tenants {
+        at_the_new += i32::from(look(&house, tenant).await == (true, NEW));
+    }
+    assert_eq!(at_the_new, 1);
+    // Nothing stands in the way of another.
+    let run = go(&house, "up", NEW).await;
+    assert_eq!(run["counts"]["done"], 2, "{run}");
+}
+
+#[tokio::test]
+async fn nonsense_is_refused_field_by_field() {
+    let house = house().await;
+    for (body, pointer) in [
+        (json!({"to": 99}), "/to"),
+        (json!({"direction": "down"}), "/to"),
+        (json!({"canary": "many"}), "/canary"),
+        (json!({"max_failures": "-1"}), "/max_failures"),
+        (json!({"parallel": 0}), "/parallel"),
+        (json!({"batch": 0}), "/batch"),
+        (json!({"lock_timeout_ms": 0}), "/lock_timeout_ms"),
+    ] {
+        let refused = house.admin.post("/v1/migration-runs", &body).await.problem(422, "invalid_request");
+        assert_eq!(refused["errors"][0]["pointer"], pointer, "{refused}");
+    }
+    house.admin.get("/v1/migration-runs/mig_01jz3x5v8qf6k9m2n4p7r0s1t3").await.problem(404, "not_found");
+}

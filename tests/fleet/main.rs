@@ -1,0 +1,106 @@
+//! Migrating every tenant of a house, forward and back. A process of its own, and so a cluster of its own: its templates are of
+//! a version that no release has.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod failures;
+mod runs;
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use rowhouse_testkit::{TestCluster, TestHouse};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The newest version of these tests, and the release's.
+const NEW: i64 = OLD + 1;
+const OLD: i64 = 6;
+
+const FORWARD: &str = "alter table workspaces add column motto text;\n";
+const BACK: &str = "alter table workspaces drop column motto;\n";
+
+/// The release's migrations and one more.
+fn folder() -> PathBuf {
+    static FOLDER: OnceLock<TempDir> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let released = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tenant-migrations");
+        for part in ["", "undo"] {
+            std::fs::create_dir_all(folder.path().join(part)).unwrap();
+            for entry in std::fs::read_dir(released.join(part)).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_file() {
+                    std::fs::copy(&path, folder.path().join(part).join(path.file_name().unwrap())).unwrap();
+                }
+            }
+        }
+        std::fs::write(folder.path().join(format!("V{NEW}__mottos.sql")), FORWARD).unwrap();
+        std::fs::write(folder.path().join(format!("undo/{NEW}__mottos.sql")), BACK).unwrap();
+        folder
+    });
+    folder.path().to_owned()
+}
+
+/// A house whose tenants are born at the new version.
+async fn house() -> TestHouse {
+    TestHouse::start_with(|settings| {
+        settings.migrations.tenant_folder = folder();
+        settings.migrations.poll = Duration::from_millis(100);
+    })
+    .await
+}
+
+/// Tenants of one isolation, oldest first.
+async fn make(house: &TestHouse, organization: &str, isolation: &str, count: usize) -> Vec<String> {
+    let room = json!({"max_tenants": 1000});
+    let _ = house.admin.patch(&format!("/v1/organizations/{organization}"), &room).await.expect(200);
+    let mut tenants = Vec::new();
+    for number in 0..count {
+        let body = json!({"name": format!("{isolation} {number}"), "isolation": isolation});
+        let made = house.admin.post(&format!("/v1/organizations/{organization}/tenants"), &body).await.expect(201);
+        tenants.push(made.text("id"));
+    }
+    tenants
+}
+
+/// Starts a run and says its path.
+async fn start(house: &TestHouse, body: Value) -> String {
+    house.admin.post("/v1/migration-runs", &body).await.expect(201).header("location").to_owned()
+}
+
+/// Waits for a run to be in a state, and gives it.
+async fn until(house: &TestHouse, run: &str, state: &str) -> Value {
+    let begun = Instant::now();
+    loop {
+        let answer = house.admin.get(run).await.expect(200).json();
+        if answer["state"] == state {
+            return answer;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(90), "not {state}: {answer}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Goes to a version and waits.
+async fn go(house: &TestHouse, direction: &str, version: i64) -> Value {
+    let run = start(house, json!({"direction": direction, "to": version})).await;
+    until(house, &run, "done").await
+}
+
+async fn number_in(house: &TestHouse, sql: &str) -> i64 {
+    house.rows(sql).await[0].try_get(0).unwrap()
+}
+
+/// Whether the schema of a tenant has the new column, and what its own history says.
+async fn look(house: &TestHouse, tenant: &str) -> (bool, i64) {
+    let id = tenant.parse::<rowhouse_domain::TenantId>().unwrap().as_uuid();
+    let place = house.rows(&format!("select database_name, schema_name from tenants where id = '{id}'")).await;
+    let (database, schema): (String, String) = (place[0].try_get(0).unwrap(), place[0].try_get(1).unwrap());
+    let admin = TestCluster::get().admin(&database).await;
+    let column = "select exists (select from information_schema.columns
+        where table_schema = $1 and table_name = 'workspaces' and column_name = 'motto')";
+    let version = format!("select max(version)::bigint from {schema}.refinery_schema_history");
+    let has_column = admin.query(column, &[&schema]).await.unwrap()[0].try_get(0).unwrap();
+    (has_column, admin.query(&version, &[]).await.unwrap()[0].try_get(0).unwrap())
+}
