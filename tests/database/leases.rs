@@ -81,6 +81,7 @@ impl Running {
             through: Vec::new(),
             cluster_budget: 100,
             per_tenant: 4,
+            per_slow_tenant: 8,
             floor,
             floor_kept: Duration::from_secs(600),
             replica_file: std::path::PathBuf::new(),

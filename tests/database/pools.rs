@@ -15,6 +15,7 @@ pub(crate) fn pools(change: impl FnOnce(&mut settings::Pools)) -> TenantPools {
         through: Vec::new(),
         cluster_budget: 8,
         per_tenant: 4,
+        per_slow_tenant: 8,
         floor: 2,
         floor_kept: Duration::from_secs(60),
         replica_file: std::path::PathBuf::new(),

@@ -178,6 +178,7 @@ pub struct Pools {
     pub through: Vec<Pooler>,
     pub cluster_budget: usize,
     pub per_tenant: usize,
+    pub per_slow_tenant: usize,
     pub floor: usize,
     #[serde(with = "humantime_serde")]
     pub floor_kept: Duration,

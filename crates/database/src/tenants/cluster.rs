@@ -20,10 +20,12 @@ type Waiter = oneshot::Sender<Result<Loan, Refusal>>;
 type Actions = Vec<Action<TenantLink, Waiter>>;
 
 /// Connections that are opened at once on one cluster, and for one tenant: a storm of them would slow all of them down.
-const OPENING: usize = 8;
+const OPENING: usize = 4;
 const OPENING_PER_TENANT: usize = 2;
 /// Callers of one tenant that may wait; more could not be served in time anyway.
 const WAITING_PER_TENANT: usize = 5_000;
+/// A tenant that keeps connections longer than this, on average, has statements that keep the server busy.
+const SLOW: Duration = Duration::from_millis(50);
 /// About what two connections cost to open.
 const TURN: Duration = Duration::from_millis(10);
 const PAUSE_WHEN_FULL: Duration = Duration::from_millis(200);
@@ -46,6 +48,8 @@ impl Cluster {
     pub(super) fn new(id: ClusterId, settings: &settings::Pools, budget: usize) -> Self {
         let limits = Limits {
             per_tenant: settings.per_tenant,
+            per_slow_tenant: settings.per_slow_tenant.min(settings.per_tenant),
+            slow: SLOW,
             waiting_per_tenant: WAITING_PER_TENANT,
             opening: OPENING,
             opening_per_tenant: OPENING_PER_TENANT,

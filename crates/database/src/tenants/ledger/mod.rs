@@ -36,6 +36,10 @@ pub(crate) struct Ticket(u64);
 pub(crate) struct Limits {
     /// Connections that one tenant may hold or have opened for it.
     pub(crate) per_tenant: usize,
+    /// The same for one that keeps each of them long: its statements would have the server's processors to themselves.
+    pub(crate) per_slow_tenant: usize,
+    /// What is long.
+    pub(crate) slow: Duration,
     /// Callers of one tenant that may wait.
     pub(crate) waiting_per_tenant: usize,
     /// Connections that are opened at once.
@@ -86,6 +90,8 @@ pub(crate) struct Terms {
     pub(crate) tenant: TenantId,
     /// When the tenant's turn with the connection began.
     pub(crate) turn: Instant,
+    /// When it was lent to this caller.
+    pub(crate) lent: Instant,
 }
 
 /// Why a caller gets no connection.
@@ -173,6 +179,8 @@ struct Tenant<W> {
     waiting: VecDeque<(Ticket, W)>,
     /// Its place in the line, while it stands there.
     turn: Option<u64>,
+    /// How long it keeps a connection, on an average in which the last ones count most.
+    keeps: Duration,
 }
 
 impl<C: Connection, W> Ledger<C, W> {
@@ -219,11 +227,11 @@ impl<C: Connection, W> Ledger<C, W> {
         let member = self.tenants.entry(tenant).or_insert_with(|| Tenant::of(pool));
         if member.waiting.is_empty() {
             member.pool = pool;
-            if member.held < limits.per_tenant
+            if member.held < limits.of(member.keeps)
                 && let Some(connection) = self.take_idle(pool, now, actions)
             {
                 self.hold(pool, tenant);
-                return Asked::Lent(connection, Terms { pool, tenant, turn: now });
+                return Asked::Lent(connection, Terms { pool, tenant, turn: now, lent: now });
             }
         } else if member.waiting.len() >= limits.waiting_per_tenant {
             return Asked::Refused(Refusal::Crowded);
@@ -253,9 +261,11 @@ impl<C: Connection, W> Ledger<C, W> {
     /// A connection comes back as it was lent.
     pub(crate) fn give_back(&mut self, terms: Terms, connection: C, now: Instant, actions: &mut Vec<Action<C, W>>) {
         let has_much = self.has_more_than_its_share(terms.tenant);
+        self.learn(&terms, now);
         self.let_go(terms.pool, terms.tenant);
         let turn_is_over = has_much || now.duration_since(terms.turn) >= self.limits.turn;
         self.settle(connection, &terms, turn_is_over, now, actions);
+        self.lend_idle(&terms, now, actions);
         self.forget(terms.tenant);
         self.serve(now, actions);
     }
@@ -271,13 +281,9 @@ impl<C: Connection, W> Ledger<C, W> {
         self.closing -= 1;
         self.taken -= 1;
         if let Some(terms) = abandoned {
+            self.learn(terms, now);
             self.let_go(terms.pool, terms.tenant);
-            // It may have held so many that it was not lent what lies idle.
-            if self.line.first_of(terms.pool).is_some()
-                && let Some(idle) = self.take_idle(terms.pool, now, actions)
-            {
-                self.settle(idle, terms, false, now, actions);
-            }
+            self.lend_idle(terms, now, actions);
             self.forget(terms.tenant);
         }
         self.serve(now, actions);
@@ -297,7 +303,7 @@ impl<C: Connection, W> Ledger<C, W> {
         if let Some(state) = self.pools.get_mut(&pool) {
             state.refused_until = None;
         }
-        self.settle(connection, &Terms { pool, tenant, turn: now }, false, now, actions);
+        self.settle(connection, &Terms { pool, tenant, turn: now, lent: now }, false, now, actions);
         self.forget(tenant);
         self.serve(now, actions);
     }

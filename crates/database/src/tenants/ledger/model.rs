@@ -29,6 +29,8 @@ impl Connection for Fake {
 
 const LIMITS: Limits = Limits {
     per_tenant: 3,
+    per_slow_tenant: 1,
+    slow: Duration::from_millis(12),
     waiting_per_tenant: 40,
     opening: 4,
     opening_per_tenant: 2,
@@ -396,4 +398,27 @@ fn a_silent_cluster_refuses_at_once_until_it_is_back() {
     world.act(&Event::Ask(0));
     settle(&mut world);
     assert!(world.served.contains(&tenant(0)));
+}
+
+#[test]
+fn a_tenant_whose_statements_are_slow_holds_few_until_they_are_quick_again() {
+    let mut world = World::new(6);
+    for _ in 0..30 {
+        world.act(&Event::Ask(0));
+    }
+    settle(&mut world);
+    assert_eq!(world.held(tenant(0)), LIMITS.per_tenant, "nothing is known of it yet");
+    let step = |world: &mut World, milliseconds| {
+        world.act(&Event::Pass(milliseconds));
+        world.act(&Event::GiveBack(0));
+        settle(world);
+    };
+    for _ in 0..6 {
+        step(&mut world, 200);
+    }
+    assert_eq!(world.held(tenant(0)), LIMITS.per_slow_tenant);
+    while world.held(tenant(0)) < LIMITS.per_tenant {
+        assert!(world.served.len() < 30, "it was never let out again");
+        step(&mut world, 1);
+    }
 }

@@ -1,12 +1,12 @@
 //! How places change hands.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rowhouse_domain::TenantId;
 
 use super::line::Member;
-use super::{Action, Connection, Idle, Ledger, Pool, PoolId, Refusal, Tenant, Terms};
+use super::{Action, Connection, Idle, Ledger, Limits, Pool, PoolId, Refusal, Tenant, Terms};
 
 /// Idle connections that are looked at for one at hand.
 const NEAR: usize = 16;
@@ -17,9 +17,16 @@ impl<C> Pool<C> {
     }
 }
 
+impl Limits {
+    /// Connections that a tenant may hold that keeps each for so long.
+    pub(super) fn of(&self, keeps: Duration) -> usize {
+        if keeps > self.slow { self.per_slow_tenant } else { self.per_tenant }
+    }
+}
+
 impl<W> Tenant<W> {
     pub(super) fn of(pool: PoolId) -> Self {
-        Self { pool, held: 0, opening: 0, waiting: VecDeque::new(), turn: None }
+        Self { pool, held: 0, opening: 0, waiting: VecDeque::new(), turn: None, keeps: Duration::ZERO }
     }
 }
 
@@ -73,7 +80,7 @@ impl<C: Connection, W> Ledger<C, W> {
     fn may_open(&self, tenant: TenantId) -> bool {
         self.tenants.get(&tenant).is_some_and(|tenant| {
             tenant.opening < tenant.waiting.len().min(self.limits.opening_per_tenant)
-                && tenant.held + tenant.opening < self.limits.per_tenant
+                && tenant.held + tenant.opening < self.limits.of(tenant.keeps)
         })
     }
 
@@ -122,7 +129,23 @@ impl<C: Connection, W> Ledger<C, W> {
         let Some((_, to)) = waiter else { return self.close(connection, actions) };
         self.hold(pool, own.tenant);
         self.go_to_the_end(own.tenant);
-        actions.push(Action::Lend { to, loan: Terms { tenant: own.tenant, ..*terms }, connection });
+        actions.push(Action::Lend { to, loan: Terms { tenant: own.tenant, lent: now, ..*terms }, connection });
+    }
+
+    /// Lends what lies idle to those of the pool who wait: a tenant may have held so many that it was not lent to.
+    pub(super) fn lend_idle(&mut self, terms: &Terms, now: Instant, actions: &mut Vec<Action<C, W>>) {
+        while self.line.first_of(terms.pool).is_some()
+            && let Some(idle) = self.take_idle(terms.pool, now, actions)
+        {
+            self.settle(idle, terms, false, now, actions);
+        }
+    }
+
+    /// Notes for how long a tenant had a connection.
+    pub(super) fn learn(&mut self, terms: &Terms, now: Instant) {
+        if let Some(tenant) = self.tenants.get_mut(&terms.tenant) {
+            tenant.keeps = (tenant.keeps * 7 + now.duration_since(terms.lent)) / 8;
+        }
     }
 
     /// Keeps a connection for the next of its pool.
@@ -251,8 +274,9 @@ impl<C: Connection, W> Ledger<C, W> {
 
     /// A tenant stands in the line exactly while it has a caller that waits and holds less than it may.
     pub(super) fn line_up(&mut self, id: TenantId) {
-        let most = self.limits.per_tenant;
+        let limits = self.limits;
         let Some(tenant) = self.tenants.get_mut(&id) else { return };
+        let most = limits.of(tenant.keeps);
         let may_be_served = !tenant.waiting.is_empty() && tenant.held < most;
         match tenant.turn {
             None if may_be_served => tenant.turn = Some(self.line.join(id, tenant.pool)),
