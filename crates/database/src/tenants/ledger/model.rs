@@ -100,6 +100,8 @@ struct World {
     next: u64,
     /// In the order of their service.
     served: Vec<TenantId>,
+    /// How many connections were opened.
+    opened: usize,
 }
 
 impl World {
@@ -115,6 +117,7 @@ impl World {
             waiting: HashMap::new(),
             next: 0,
             served: Vec::new(),
+            opened: 0,
         }
     }
 
@@ -129,6 +132,7 @@ impl World {
                     self.lent.push((loan, connection));
                 }
                 Action::Open { pool, tenant } => {
+                    self.opened += 1;
                     self.opening.push((pool, tenant));
                     assert!(self.places() <= self.budget, "a place beyond the budget");
                     assert!(self.opening.len() <= LIMITS.opening);
@@ -420,5 +424,25 @@ fn a_tenant_whose_statements_are_slow_holds_few_until_they_are_quick_again() {
     while world.held(tenant(0)) < LIMITS.per_tenant {
         assert!(world.served.len() < 30, "it was never let out again");
         step(&mut world, 1);
+    }
+}
+
+#[test]
+fn tenants_that_are_asked_again_and_again_keep_their_connections_from_those_that_are_asked_once() {
+    let mut world = World::new(3);
+    let ask = |world: &mut World, number| {
+        let before = world.opened;
+        world.act(&Event::Ask(number));
+        settle(world);
+        world.act(&Event::GiveBack(0));
+        settle(world);
+        world.opened - before
+    };
+    assert_eq!((ask(&mut world, 0), ask(&mut world, 0)), (1, 0));
+    for _ in 0..5 {
+        for stranger in [1, 2, 3] {
+            ask(&mut world, stranger);
+        }
+        assert_eq!(ask(&mut world, 0), 0, "its connection made room for a stranger's");
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rowhouse_domain::TenantId;
 
 use super::line::Member;
-use super::{Action, Connection, Idle, Ledger, Limits, Pool, PoolId, Refusal, Tenant, Terms};
+use super::{Action, Connection, Idle, Ledger, Limits, Pool, PoolId, Refusal, Stamp, Tenant, Terms};
 
 /// Idle connections that are looked at for one at hand.
 const NEAR: usize = 16;
@@ -124,20 +124,26 @@ impl<C: Connection, W> Ledger<C, W> {
         if !stays {
             return self.close(connection, actions);
         }
-        let Some(own) = own else { return self.keep(pool, connection, now) };
+        let Some(own) = own else {
+            return self.keep(pool, connection, terms.loans, now);
+        };
         let waiter = self.tenants.get_mut(&own.tenant).and_then(|tenant| tenant.waiting.pop_front());
         let Some((_, to)) = waiter else { return self.close(connection, actions) };
         self.hold(pool, own.tenant);
         self.go_to_the_end(own.tenant);
-        actions.push(Action::Lend { to, loan: Terms { tenant: own.tenant, lent: now, ..*terms }, connection });
+        actions.push(Action::Lend {
+            to,
+            loan: Terms { tenant: own.tenant, lent: now, loans: terms.loans.saturating_add(1), ..*terms },
+            connection,
+        });
     }
 
     /// Lends what lies idle to those of the pool who wait: a tenant may have held so many that it was not lent to.
     pub(super) fn lend_idle(&mut self, terms: &Terms, now: Instant, actions: &mut Vec<Action<C, W>>) {
         while self.line.first_of(terms.pool).is_some()
-            && let Some(idle) = self.take_idle(terms.pool, now, actions)
+            && let Some((idle, loans)) = self.take_idle(terms.pool, now, actions)
         {
-            self.settle(idle, terms, false, now, actions);
+            self.settle(idle, &Terms { loans, ..*terms }, false, now, actions);
         }
     }
 
@@ -149,11 +155,12 @@ impl<C: Connection, W> Ledger<C, W> {
     }
 
     /// Keeps a connection for the next of its pool.
-    pub(super) fn keep(&mut self, pool: PoolId, connection: C, now: Instant) {
+    pub(super) fn keep(&mut self, pool: PoolId, connection: C, loans: u32, now: Instant) {
         self.clock += 1;
-        self.idle.insert(self.clock, pool);
+        let stamp = Stamp { is_proven: loans > 1, used: self.clock };
+        self.idle.insert(stamp, pool);
         let state = self.pools.entry(pool).or_insert_with(Pool::new);
-        state.idle.push_back(Idle { stamp: self.clock, since: now, connection });
+        state.idle.push_back(Idle { stamp, since: now, loans, connection });
     }
 
     fn close(&mut self, connection: C, actions: &mut Vec<Action<C, W>>) {
@@ -161,11 +168,14 @@ impl<C: Connection, W> Ledger<C, W> {
         actions.push(Action::Close(connection));
     }
 
-    /// Closes the idle connection that was used longest ago; false where there is none.
+    /// Closes the idle connection that is the first to make room; false where there is none.
     pub(super) fn evict(&mut self, actions: &mut Vec<Action<C, W>>) -> bool {
-        let Some((_, pool)) = self.idle.pop_first() else { return false };
-        // The oldest of the pool is at its front.
-        if let Some(idle) = self.pools.get_mut(&pool).and_then(|pool| pool.idle.pop_front()) {
+        let Some((stamp, pool)) = self.idle.pop_first() else { return false };
+        let found = self.pools.get_mut(&pool).and_then(|pool| {
+            let place = pool.idle.iter().position(|idle| idle.stamp == stamp)?;
+            pool.idle.remove(place)
+        });
+        if let Some(idle) = found {
             self.evicted += 1;
             self.close(idle.connection, actions);
         }
@@ -174,7 +184,12 @@ impl<C: Connection, W> Ledger<C, W> {
     }
 
     /// An idle connection of the pool that can be lent: one at hand, else the one that was used last.
-    pub(super) fn take_idle(&mut self, pool: PoolId, now: Instant, actions: &mut Vec<Action<C, W>>) -> Option<C> {
+    pub(super) fn take_idle(
+        &mut self,
+        pool: PoolId,
+        now: Instant,
+        actions: &mut Vec<Action<C, W>>,
+    ) -> Option<(C, u32)> {
         loop {
             let connections = &mut self.pools.get_mut(&pool)?.idle;
             let last = connections.len().checked_sub(1)?;
@@ -184,7 +199,7 @@ impl<C: Connection, W> Ledger<C, W> {
             let idle = connections.remove(at_hand.unwrap_or(last))?;
             self.idle.remove(&idle.stamp);
             if !idle.connection.is_spent(now) {
-                return Some(idle.connection);
+                return Some((idle.connection, idle.loans));
             }
             self.close(idle.connection, actions);
         }
