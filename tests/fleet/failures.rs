@@ -86,3 +86,38 @@ async fn nonsense_is_refused_field_by_field() {
     }
     house.admin.get("/v1/migration-runs/mig_01jz3x5v8qf6k9m2n4p7r0s1t3").await.problem(404, "not_found");
 }
+
+#[tokio::test]
+async fn the_command_says_how_it_ended() {
+    let house = house().await;
+    let organization = house.organization().await;
+    let tenants = make(&house, &organization, "dedicated", 3).await;
+    let rowhouse = async |arguments: &[&str]| {
+        let mut command = tokio::process::Command::new(rowhouse_testkit::program("rowhouse"));
+        command.arg("migrate").args(arguments).env_clear();
+        command.envs([("ROWHOUSE_URL", house.admin.base()), ("ROWHOUSE_KEY", house.admin.key())]);
+        let output = command.output().await.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    };
+    let old = OLD.to_string();
+    assert_eq!(rowhouse(&["undo", "--to", &old]).await.0, 0);
+    let (code, said, _) = rowhouse(&["status"]).await;
+    assert!(code == 0 && said.contains("3 schemas, 3 behind version 7"), "{said}");
+    spoil(&house, &tenants[1], "add").await;
+    let (code, table, errors) = rowhouse(&["run", "--canary", "0", "--parallel", "1", "--max-failures", "1"]).await;
+    assert_eq!(code, 3, "{errors}");
+    assert!(table.contains("42701") && errors.contains("rowhouse migrate resume mig_"), "{table}{errors}");
+    let (code, _, errors) = rowhouse(&["run"]).await;
+    assert!(code == 1 && errors.contains("migration_running"), "{errors}");
+    let run = errors.split_whitespace().find(|word| word.starts_with("mig_")).unwrap().to_owned();
+    assert_eq!(rowhouse(&["resume", &run]).await.0, 0);
+    assert_eq!(rowhouse(&["watch", &run]).await.0, 3, "it fails again");
+    assert_eq!(rowhouse(&["cancel", &run]).await.0, 0);
+    spoil(&house, &tenants[1], "drop").await;
+    let (code, run, errors) = rowhouse(&["run", "--where", &format!("org={organization}"), "--json"]).await;
+    let run: serde_json::Value = serde_json::from_str(&run).unwrap();
+    assert_eq!((code, &run["counts"]["done"]), (0, &json!(1)), "{errors}");
+    assert_eq!(rowhouse(&["run", "--where", "size=1"]).await.0, 1);
+    assert_eq!(look(&house, &tenants[1]).await, (true, NEW));
+}

@@ -1,13 +1,14 @@
 //! The command `rowhouse`.
 //!
-//! `org`, `tenant`, `key` and `cluster` talk to a control plane, `pools` to a data plane's admin port; `migrate` works on files of
-//! migrations; `dev` and `demo` run the product on this machine; `cluster bootstrap` prepares a PostgreSQL cluster.
-//! Exit codes: 0 done, 1 failed, 2 wrong usage.
+//! `org`, `tenant`, `key` and `cluster` talk to a control plane, `pools` to a data plane's admin port; `migrate` does both that and
+//! works on files of migrations; `dev` and `demo` run the product on this machine; `cluster bootstrap` prepares a PostgreSQL cluster.
+//! Exit codes: 0 done, 1 failed, 2 wrong usage; `migrate run` has some of its own.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its user")]
 
 mod cluster;
 mod demo;
 mod dev;
+mod exit;
 mod migrate;
 mod pools;
 mod remote;
@@ -40,7 +41,7 @@ enum Command {
     Key(remote::Remote<remote::KeyCommand>),
     /// PostgreSQL clusters: prepare, register, list, show, drain, change, remove.
     Cluster(remote::Remote<remote::ClusterCommand>),
-    /// Migrations: write, lint and freeze their files.
+    /// Migrations: write and check their files, and bring all tenants to where they say.
     Migrate(migrate::Arguments),
     /// The connections of a data-plane process: show them, or watch them.
     Pools(pools::Arguments),
@@ -56,14 +57,14 @@ async fn main() -> ExitCode {
         Command::Doctor(arguments) => remote::doctor(arguments).await,
         Command::Key(remote) => remote::keys(remote).await,
         Command::Cluster(remote) => remote::clusters(remote).await,
-        Command::Migrate(arguments) => migrate::run(arguments),
+        Command::Migrate(arguments) => migrate::run(arguments).await,
         Command::Pools(arguments) => pools::run(arguments).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            error.downcast_ref::<exit::Exit>().map_or(ExitCode::FAILURE, |exit| ExitCode::from(exit.code))
         }
     }
 }

@@ -1,14 +1,19 @@
-//! `rowhouse migrate`: the files of migrations. One file a subcommand.
+//! `rowhouse migrate`: the files of migrations, and bringing all tenants' schemas to where they say.
 
 mod create;
 mod freeze;
 mod lint;
+mod runs;
+mod start;
+mod watch;
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Subcommand, ValueEnum};
 use rowhouse_migrations::Set;
+
+use crate::remote::Connection;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -24,6 +29,33 @@ enum Command {
     Lint(lint::Arguments),
     /// Freeze the files of a release: a changed one is refused from then on.
     Freeze(freeze::Arguments),
+    /// See how many schemas are at each version, and what run is under way.
+    Status(Connection),
+    /// Start a run that brings schemas up to a version, and watch it. Exit code 0: all done; 3: halted; 4: some failed; 5: it was
+    /// paused or cancelled
+    #[command(alias = "up")]
+    Run(start::Up),
+    /// Start a run that takes schemas back to a version, and watch it. Exit codes as of `run`
+    #[command(alias = "down")]
+    Undo(start::Down),
+    /// List the latest runs.
+    Runs(Connection),
+    /// See what a run did with each schema.
+    Show(runs::OfRun),
+    /// Watch a run that is under way. Exit codes as of `run`
+    Watch(runs::OfRun),
+    /// Let a run begin with no further schema.
+    Pause(runs::OfRun),
+    /// Let a run go on; where it had halted, what failed is tried again.
+    Resume(runs::OfRun),
+    /// End a run; nothing is undone.
+    Cancel(runs::OfRun),
+    /// Try again what failed in a run.
+    Retry(runs::OfRun),
+    /// Keep a tenant's schema out of runs.
+    Hold(runs::Hold),
+    /// Let a tenant's schema go with the others again.
+    Release(runs::Release),
 }
 
 /// Which of the two sets.
@@ -52,10 +84,22 @@ struct Root {
     root: PathBuf,
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<()> {
+pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::Create(arguments) => create::run(&arguments),
         Command::Lint(arguments) => lint::run(&arguments),
         Command::Freeze(arguments) => freeze::run(&arguments),
+        Command::Status(connection) => runs::status(&connection).await,
+        Command::Run(arguments) => start::up(arguments).await,
+        Command::Undo(arguments) => start::down(arguments).await,
+        Command::Runs(connection) => runs::list(&connection).await,
+        Command::Show(arguments) => runs::show(&arguments).await,
+        Command::Watch(arguments) => runs::attach(&arguments).await,
+        Command::Pause(arguments) => runs::tell(&arguments, "pause").await,
+        Command::Resume(arguments) => runs::tell(&arguments, "resume").await,
+        Command::Cancel(arguments) => runs::tell(&arguments, "cancel").await,
+        Command::Retry(arguments) => runs::tell(&arguments, "retry").await,
+        Command::Hold(arguments) => runs::hold(&arguments).await,
+        Command::Release(arguments) => runs::release(&arguments).await,
     }
 }

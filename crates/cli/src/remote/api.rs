@@ -7,13 +7,13 @@ use serde_json::Value;
 use super::Connection;
 
 /// The control plane as the holder of the key sees it.
-pub(super) struct Api<'a> {
+pub(crate) struct Api<'a> {
     client: Client,
     connection: &'a Connection,
 }
 
 impl<'a> Api<'a> {
-    pub(super) fn new(connection: &'a Connection) -> Result<Self> {
+    pub(crate) fn new(connection: &'a Connection) -> Result<Self> {
         if connection.key.is_empty() {
             bail!("no key: set ROWHOUSE_KEY or give --key");
         }
@@ -26,27 +26,32 @@ impl<'a> Api<'a> {
     }
 
     /// Reads something.
-    pub(super) async fn get(&self, path: &str) -> Result<Value> {
+    pub(crate) async fn get(&self, path: &str) -> Result<Value> {
         self.send(self.request(Method::GET, path)).await
     }
 
     /// Creates or does something.
-    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
         self.send(self.request(Method::POST, path).json(body)).await
     }
 
     /// Changes something.
-    pub(super) async fn patch(&self, path: &str, body: &Value) -> Result<Value> {
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Result<Value> {
         self.send(self.request(Method::PATCH, path).json(body)).await
     }
 
+    /// Sets something.
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Value> {
+        self.send(self.request(Method::PUT, path).json(body)).await
+    }
+
     /// Deletes or revokes something.
-    pub(super) async fn delete(&self, path: &str) -> Result<Value> {
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value> {
         self.send(self.request(Method::DELETE, path)).await
     }
 
     /// All items of a list, page by page, up to `most`.
-    pub(super) async fn list(&self, path: &str, most: usize) -> Result<Value> {
+    pub(crate) async fn list(&self, path: &str, most: usize) -> Result<Value> {
         let (mut items, mut cursor) = (Vec::new(), None::<String>);
         while items.len() < most {
             let mut request = self.request(Method::GET, path).query(&[("limit", "200")]);

@@ -14,10 +14,12 @@ mod tenants;
 use anyhow::Result;
 use clap::Args;
 
+pub(crate) use api::Api;
 pub(crate) use clusters::Command as ClusterCommand;
 pub(crate) use doctor::{Doctor, run as doctor};
 pub(crate) use keys::Command as KeyCommand;
 pub(crate) use organizations::Command as OrganizationCommand;
+pub(crate) use output::{done, print};
 pub(crate) use tenants::Command as TenantCommand;
 
 /// Which control plane, as whom, and how to answer.
@@ -31,7 +33,7 @@ pub(crate) struct Connection {
     key: String,
     /// Print the API's JSON instead of a table.
     #[arg(long, global = true)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 /// A command with its connection.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Connection;
 
 /// Prints an answer: the named members of one object, or of each object of a list.
-pub(super) fn print(connection: &Connection, answer: &Value, columns: &[&str]) -> Result<()> {
+pub(crate) fn print(connection: &Connection, answer: &Value, columns: &[&str]) -> Result<()> {
     if connection.json {
         println!("{}", serde_json::to_string_pretty(answer)?);
         return Ok(());
@@ -29,7 +29,7 @@ pub(super) fn print(connection: &Connection, answer: &Value, columns: &[&str]) -
 }
 
 /// Says that something was done, to people; scripts see the exit code.
-pub(super) fn done(connection: &Connection, text: &str) {
+pub(crate) fn done(connection: &Connection, text: &str) {
     if !connection.json {
         println!("{text}");
     }

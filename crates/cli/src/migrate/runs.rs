@@ -1,0 +1,110 @@
+//! Looking at the fleet and its runs, and telling a run what to do.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::watch::watch;
+use crate::remote::{Api, Connection, done, print};
+
+/// A run.
+#[derive(clap::Args)]
+pub(super) struct OfRun {
+    /// The run, `mig_…`
+    run: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// A tenant whose schema is held back.
+#[derive(clap::Args)]
+pub(super) struct Hold {
+    /// The tenant, `ten_…`
+    tenant: String,
+    /// Why
+    #[arg(long)]
+    reason: String,
+    /// Let it be brought up to this version, and no further
+    #[arg(long, value_name = "VERSION")]
+    at: Option<u32>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// A tenant whose schema goes with the others again.
+#[derive(clap::Args)]
+pub(super) struct Release {
+    /// The tenant, `ten_…`
+    tenant: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+const COUNTED: [&str; 8] = ["id", "direction", "target_version", "state", "phase", "done", "failed", "left"];
+
+/// Prints how many schemas are at each version.
+pub(super) async fn status(connection: &Connection) -> Result<()> {
+    let status = Api::new(connection)?.get("/v1/migrations").await?;
+    if connection.json {
+        return print(connection, &status, &[]);
+    }
+    print(connection, &status["versions"], &["version", "schemas", "held", "failed"])?;
+    println!(
+        "{} schemas, {} behind version {}, {} held back, {} failed",
+        status["schemas"], status["behind"], status["newest_version"], status["held"], status["failed"]
+    );
+    match &status["run"] {
+        Value::Null => Ok(()),
+        run => print(connection, &json!([flat(run)]), &COUNTED),
+    }
+}
+
+/// Prints the latest runs.
+pub(super) async fn list(connection: &Connection) -> Result<()> {
+    let runs = Api::new(connection)?.list("/v1/migration-runs", 50).await?;
+    let flat: Vec<Value> = runs.as_array().into_iter().flatten().map(flat).collect();
+    print(connection, &if connection.json { runs } else { Value::Array(flat) }, &COUNTED)
+}
+
+/// Prints what a run did with each schema.
+pub(super) async fn show(arguments: &OfRun) -> Result<()> {
+    let OfRun { run, connection } = arguments;
+    let schemas = Api::new(connection)?.list(&format!("/v1/migration-runs/{run}/schemas"), 10_000).await?;
+    print(connection, &schemas, &["name", "phase", "state", "from_version", "to_version", "attempts", "error"])
+}
+
+/// Attaches to a run that is under way.
+pub(super) async fn attach(arguments: &OfRun) -> Result<()> {
+    watch(&Api::new(&arguments.connection)?, &arguments.connection, &arguments.run).await
+}
+
+/// Tells a run what to do: `pause`, `resume`, `cancel` or `retry`.
+pub(super) async fn tell(arguments: &OfRun, order: &str) -> Result<()> {
+    let OfRun { run, connection } = arguments;
+    let run = Api::new(connection)?.post(&format!("/v1/migration-runs/{run}/{order}"), &json!({})).await?;
+    print(connection, &if connection.json { run } else { json!([flat(&run)]) }, &COUNTED)
+}
+
+/// Holds a tenant's schema back.
+pub(super) async fn hold(arguments: &Hold) -> Result<()> {
+    let Hold { tenant, reason, at, connection } = arguments;
+    let body = json!({"reason": reason, "version": at});
+    let hold = Api::new(connection)?.put(&format!("/v1/tenants/{tenant}/migration-hold"), &body).await?;
+    print(connection, &hold, &["schema_id", "version", "reason"])
+}
+
+/// Lets a tenant's schema go with the others again.
+pub(super) async fn release(arguments: &Release) -> Result<()> {
+    let Release { tenant, connection } = arguments;
+    Api::new(connection)?.delete(&format!("/v1/tenants/{tenant}/migration-hold")).await?;
+    done(connection, &format!("{tenant} goes with the others again."));
+    Ok(())
+}
+
+/// A run with its counts beside its other members, as a table has it.
+fn flat(run: &Value) -> Value {
+    let mut flat = run.clone();
+    for (name, count) in run["counts"].as_object().into_iter().flatten() {
+        flat[name] = count.clone();
+    }
+    flat
+}

@@ -1,0 +1,151 @@
+//! `rowhouse migrate run` and `rowhouse migrate undo`: start a run and watch it to its end.
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+use serde_json::{Map, Value, json};
+
+use super::watch::watch;
+use crate::remote::{Api, Connection, print};
+
+/// What both directions take.
+#[derive(clap::Args)]
+pub(super) struct Rules {
+    /// Schemas that go first, a number or a share such as `1%`; 0 for none [default: 1]
+    #[arg(long, value_name = "N|P%")]
+    canary: Option<String>,
+    /// Watch the canaries for so long before the others follow, in seconds [default: 0]
+    #[arg(long, value_name = "SECONDS")]
+    soak: Option<u32>,
+    /// Schemas between two pauses [default: 50]
+    #[arg(long, value_name = "N")]
+    batch: Option<u32>,
+    /// Pause between two batches, in seconds [default: 0]
+    #[arg(long, value_name = "SECONDS")]
+    pause_between: Option<u32>,
+    /// Schemas at once, over all workers [default: 8]
+    #[arg(long, value_name = "N")]
+    parallel: Option<u32>,
+    /// Halt at so many failures, a number or a share such as `1%` [default: 3]
+    #[arg(long, value_name = "N|P%")]
+    max_failures: Option<String>,
+    /// Which schemas come first [default: oldest]
+    #[arg(long)]
+    order: Option<Order>,
+    /// Only some schemas: `type=trial`, `cluster=clu_…`, `org=org_…`, `tenant=ten_…`, separated by commas
+    #[arg(long = "where", value_name = "KEY=VALUE,…")]
+    selection: Option<String>,
+    /// How long a statement may wait for a table, in milliseconds [default: 3000]
+    #[arg(long, value_name = "MS")]
+    lock_timeout: Option<u32>,
+    /// Start it and return at once
+    #[arg(long)]
+    detach: bool,
+}
+
+/// The order of a run.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Order {
+    /// Those with the least bytes first.
+    Smallest,
+    /// Those that were made first.
+    Oldest,
+    /// Any, and others in each run.
+    Random,
+}
+
+/// Bring schemas up to a version.
+#[derive(clap::Args)]
+pub(super) struct Up {
+    /// The version to go to; the control plane's newest, unless given
+    #[arg(long, value_name = "VERSION")]
+    to: Option<u32>,
+    #[command(flatten)]
+    rules: Rules,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Take schemas back to a version.
+#[derive(clap::Args)]
+pub(super) struct Down {
+    /// The version to go back to
+    #[arg(long, value_name = "VERSION")]
+    to: u32,
+    #[command(flatten)]
+    rules: Rules,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+pub(super) async fn up(arguments: Up) -> Result<()> {
+    start("up", arguments.to, &arguments.rules, &arguments.connection).await
+}
+
+pub(super) async fn down(arguments: Down) -> Result<()> {
+    start("down", Some(arguments.to), &arguments.rules, &arguments.connection).await
+}
+
+async fn start(direction: &str, to: Option<u32>, rules: &Rules, connection: &Connection) -> Result<()> {
+    let api = Api::new(connection)?;
+    let mut body = Map::new();
+    let mut put = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            body.insert(name.to_owned(), value);
+        }
+    };
+    put("direction", Some(json!(direction)));
+    put("to", to.map(Value::from));
+    put("canary", rules.canary.clone().map(Value::from));
+    put("soak_seconds", rules.soak.map(Value::from));
+    put("batch", rules.batch.map(Value::from));
+    put("pause_seconds", rules.pause_between.map(Value::from));
+    put("parallel", rules.parallel.map(Value::from));
+    put("max_failures", rules.max_failures.clone().map(Value::from));
+    put("order", rules.order.map(|order| json!(order_name(order))));
+    put("where", rules.selection.as_deref().map(selection).transpose()?);
+    put("lock_timeout_ms", rules.lock_timeout.map(Value::from));
+    let run = api.post("/v1/migration-runs", &Value::Object(body)).await?;
+    if rules.detach {
+        return print(connection, &run, &["id", "direction", "target_version", "state"]);
+    }
+    watch(&api, connection, run["id"].as_str().unwrap_or_default()).await
+}
+
+fn order_name(order: Order) -> &'static str {
+    match order {
+        Order::Smallest => "smallest",
+        Order::Oldest => "oldest",
+        Order::Random => "random",
+    }
+}
+
+fn selection(text: &str) -> Result<Value> {
+    let mut selection = Map::new();
+    for part in text.split(',') {
+        let Some((key, value)) = part.trim().split_once('=') else {
+            bail!("`{part}` in --where is not KEY=VALUE");
+        };
+        let key = match key {
+            "type" => "type",
+            "cluster" => "cluster_id",
+            "org" => "organization_id",
+            "tenant" => "tenant_id",
+            _ => bail!("--where knows type, cluster, org and tenant, not `{key}`"),
+        };
+        selection.insert(key.to_owned(), Value::from(value));
+    }
+    Ok(Value::Object(selection))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selections_are_read_and_nonsense_is_named() {
+        let expected = json!({"type": "trial", "organization_id": "org_1"});
+        assert_eq!(selection("type=trial, org=org_1").unwrap(), expected);
+        assert!(selection("trial").unwrap_err().to_string().contains("`trial`"));
+        assert!(selection("size=1").unwrap_err().to_string().contains("`size`"));
+    }
+}

@@ -1,0 +1,98 @@
+//! Watches a run: a bar for people, lines where there is no terminal, JSON at the end where it was asked for.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+
+use crate::exit::Exit;
+use crate::remote::{Api, Connection, print};
+
+const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
+/// Where there is no terminal, a line is written this often.
+const BETWEEN_LINES: Duration = Duration::from_secs(5);
+
+/// Exit codes of a run that is not done, or not whole.
+const HALTED: u8 = 3;
+const SOME_FAILED: u8 = 4;
+const STOPPED: u8 = 5;
+
+/// Watches a run until it is over, or somebody has to decide.
+pub(super) async fn watch(api: &Api<'_>, connection: &Connection, id: &str) -> Result<()> {
+    let path = format!("/v1/migration-runs/{id}");
+    let mut show = Show::new(connection);
+    loop {
+        let run = api.get(&path).await?;
+        show.step(&run);
+        if run["state"] != "running" {
+            show.end();
+            return conclude(api, connection, &path, &run).await;
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+}
+
+async fn conclude(api: &Api<'_>, connection: &Connection, path: &str, run: &Value) -> Result<()> {
+    let failed = run["counts"]["failed"].as_u64().unwrap_or_default();
+    if connection.json {
+        println!("{}", serde_json::to_string_pretty(run)?);
+    } else if failed > 0 {
+        let failures = api.list(&format!("{path}/schemas?state=failed"), 20).await?;
+        print(connection, &failures, &["name", "from_version", "sqlstate", "error"])?;
+    }
+    let id = run["id"].as_str().unwrap_or_default();
+    let reason = run["reason"].as_str().unwrap_or_default();
+    match run["state"].as_str().unwrap_or_default() {
+        "done" if failed == 0 => Ok(()),
+        "done" => Err(Exit::new(SOME_FAILED, format!("{failed} schemas failed; another run tries them again")).into()),
+        "halted" => {
+            let advice = format!("{reason}. When it is mended: rowhouse migrate resume {id}");
+            Err(Exit::new(HALTED, advice).into())
+        }
+        state => Err(Exit::new(STOPPED, format!("the run is {state}: {reason}")).into()),
+    }
+}
+
+/// How progress is shown.
+struct Show {
+    bar: Option<ProgressBar>,
+    is_silent: bool,
+    begun: Instant,
+    last_line: Option<Instant>,
+}
+
+impl Show {
+    fn new(connection: &Connection) -> Self {
+        let bar = (!connection.json && std::io::stderr().is_terminal()).then(|| {
+            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} {elapsed} (left {eta})");
+            ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        Self { bar, is_silent: connection.json, begun: Instant::now(), last_line: None }
+    }
+
+    fn step(&mut self, run: &Value) {
+        let count = |name: &str| run["counts"][name].as_u64().unwrap_or_default();
+        let finished = count("done") + count("failed") + count("skipped");
+        let all = finished + count("running") + count("left");
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+        let rate = finished as f64 / self.begun.elapsed().as_secs_f64().max(0.001);
+        let phase = run["phase"].as_str().unwrap_or_default();
+        let said = format!("{phase}: {} running, {} failed, {rate:.1}/s", count("running"), count("failed"));
+        if let Some(bar) = &self.bar {
+            bar.set_length(all);
+            bar.set_position(finished);
+            bar.set_message(said);
+        } else if !self.is_silent && self.last_line.is_none_or(|last| last.elapsed() >= BETWEEN_LINES) {
+            self.last_line = Some(Instant::now());
+            eprintln!("{finished} of {all} {said}");
+        }
+    }
+
+    fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish();
+        }
+    }
+}
