@@ -87,6 +87,8 @@ create table migration_run_schemas (
     worker text,
     -- Past it, the worker is taken for dead and anyone may go on.
     leased_until timestamptz,
+    -- It failed, or was passed by, and is to be tried again: after all that were not begun yet.
+    is_due_again boolean not null default false,
     started_at timestamptz not null default now(),
     finished_at timestamptz,
     created_at timestamptz not null default now(),

@@ -92,7 +92,7 @@ pub(super) async fn tell(context: &Context, caller: &Caller, id: MigrationRunId,
         }
         (Order::Resume, Paused) => store::set_state(&tx, id, Running, None).await?,
         (Order::Resume, Halted) | (Order::Retry, Running | Paused | Halted) => {
-            store::forget_failures(&tx, id).await?;
+            store::try_again(&tx, id).await?;
             store::set_state(&tx, id, Running, None).await?;
         }
         (Order::Pause, Paused | Halted | Cancelled | Done)

@@ -57,9 +57,9 @@ const LOCK: &str = "
     select state, phase, canaries::bigint as canaries, batch_size::bigint as batch_size, pause_seconds::bigint as pause_seconds,
         parallelism::bigint as parallelism, max_failures::bigint as max_failures, waits_until,
         begun_in_batch::bigint as begun_in_batch, now() as now,
-        (select count(*) from migration_run_schemas where run_id = run.id and phase = 'canary') as begun_as_canaries,
+        (select count(*) from migration_run_schemas where run_id = run.id and phase = 'canary' and not is_due_again) as begun_as_canaries,
         (select count(*) from migration_run_schemas where run_id = run.id and state = 'running') as running,
-        (select count(*) from migration_run_schemas where run_id = run.id and state = 'failed') as failed
+        (select count(*) from migration_run_schemas where run_id = run.id and state = 'failed' and not is_due_again) as failed
     from migration_runs run where id = $1 for no key update";
 
 const HALT: &str = "
@@ -140,7 +140,7 @@ fn standing(row: &Row, has_more: bool) -> Result<Standing> {
     })
 }
 
-// What failed in an earlier run comes last, so that it never keeps the others waiting.
+// What failed earlier comes last, so that it never keeps the others waiting.
 const CANDIDATES: &str = "
     select fleet.schema_id, fleet.name, fleet.cluster_id, fleet.database_name, fleet.schema_name, fleet.schema_version,
         case run.direction when 'up' then least(run.target_version, coalesce(hold.version, run.target_version))
@@ -150,7 +150,8 @@ const CANDIDATES: &str = "
     cross join lateral fleet_selected(run.selection) fleet
     left join migration_holds hold on hold.schema_id = fleet.schema_id
     where run.id = $1
-        and not exists (select from migration_run_schemas begun where begun.run_id = run.id and begun.schema_id = fleet.schema_id)
+        and not exists (select from migration_run_schemas begun
+            where begun.run_id = run.id and begun.schema_id = fleet.schema_id and not begun.is_due_again)
         and case run.direction
             when 'up' then fleet.schema_version < run.target_version
                 and (hold.schema_id is null or fleet.schema_version < hold.version)
@@ -173,7 +174,11 @@ const BEGIN: &str = "
     select run.id, one.schema_id, one.name, run.phase, one.version, $5, clock_timestamp() + make_interval(secs => $6)
     from migration_runs run,
         unnest($2::uuid[], $3::text[], $4::integer[]) as one (schema_id, name, version)
-    where run.id = $1";
+    where run.id = $1
+    on conflict (run_id, schema_id) do update
+    set state = 'running', phase = excluded.phase, attempts = migration_run_schemas.attempts + 1,
+        from_version = excluded.from_version, worker = excluded.worker, leased_until = excluded.leased_until,
+        error = null, sqlstate = null, is_due_again = false, started_at = now(), finished_at = null";
 const COUNT_BEGUN: &str = "
     update migration_runs set begun_in_batch = begun_in_batch + $2::integer where id = $1 and pause_seconds > 0";
 

@@ -100,7 +100,8 @@ macro_rules! runs {
     from migration_runs run
     cross join lateral (
         select count(*) filter (where state = 'running') as running, count(*) filter (where state = 'done') as done,
-            count(*) filter (where state = 'failed') as failed, count(*) filter (where state = 'skipped') as skipped
+            count(*) filter (where state = 'failed' and not is_due_again) as failed,
+            count(*) filter (where state = 'skipped' and not is_due_again) as skipped
         from migration_run_schemas where run_id = run.id) begun
     cross join lateral (
         select count(*) filter (where not is_held) as behind, count(*) filter (where is_held) as held
@@ -113,7 +114,8 @@ macro_rules! runs {
                 and case run.direction when 'up' then fleet.schema_version < run.target_version
                     else fleet.schema_version > run.target_version end
                 and not exists (select from migration_run_schemas begun
-                    where begun.run_id = run.id and begun.schema_id = fleet.schema_id)) schemas) ahead ",
+                    where begun.run_id = run.id and begun.schema_id = fleet.schema_id
+                        and not begun.is_due_again)) schemas) ahead ",
             $rest
         )
     };
@@ -200,11 +202,12 @@ pub(super) async fn set_state(
     tx.execute(SET_STATE, &[&id, &state, &reason]).await.context("changing a run of migrations").map(drop)
 }
 
-const FORGET_FAILURES: &str = "delete from migration_run_schemas where run_id = $1 and state in ('failed', 'skipped')";
+const TRY_AGAIN: &str = "
+    update migration_run_schemas set is_due_again = true where run_id = $1 and state in ('failed', 'skipped')";
 
-/// Lets what failed be tried again.
-pub(super) async fn forget_failures(tx: &impl Sql, id: MigrationRunId) -> Result<()> {
-    tx.execute(FORGET_FAILURES, &[&id]).await.context("clearing the failures of a run").map(drop)
+/// Lets what failed be tried again, after all that were not begun yet.
+pub(super) async fn try_again(tx: &impl Sql, id: MigrationRunId) -> Result<()> {
+    tx.execute(TRY_AGAIN, &[&id]).await.context("letting what failed be tried again").map(drop)
 }
 
 const SCHEMAS: &str = "

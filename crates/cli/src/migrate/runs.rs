@@ -52,10 +52,10 @@ pub(super) async fn status(connection: &Connection) -> Result<()> {
         "{} schemas, {} behind version {}, {} held back, {} failed",
         status["schemas"], status["behind"], status["newest_version"], status["held"], status["failed"]
     );
-    match &status["run"] {
-        Value::Null => Ok(()),
-        run => print(connection, &json!([flat(run)]), &COUNTED),
+    if status["run"].is_null() {
+        return Ok(());
     }
+    print(connection, &json!([flat(&status["run"])]), &COUNTED)
 }
 
 /// Prints the latest runs.
