@@ -53,10 +53,11 @@ impl Identity {
         };
         let (who, identified) = tokio::join!(who, identified);
         self.compare(&who.map_err(ConnectError::Connect)?)?;
-        if identified.map_err(ConnectError::Connect)? {
-            Ok(())
-        } else {
-            Err(ConnectError::Identity(format!("database {:?} does not know the tenant", self.database)))
+        match self.tenant {
+            Some(tenant) if !identified.map_err(ConnectError::Connect)? => {
+                Err(ConnectError::Identity(format!("database {:?} does not know tenant {tenant}", self.database)))
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
