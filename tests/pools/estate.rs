@@ -36,6 +36,8 @@ pub(crate) async fn house_with(change: impl FnOnce(&mut Settings)) -> TestHouse 
     TestHouse::start_with(|settings| {
         settings.pools.cluster_budget = BUDGET;
         settings.pools.per_tenant = PER_TENANT;
+        // What is slow here is so on purpose.
+        settings.pools.per_slow_tenant = PER_TENANT;
         settings.pools.checkout_timeout = Duration::from_secs(2);
         settings.pools.connect_timeout = Duration::from_secs(1);
         settings.pools.statement_timeout = STATEMENT_TIMEOUT;
