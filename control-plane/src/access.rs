@@ -84,6 +84,7 @@ pub const TABLE: &[Access] = &[
     row("PATCH", "/v1/clusters/{clu}", PLATFORM),
     row("DELETE", "/v1/clusters/{clu}", PLATFORM),
     row("GET", "/v1/migrations", PLATFORM),
+    row("GET", "/v1/migrations/plan", PLATFORM),
     row("POST", "/v1/migration-runs", PLATFORM),
     row("GET", "/v1/migration-runs", PLATFORM),
     row("GET", "/v1/migration-runs/{mig}", PLATFORM),

@@ -102,6 +102,7 @@ api! {
         delete clusters::routes::delete_cluster,
     }
     "/v1/migrations" => { get fleet::routes::get_fleet_status }
+    "/v1/migrations/plan" => { get fleet::routes::plan_migration_run }
     "/v1/migration-runs" => {
         post fleet::routes::start_migration_run,
         get fleet::routes::list_migration_runs,

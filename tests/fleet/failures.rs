@@ -3,7 +3,7 @@
 use rowhouse_testkit::{TestCluster, TestHouse};
 use serde_json::json;
 
-use crate::{NEW, OLD, go, house, look, make, start, until};
+use crate::{NEW, OLD, go, house, look, make, rowhouse, start, until};
 
 /// Gives a tenant's table the new column by hand, so that the migration fails on it; or takes it away again.
 async fn spoil(house: &TestHouse, tenant: &str, change: &str) {
@@ -92,14 +92,7 @@ async fn the_command_says_how_it_ended() {
     let house = house().await;
     let organization = house.organization().await;
     let tenants = make(&house, &organization, "dedicated", 3).await;
-    let rowhouse = async |arguments: &[&str]| {
-        let mut command = tokio::process::Command::new(rowhouse_testkit::program("rowhouse"));
-        command.arg("migrate").args(arguments).env_clear();
-        command.envs([("ROWHOUSE_URL", house.admin.base()), ("ROWHOUSE_KEY", house.admin.key())]);
-        let output = command.output().await.unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-    };
+    let rowhouse = async |arguments: &[&str]| rowhouse(&house, arguments).await;
     let old = OLD.to_string();
     assert_eq!(rowhouse(&["undo", "--to", &old]).await.0, 0);
     let (code, said, _) = rowhouse(&["status"]).await;

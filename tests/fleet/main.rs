@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod failures;
+mod plans;
 mod runs;
 
 use std::path::{Path, PathBuf};
@@ -86,6 +87,16 @@ async fn until(house: &TestHouse, run: &str, state: &str) -> Value {
 async fn go(house: &TestHouse, direction: &str, version: i64) -> Value {
     let run = start(house, json!({"direction": direction, "to": version})).await;
     until(house, &run, "done").await
+}
+
+/// Runs `rowhouse migrate` against a house: its exit code, and what it says on both of its outputs.
+async fn rowhouse(house: &TestHouse, arguments: &[&str]) -> (i32, String, String) {
+    let mut command = tokio::process::Command::new(rowhouse_testkit::program("rowhouse"));
+    command.arg("migrate").args(arguments).env_clear();
+    command.envs([("ROWHOUSE_URL", house.admin.base()), ("ROWHOUSE_KEY", house.admin.key())]);
+    let output = command.output().await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
 async fn number_in(house: &TestHouse, sql: &str) -> i64 {

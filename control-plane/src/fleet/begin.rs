@@ -23,8 +23,9 @@ pub(super) async fn start(context: &Context, caller: &Caller, key: &IdempotencyK
             return found(&tx, id).await;
         }
     };
-    let schemas = store::count_selected(&tx, &body.selection).await?;
-    let wanted = Wanted::parse(body, &context.tenant_migrations, schemas)?;
+    let selection = body.selection.resolve(&tx).await?;
+    let schemas = store::count_selected(&tx, &selection).await?;
+    let wanted = Wanted::parse(body, selection, &context.tenant_migrations, schemas)?;
     if let Some(other) = store::unfinished(&tx).await? {
         return Err(is_running(&other));
     }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::ahead;
 use super::rules::{self, Standing, Step};
 
 /// One schema that a worker has claimed.
@@ -87,7 +88,7 @@ pub(super) async fn claim(
     loop {
         let row = tx.query_one(LOCK, &[&run]).await.context("looking at a run of migrations")?;
         tasks.extend(take_over(&tx, run, worker, lease, most - count(&tasks)).await?);
-        let left = candidates(&tx, run, 1).await?;
+        let left = ahead::of_run(&tx, run, 1).await?;
         let standing = standing(&row, !left.is_empty())?;
         let decision = rules::next(&standing, row.column::<Timestamp>("now")?);
         let change = match decision {
@@ -140,35 +141,6 @@ fn standing(row: &Row, has_more: bool) -> Result<Standing> {
     })
 }
 
-// What failed earlier comes last, so that it never keeps the others waiting.
-const CANDIDATES: &str = "
-    select fleet.schema_id, fleet.name, fleet.cluster_id, fleet.database_name, fleet.schema_name, fleet.schema_version,
-        case run.direction when 'up' then least(run.target_version, coalesce(hold.version, run.target_version))
-            else run.target_version end as target,
-        run.direction, run.lock_timeout_ms, run.statement_timeout_ms
-    from migration_runs run
-    cross join lateral fleet_selected(run.selection) fleet
-    left join migration_holds hold on hold.schema_id = fleet.schema_id
-    where run.id = $1
-        and not exists (select from migration_run_schemas begun
-            where begun.run_id = run.id and begun.schema_id = fleet.schema_id and not begun.is_due_again)
-        and case run.direction
-            when 'up' then fleet.schema_version < run.target_version
-                and (hold.schema_id is null or fleet.schema_version < hold.version)
-            else fleet.schema_version > run.target_version and hold.schema_id is null end
-    order by exists (select from migration_run_schemas earlier
-            where earlier.schema_id = fleet.schema_id and earlier.state = 'failed'),
-        case run.ordering when 'smallest' then fleet.bytes
-            when 'oldest' then extract(epoch from fleet.created_at)::bigint
-            else hashtextextended(fleet.schema_id::text, hashtext(run.id::text)) end,
-        fleet.schema_id
-    limit $2";
-
-/// Schemas that the run has not begun and may, in its order.
-async fn candidates(tx: &impl Sql, run: MigrationRunId, most: i64) -> Result<Vec<Row>> {
-    tx.query(CANDIDATES, &[&run, &most]).await.context("looking for schemas to migrate")
-}
-
 const BEGIN: &str = "
     insert into migration_run_schemas (run_id, schema_id, name, phase, from_version, worker, leased_until)
     select run.id, one.schema_id, one.name, run.phase, one.version, $5, clock_timestamp() + make_interval(secs => $6)
@@ -186,7 +158,8 @@ async fn begin(tx: &impl Sql, run: MigrationRunId, worker: &str, lease: Duration
     if most <= 0 {
         return Ok(Vec::new());
     }
-    let tasks: Vec<Task> = candidates(tx, run, most).await?.iter().map(|row| task(run, row)).collect::<Result<_>>()?;
+    let tasks: Vec<Task> =
+        ahead::of_run(tx, run, most).await?.iter().map(|row| task(run, row)).collect::<Result<_>>()?;
     let schemas: Vec<Uuid> = tasks.iter().map(|task| task.schema).collect();
     let names: Vec<&str> = tasks.iter().map(|task| task.name.as_str()).collect();
     let versions: Vec<i32> = tasks.iter().map(|task| task.from).collect();

@@ -5,10 +5,12 @@
 //! What is left to do is read from the schemas' own versions whenever one is claimed, and not written down beforehand: a
 //! tenant that is made during a run is not missed, and one that is gone is not looked for.
 
+mod ahead;
 mod begin;
 mod claim;
 mod hold;
 mod model;
+mod plan;
 mod requests;
 pub(crate) mod routes;
 mod rules;

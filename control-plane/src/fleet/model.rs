@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 use rowhouse_domain::{
-    ActorKind, ClusterId, MigrationDirection, MigrationOrder, MigrationPhase, MigrationRunId, MigrationRunState,
-    OrganizationId, SchemaMigrationState, TenantId, TenantType,
+    ActorKind, ClusterId, Isolation, MigrationDirection, MigrationOrder, MigrationPhase, MigrationRunId,
+    MigrationRunState, OrganizationId, SchemaMigrationState, TenantId, TenantType,
 };
+use rowhouse_web::Listing;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -132,6 +133,105 @@ pub(crate) struct VersionCount {
     pub(crate) schemas: i64,
     pub(crate) held: i64,
     pub(crate) failed: i64,
+}
+
+/// What a run would do now.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Plan {
+    #[schema(value_type = String, example = "up")]
+    pub(crate) direction: MigrationDirection,
+    pub(crate) target_version: i32,
+    pub(crate) selection: Selection,
+    #[schema(value_type = String, example = "oldest")]
+    pub(crate) order: MigrationOrder,
+    pub(crate) canaries: i32,
+    pub(crate) soak_seconds: i32,
+    pub(crate) batch_size: i32,
+    pub(crate) pause_seconds: i32,
+    pub(crate) parallelism: i32,
+    pub(crate) max_failures: i32,
+    /// The schemas that it would migrate.
+    pub(crate) ahead: i64,
+    /// From which versions.
+    pub(crate) versions: Vec<PlannedVersion>,
+    /// Those that it would pass by, or bring only so far; the first hundred.
+    pub(crate) held: Vec<HeldSchema>,
+    /// What it would apply, or take back, in that order.
+    pub(crate) migrations: Vec<PlannedMigration>,
+    /// The run that would have to end first.
+    #[schema(value_type = Option<String>)]
+    pub(crate) waits_for: Option<MigrationRunId>,
+    /// In the order in which they would be begun; a run in random order draws its own.
+    pub(crate) schemas: Listing<PlannedSchema>,
+}
+
+/// Schemas at a version that a plan would bring on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct PlannedVersion {
+    pub(crate) version: i32,
+    pub(crate) schemas: i64,
+    /// Those that failed in an earlier run: they come last.
+    pub(crate) failed_before: i64,
+}
+
+/// A schema that a plan passes by, or brings only so far.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct HeldSchema {
+    pub(crate) schema_id: Uuid,
+    pub(crate) name: String,
+    /// None where tenants share the schema.
+    #[schema(value_type = Option<String>)]
+    pub(crate) tenant_id: Option<TenantId>,
+    pub(crate) from_version: i32,
+    /// It is brought up to this one; none: it stays where it is.
+    pub(crate) up_to_version: Option<i32>,
+    pub(crate) reason: String,
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) held_since: Timestamp,
+}
+
+/// A migration that a plan would apply or take back.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct PlannedMigration {
+    pub(crate) version: u32,
+    pub(crate) name: String,
+    /// `transactional`, `no-transaction` or `backfill`.
+    pub(crate) kind: &'static str,
+    /// What would be sent: the migration's text, or what takes it back.
+    pub(crate) sql: String,
+    /// What the linter says of it.
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// What the linter says of a file.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct Warning {
+    pub(crate) line: usize,
+    pub(crate) rule: String,
+    pub(crate) message: String,
+    pub(crate) safe_way: String,
+}
+
+/// A schema in a plan.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct PlannedSchema {
+    /// Counted from one.
+    pub(crate) position: i64,
+    pub(crate) is_canary: bool,
+    /// Counted from one behind the canaries; none where there is no pause between batches.
+    pub(crate) batch: Option<i64>,
+    pub(crate) name: String,
+    pub(crate) schema_id: Uuid,
+    /// None where tenants share the schema.
+    #[schema(value_type = Option<String>)]
+    pub(crate) tenant_id: Option<TenantId>,
+    #[schema(value_type = String)]
+    pub(crate) cluster_id: ClusterId,
+    #[schema(value_type = String, example = "dedicated")]
+    pub(crate) isolation: Isolation,
+    pub(crate) from_version: i32,
+    pub(crate) to_version: i32,
+    pub(crate) has_failed_before: bool,
 }
 
 /// A schema that is held back.

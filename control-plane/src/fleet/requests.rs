@@ -1,13 +1,65 @@
 //! Which requests for a run are valid.
 
-use rowhouse_domain::{MigrationDirection, MigrationOrder};
+use rowhouse_database::Sql;
+use rowhouse_domain::{ClusterId, MigrationDirection, MigrationOrder, OrganizationId, TenantId, TenantType};
 use rowhouse_migrations::{Migrations, UndoKind};
-use rowhouse_problem::Result;
+use rowhouse_problem::{Error, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::model::Selection;
-use crate::input::Complaints;
+use crate::clusters;
+use crate::input::{Complaints, text as text_of};
+
+/// Which schemas a run is to be about; all of them where nothing is said.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Where {
+    /// Those of tenants of this type. Shared databases have no type and are left out.
+    #[serde(rename = "type", default)]
+    #[schema(value_type = Option<String>, example = "trial")]
+    pub(crate) tenant_type: Option<TenantType>,
+    /// Those on the cluster with this name, or this id.
+    #[schema(example = "eu-1")]
+    pub(crate) cluster: Option<String>,
+    /// Those on the cluster with this id.
+    #[schema(value_type = Option<String>)]
+    pub(crate) cluster_id: Option<ClusterId>,
+    /// Those of tenants of this organization. Shared databases belong to many and are left out.
+    #[schema(value_type = Option<String>)]
+    pub(crate) organization_id: Option<OrganizationId>,
+    /// That of one tenant; where it shares a schema, the shared one.
+    #[schema(value_type = Option<String>)]
+    pub(crate) tenant_id: Option<TenantId>,
+}
+
+impl Where {
+    /// The same with the cluster's id for its name.
+    pub(super) async fn resolve(&self, db: &impl Sql) -> Result<Selection> {
+        const POINTER: &str = "/where/cluster";
+        let named = match self.cluster.as_deref() {
+            None => None,
+            Some(_) if self.cluster_id.is_some() => {
+                return Err(Error::invalid_field(POINTER, "give this or `cluster_id`, not both"));
+            }
+            Some(text) => match text.parse::<ClusterId>() {
+                Ok(id) => Some(id),
+                Err(_) => {
+                    let name = text_of(text, 63).map_err(|detail| Error::invalid_field(POINTER, detail))?;
+                    let found = clusters::store::find_by_name(db, &name).await?;
+                    let unknown = || Error::invalid_field(POINTER, format!("there is no cluster called `{name}`"));
+                    Some(found.ok_or_else(unknown)?.id)
+                }
+            },
+        };
+        Ok(Selection {
+            tenant_type: self.tenant_type,
+            cluster_id: named.or(self.cluster_id),
+            organization_id: self.organization_id,
+            tenant_id: self.tenant_id,
+        })
+    }
+}
 
 /// The body of a request for a run; what is absent has a default.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
@@ -19,7 +71,7 @@ pub(crate) struct StartRun {
     #[schema(value_type = Option<String>, example = "up")]
     pub(crate) direction: Option<MigrationDirection>,
     #[serde(default, rename = "where")]
-    pub(crate) selection: Selection,
+    pub(crate) selection: Where,
     /// `oldest` (the default), `smallest` or `random`.
     #[schema(value_type = Option<String>, example = "oldest")]
     pub(crate) order: Option<MigrationOrder>,
@@ -62,7 +114,7 @@ pub(super) struct Wanted {
 
 impl Wanted {
     /// Reads a request; `schemas` is how many the run would be about now, which shares are of.
-    pub(super) fn parse(body: &StartRun, migrations: &Migrations, schemas: i64) -> Result<Self> {
+    pub(super) fn parse(body: &StartRun, selection: Selection, migrations: &Migrations, schemas: i64) -> Result<Self> {
         let mut complaints = Complaints::default();
         let direction = body.direction.unwrap_or(MigrationDirection::Up);
         let newest = migrations.latest();
@@ -95,7 +147,7 @@ impl Wanted {
             Some(Self {
                 direction,
                 target: i32::try_from(target?).ok()?,
-                selection: body.selection.clone(),
+                selection,
                 order: body.order.unwrap_or(MigrationOrder::Oldest),
                 canaries: canaries?,
                 soak_seconds: soak_seconds?,

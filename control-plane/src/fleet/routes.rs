@@ -2,16 +2,18 @@
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, web};
-use rowhouse_domain::{MigrationRunId, SchemaMigrationState, TenantId};
+use rowhouse_domain::{
+    MigrationDirection, MigrationOrder, MigrationRunId, OrganizationId, SchemaMigrationState, TenantId, TenantType,
+};
 use rowhouse_problem::Error;
 use rowhouse_web::{ApiJson, ApiPath, ApiQuery, ApiResult, IdempotencyKey, Listing, PageQuery};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::begin::{self, Order};
-use super::model::{FleetStatus, Hold, Run, RunSchema};
-use super::requests::StartRun;
-use super::{hold, store};
+use super::model::{FleetStatus, Hold, Plan, Run, RunSchema};
+use super::requests::{StartRun, Where};
+use super::{hold, plan, store};
 use crate::authentication::PlatformAdmin;
 use crate::context::Context;
 use crate::problems::Problems;
@@ -33,6 +35,75 @@ pub(crate) async fn get_fleet_status(_: PlatformAdmin, context: web::Data<Contex
         versions,
     };
     Ok(HttpResponse::Ok().json(status))
+}
+
+/// The options of a run, as a query, and a page of the schemas that it would be about.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PlanQuery {
+    /// The version to go to; the newest, unless given. Going back needs it.
+    to: Option<u32>,
+    /// `up` (the default) or `down`.
+    #[param(value_type = Option<String>)]
+    direction: Option<MigrationDirection>,
+    /// Only those of tenants of this type.
+    #[serde(rename = "type")]
+    #[param(value_type = Option<String>)]
+    tenant_type: Option<TenantType>,
+    /// Only those on this cluster, by its name or its id.
+    cluster: Option<String>,
+    /// Only those of this organization's tenants.
+    #[param(value_type = Option<String>)]
+    organization_id: Option<OrganizationId>,
+    /// Only that of this tenant.
+    #[param(value_type = Option<String>)]
+    tenant_id: Option<TenantId>,
+    /// `oldest` (the default), `smallest` or `random`.
+    #[param(value_type = Option<String>)]
+    order: Option<MigrationOrder>,
+    canary: Option<String>,
+    soak_seconds: Option<i32>,
+    batch: Option<i32>,
+    pause_seconds: Option<i32>,
+    parallel: Option<i32>,
+    max_failures: Option<String>,
+    limit: Option<i64>,
+    cursor: Option<String>,
+}
+
+/// See what a run with these options would do now: to which schemas, in which order, with which statements, and what the
+/// linter says of them.
+#[utoipa::path(get, path = "/v1/migrations/plan", tag = "migrations", params(PlanQuery),
+    responses((status = 200, body = Plan), Problems))]
+pub(crate) async fn plan_migration_run(
+    _: PlatformAdmin,
+    context: web::Data<Context>,
+    query: ApiQuery<PlanQuery>,
+) -> ApiResult<HttpResponse> {
+    let query = query.0;
+    let page = PageQuery { limit: query.limit, cursor: query.cursor };
+    let request = StartRun {
+        to: query.to,
+        direction: query.direction,
+        selection: Where {
+            tenant_type: query.tenant_type,
+            cluster: query.cluster,
+            cluster_id: None,
+            organization_id: query.organization_id,
+            tenant_id: query.tenant_id,
+        },
+        order: query.order,
+        canary: query.canary,
+        soak_seconds: query.soak_seconds,
+        batch: query.batch,
+        pause_seconds: query.pause_seconds,
+        parallel: query.parallel,
+        max_failures: query.max_failures,
+        ..StartRun::default()
+    };
+    let offset = page.after::<u32>()?.unwrap_or_default();
+    Ok(HttpResponse::Ok().json(plan::plan(&context, &request, page.limit()?, offset.into()).await?))
 }
 
 /// Start a run over all schemas, or over some. Workers take part in it from then on.

@@ -15,7 +15,7 @@ use crate::audit::Requester;
 
 impl Selection {
     /// As the column has it: ids are bare.
-    fn stored(&self) -> Value {
+    pub(super) fn stored(&self) -> Value {
         let mut stored = json!({});
         let mut put = |name: &str, value: Option<String>| {
             if let Some(value) = value {

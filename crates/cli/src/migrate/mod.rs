@@ -3,6 +3,7 @@
 mod create;
 mod freeze;
 mod lint;
+mod plan;
 mod runs;
 mod start;
 mod watch;
@@ -31,6 +32,8 @@ enum Command {
     Freeze(freeze::Arguments),
     /// See how many schemas are at each version, and what run is under way.
     Status(Connection),
+    /// See what a run would do: to which schemas, in which order, with which statements, and what the linter says of them.
+    Plan(plan::Arguments),
     /// Start a run that brings schemas up to a version, and watch it. Exit code 0: all done; 3: halted; 4: some failed; 5: it was
     /// paused or cancelled
     #[command(alias = "up")]
@@ -90,6 +93,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Lint(arguments) => lint::run(&arguments),
         Command::Freeze(arguments) => freeze::run(&arguments),
         Command::Status(connection) => runs::status(&connection).await,
+        Command::Plan(arguments) => plan::run(&arguments).await,
         Command::Run(arguments) => start::up(arguments).await,
         Command::Undo(arguments) => start::down(arguments).await,
         Command::Runs(connection) => runs::list(&connection).await,

@@ -31,15 +31,12 @@ pub(super) struct Rules {
     /// Which schemas come first [default: oldest]
     #[arg(long)]
     order: Option<Order>,
-    /// Only some schemas: `type=trial`, `cluster=clu_…`, `org=org_…`, `tenant=ten_…`, separated by commas
+    /// Only some schemas: `type=trial`, `cluster=eu-1` (or its id), `org=org_…`, `tenant=ten_…`, separated by commas
     #[arg(long = "where", value_name = "KEY=VALUE,…")]
     selection: Option<String>,
     /// How long a statement may wait for a table, in milliseconds [default: 3000]
     #[arg(long, value_name = "MS")]
     lock_timeout: Option<u32>,
-    /// Start it and return at once
-    #[arg(long)]
-    detach: bool,
 }
 
 /// The order of a run.
@@ -61,6 +58,9 @@ pub(super) struct Up {
     to: Option<u32>,
     #[command(flatten)]
     rules: Rules,
+    /// Start it and return at once
+    #[arg(long)]
+    detach: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -73,42 +73,54 @@ pub(super) struct Down {
     to: u32,
     #[command(flatten)]
     rules: Rules,
+    /// Start it and return at once
+    #[arg(long)]
+    detach: bool,
     #[command(flatten)]
     connection: Connection,
 }
 
 pub(super) async fn up(arguments: Up) -> Result<()> {
-    start("up", arguments.to, &arguments.rules, &arguments.connection).await
+    let Up { to, rules, detach, connection } = arguments;
+    start(rules.body("up", to)?, detach, &connection).await
 }
 
 pub(super) async fn down(arguments: Down) -> Result<()> {
-    start("down", Some(arguments.to), &arguments.rules, &arguments.connection).await
+    let Down { to, rules, detach, connection } = arguments;
+    start(rules.body("down", Some(to))?, detach, &connection).await
 }
 
-async fn start(direction: &str, to: Option<u32>, rules: &Rules, connection: &Connection) -> Result<()> {
+async fn start(body: Map<String, Value>, detach: bool, connection: &Connection) -> Result<()> {
     let api = Api::new(connection)?;
-    let mut body = Map::new();
-    let mut put = |name: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            body.insert(name.to_owned(), value);
-        }
-    };
-    put("direction", Some(json!(direction)));
-    put("to", to.map(Value::from));
-    put("canary", rules.canary.clone().map(Value::from));
-    put("soak_seconds", rules.soak.map(Value::from));
-    put("batch", rules.batch.map(Value::from));
-    put("pause_seconds", rules.pause_between.map(Value::from));
-    put("parallel", rules.parallel.map(Value::from));
-    put("max_failures", rules.max_failures.clone().map(Value::from));
-    put("order", rules.order.map(|order| json!(order_name(order))));
-    put("where", rules.selection.as_deref().map(selection).transpose()?);
-    put("lock_timeout_ms", rules.lock_timeout.map(Value::from));
     let run = api.post("/v1/migration-runs", &Value::Object(body)).await?;
-    if rules.detach {
+    if detach {
         return print(connection, &run, &["id", "direction", "target_version", "state"]);
     }
     watch(&api, connection, run["id"].as_str().unwrap_or_default()).await
+}
+
+impl Rules {
+    /// The body of a request for a run.
+    pub(super) fn body(&self, direction: &str, to: Option<u32>) -> Result<Map<String, Value>> {
+        let mut body = Map::new();
+        let mut put = |name: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                body.insert(name.to_owned(), value);
+            }
+        };
+        put("direction", Some(json!(direction)));
+        put("to", to.map(Value::from));
+        put("canary", self.canary.clone().map(Value::from));
+        put("soak_seconds", self.soak.map(Value::from));
+        put("batch", self.batch.map(Value::from));
+        put("pause_seconds", self.pause_between.map(Value::from));
+        put("parallel", self.parallel.map(Value::from));
+        put("max_failures", self.max_failures.clone().map(Value::from));
+        put("order", self.order.map(|order| json!(order_name(order))));
+        put("where", self.selection.as_deref().map(selection).transpose()?);
+        put("lock_timeout_ms", self.lock_timeout.map(Value::from));
+        Ok(body)
+    }
 }
 
 fn order_name(order: Order) -> &'static str {
@@ -127,7 +139,7 @@ fn selection(text: &str) -> Result<Value> {
         };
         let key = match key {
             "type" => "type",
-            "cluster" => "cluster_id",
+            "cluster" => "cluster",
             "org" => "organization_id",
             "tenant" => "tenant_id",
             _ => bail!("--where knows type, cluster, org and tenant, not `{key}`"),

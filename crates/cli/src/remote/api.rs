@@ -30,6 +30,11 @@ impl<'a> Api<'a> {
         self.send(self.request(Method::GET, path)).await
     }
 
+    /// Reads something that a query describes.
+    pub(crate) async fn get_with(&self, path: &str, query: &[(String, String)]) -> Result<Value> {
+        self.send(self.request(Method::GET, path).query(query)).await
+    }
+
     /// Creates or does something.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
         self.send(self.request(Method::POST, path).json(body)).await

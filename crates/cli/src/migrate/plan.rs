@@ -1,0 +1,93 @@
+//! `rowhouse migrate plan`: what a run would do.
+
+use anyhow::Result;
+use serde_json::Value;
+
+use super::start::Rules;
+use crate::remote::{Api, Connection, print};
+
+const PATH: &str = "/v1/migrations/plan";
+
+/// What to plan: the options of the run.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// The version to go to; the control plane's newest, unless given
+    #[arg(long, value_name = "VERSION")]
+    to: Option<u32>,
+    /// Plan to go back, as `undo` would; needs --to
+    #[arg(long, requires = "to")]
+    undo: bool,
+    /// Name at most so many schemas, in the order in which they would be begun
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
+    limit: u32,
+    /// Go on behind an earlier page: its `next_cursor`
+    #[arg(long)]
+    cursor: Option<String>,
+    #[command(flatten)]
+    rules: Rules,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+pub(super) async fn run(arguments: &Arguments) -> Result<()> {
+    let Arguments { to, undo, limit, cursor, rules, connection } = arguments;
+    let mut body = rules.body(if *undo { "down" } else { "up" }, *to)?;
+    // It plans no waiting.
+    body.remove("lock_timeout_ms");
+    if let Some(Value::Object(selection)) = body.remove("where") {
+        body.extend(selection);
+    }
+    let mut query: Vec<(String, String)> = body.into_iter().map(|(name, value)| (name, text(&value))).collect();
+    query.push(("limit".to_owned(), limit.to_string()));
+    query.extend(cursor.clone().map(|cursor| ("cursor".to_owned(), cursor)));
+    let plan = Api::new(connection)?.get_with(PATH, &query).await?;
+    if connection.json {
+        return print(connection, &plan, &[]);
+    }
+    show(connection, &plan)
+}
+
+fn show(connection: &Connection, plan: &Value) -> Result<()> {
+    let is_empty = |list: &Value| list.as_array().is_none_or(Vec::is_empty);
+    println!("{} schemas would go {} to version {}", plan["ahead"], text(&plan["direction"]), plan["target_version"]);
+    println!(
+        "{} canaries, watched for {} s; {} at once; halts at {} failures",
+        plan["canaries"], plan["soak_seconds"], plan["parallelism"], plan["max_failures"]
+    );
+    if plan["pause_seconds"] != 0 {
+        println!("batches of {}, {} s between them", plan["batch_size"], plan["pause_seconds"]);
+    }
+    if let Some(run) = plan["waits_for"].as_str() {
+        println!("{run} would have to end first");
+    }
+    if !is_empty(&plan["versions"]) {
+        print(connection, &plan["versions"], &["version", "schemas", "failed_before"])?;
+    }
+    if !is_empty(&plan["held"]) {
+        println!("\nheld back:");
+        print(connection, &plan["held"], &["name", "from_version", "up_to_version", "reason"])?;
+    }
+    for migration in plan["migrations"].as_array().into_iter().flatten() {
+        println!("\n-- V{}__{} ({})", migration["version"], text(&migration["name"]), text(&migration["kind"]));
+        println!("{}", text(&migration["sql"]).trim_end());
+        for warning in migration["warnings"].as_array().into_iter().flatten() {
+            let part = |name: &str| text(&warning[name]);
+            println!("-- line {}: {} [{}]\n--     {}", part("line"), part("message"), part("rule"), part("safe_way"));
+        }
+    }
+    let schemas = &plan["schemas"];
+    if !is_empty(&schemas["items"]) {
+        println!();
+        let columns = ["position", "is_canary", "batch", "name", "from_version", "to_version", "has_failed_before"];
+        print(connection, &schemas["items"], &columns)?;
+    }
+    if let Some(cursor) = schemas["next_cursor"].as_str() {
+        println!("… and more: --cursor {cursor}");
+    }
+    Ok(())
+}
+
+/// As it stands in a query, or is read by people.
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
