@@ -1,14 +1,18 @@
-//! The command line: serve, check, or issue a platform key.
+//! The command line: serve, check, issue a platform key, or take part in runs of migrations.
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use rowhouse_problem::{Error, Result};
 use rowhouse_settings::Settings;
+use tokio::signal::unix::{SignalKind, signal};
 
-use crate::preparation::{check, issue_admin_key};
+use crate::context::Context;
+use crate::fleet;
+use crate::preparation::{check, issue_admin_key, require_schema};
 use crate::startup::{Application, Signals};
 
 /// The control plane of Rowhouse.
@@ -33,6 +37,13 @@ enum Action {
         #[arg(long, default_value = "admin")]
         name: String,
     },
+    /// Take part in runs of migrations, beside the control planes and any number of others, until SIGTERM or SIGINT. What was
+    /// begun is finished. Listens on no port.
+    MigrationWorker {
+        /// Schemas at once; `migrations.parallel` of the settings, unless given.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+        parallel: Option<u16>,
+    },
 }
 
 impl Command {
@@ -54,6 +65,9 @@ impl Command {
         let outcome = match self.action {
             _ if self.check => check(&settings).await,
             Some(Action::AdminKey { name }) => print_admin_key(&settings, &name).await,
+            Some(Action::MigrationWorker { parallel }) => {
+                work_on_migrations(settings, parallel.map_or(0, usize::from)).await
+            }
             None => serve(settings).await,
         };
         outcome.map_err(|error| error.chain())
@@ -63,6 +77,30 @@ impl Command {
 async fn print_admin_key(settings: &Settings, name: &str) -> Result<()> {
     let key = issue_admin_key(settings, name).await?;
     writeln!(std::io::stdout(), "{}", key.reveal()).map_err(Error::internal)
+}
+
+/// Takes part in runs; 0 is as many schemas at once as the settings say.
+async fn work_on_migrations(mut settings: Settings, parallel: usize) -> Result<()> {
+    if parallel > 0 {
+        settings.migrations.parallel = parallel;
+    }
+    let context = Arc::new(Context::new(settings)?);
+    require_schema(&context).await?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
+    let at_once = context.settings.migrations.parallel;
+    tracing::info!(parallel = at_once, "taking part in runs of migrations");
+    let worker = tokio::spawn(fleet::work(Arc::clone(&context), context.stop.clone()));
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("told to stop: what was begun is finished");
+    context.stop.cancel();
+    worker.await.map_err(Error::internal)?;
+    context.progress.close();
+    context.platform.close();
+    Ok(())
 }
 
 async fn serve(settings: Settings) -> Result<()> {

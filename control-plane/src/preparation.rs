@@ -53,6 +53,12 @@ pub(crate) async fn ensure_log_partitions(db: &impl Sql) -> Result<()> {
 /// The first thing that is not as it should be.
 pub async fn check(settings: &Settings) -> Result<()> {
     let context = Context::new(settings.clone())?;
+    require_schema(&context).await?;
+    context.platform.get().await.map(drop)
+}
+
+/// The platform database has this release's schema; for those who don't bring it there.
+pub(crate) async fn require_schema(context: &Context) -> Result<()> {
     let mut admin = context.administer_platform().await?;
     admin.run("set role rowhouse_owner; set search_path = public, pg_temp").await.context("becoming the owner")?;
     let found = rowhouse_migrations::current_version(admin.client()).await.map_err(Error::internal)?;
@@ -61,7 +67,7 @@ pub async fn check(settings: &Settings) -> Result<()> {
         let found = found.map_or_else(|| "none".to_owned(), |version| version.to_string());
         return Err(Error::internal(format!("the platform schema has version {found}, this release needs {wanted}")));
     }
-    context.platform.get().await.map(drop)
+    Ok(())
 }
 
 /// Makes a platform-admin key, preparing the platform database first. The key can't be shown again.

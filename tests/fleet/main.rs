@@ -5,11 +5,13 @@
 mod failures;
 mod plans;
 mod runs;
+mod workers;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use rowhouse_settings::Settings;
 use rowhouse_testkit::{TestCluster, TestHouse};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -45,9 +47,15 @@ fn folder() -> PathBuf {
 
 /// A house whose tenants are born at the new version.
 async fn house() -> TestHouse {
+    house_with(|_| {}).await
+}
+
+/// The same with other settings.
+async fn house_with(change: impl FnOnce(&mut Settings)) -> TestHouse {
     TestHouse::start_with(|settings| {
         settings.migrations.tenant_folder = folder();
         settings.migrations.poll = Duration::from_millis(100);
+        change(settings);
     })
     .await
 }

@@ -9,6 +9,7 @@ mod databases;
 mod fault_proxy;
 mod house;
 mod janitor;
+mod migration_worker;
 mod pgbouncer;
 mod placements;
 mod process;
@@ -19,6 +20,7 @@ pub use cluster::{CONTROL_PASSWORD, DATA_PASSWORD, FURTHER_CONTROL_PASSWORD, Sto
 pub use databases::{OwnDatabase, TenantDatabase, master_key, platform_database, tenant_database};
 pub use fault_proxy::{Carried, CommitFault, Cut, FaultProxy, Faults, Sprung, Toward};
 pub use house::{Given, TestHouse, program};
+pub use migration_worker::MigrationWorker;
 pub use pgbouncer::PgBouncer;
 pub use placements::{GroupDatabase, SchemaTenant, SharedDatabase, group_database, shared_database};
 pub use process::{ControlPlaneProcess, DataPlaneProcess};

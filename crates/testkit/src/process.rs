@@ -88,21 +88,28 @@ impl TestHouse {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let file = folder.path().join("settings.toml");
         // Nobody calls it, so any port will do.
-        let text = format!(
-            "platform = {{ port = {}, database = {:?}, password = {CONTROL_PASSWORD:?}, max_connections = 4 }}\n\
-             keys.master_key = {:?}\nblobs.root = {:?}\ncontrol_plane = {{ port = 0, workers = 1 }}\n\
-             provisioning = {{ stock = 0, poll = \"100ms\", lease = \"2s\" }}\npurge.max_per_hour = 1000\n",
-            TestCluster::get().port(),
-            self.platform,
-            master_key().to_text().expose_secret(),
-            self.blob_root(),
-        );
-        std::fs::write(&file, text).expect("a temporary file can be written");
+        let further = "control_plane = { port = 0, workers = 1 }\n\
+             provisioning = { stock = 0, poll = \"100ms\", lease = \"2s\" }\npurge.max_per_hour = 1000\n";
+        std::fs::write(&file, self.control_plane_settings(further)).expect("a temporary file can be written");
         let mut command = Command::new(program("control-plane"));
         command.arg("--settings").arg(&file).env("FAILPOINTS", failpoints);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.kill_on_drop(true).spawn().expect("the control plane starts");
         ControlPlaneProcess { child, _folder: folder }
+    }
+}
+
+impl TestHouse {
+    /// TOML for a process that works as a control plane of this house; `further` is added to it.
+    pub(crate) fn control_plane_settings(&self, further: &str) -> String {
+        format!(
+            "platform = {{ port = {}, database = {:?}, password = {CONTROL_PASSWORD:?}, max_connections = 4 }}\n\
+             keys.master_key = {:?}\nblobs.root = {:?}\n{further}",
+            TestCluster::get().port(),
+            self.platform,
+            master_key().to_text().expose_secret(),
+            self.blob_root(),
+        )
     }
 }
 

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 pub(crate) use environment::interrupted;
 pub(crate) use house::House;
+pub(crate) use service::program;
 
 /// Where everything that `dev` makes is kept, unless told otherwise.
 pub(crate) const DEFAULT_DATA_DIR: &str = ".rowhouse";

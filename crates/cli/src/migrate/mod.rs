@@ -7,6 +7,7 @@ mod plan;
 mod runs;
 mod start;
 mod watch;
+mod worker;
 
 use std::path::PathBuf;
 
@@ -55,6 +56,9 @@ enum Command {
     Cancel(runs::OfRun),
     /// Try again what failed in a run.
     Retry(runs::OfRun),
+    /// Take part in runs until SIGTERM, beside the control planes and any number of other workers, on any machine that reaches the
+    /// clusters. What was begun is finished.
+    Worker(worker::Arguments),
     /// Keep a tenant's schema out of runs.
     Hold(runs::Hold),
     /// Let a tenant's schema go with the others again.
@@ -103,6 +107,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Resume(arguments) => runs::tell(&arguments, "resume").await,
         Command::Cancel(arguments) => runs::tell(&arguments, "cancel").await,
         Command::Retry(arguments) => runs::tell(&arguments, "retry").await,
+        Command::Worker(arguments) => worker::run(&arguments),
         Command::Hold(arguments) => runs::hold(&arguments).await,
         Command::Release(arguments) => runs::release(&arguments).await,
     }
