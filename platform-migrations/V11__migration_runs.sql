@@ -5,6 +5,7 @@ create type migration_direction as enum ('up', 'down');
 create type migration_order as enum ('smallest', 'oldest', 'random');
 create type migration_run_state as enum ('running', 'paused', 'halted', 'cancelled', 'done');
 create type migration_phase as enum ('canary', 'soak', 'fleet');
+create type migration_rehearsal as enum ('clone', 'in_place');
 create type schema_migration_state as enum ('running', 'done', 'failed', 'skipped');
 
 -- Schemas that runs pass by, or take only so far. A schema is a tenant's, by the tenant's id, or the one that the tenants of a
@@ -42,6 +43,10 @@ create table migration_runs (
     max_failures integer not null,
     lock_timeout_ms integer not null,
     statement_timeout_ms integer not null,
+    -- It only tries out what it would do, there. None: it is in earnest.
+    dry_run migration_rehearsal,
+    -- For how long it may hold its locks in a live schema where it tries it out there.
+    lock_cap_ms integer not null,
     state migration_run_state not null default 'running',
     phase migration_phase not null,
     -- Why it is halted, paused or cancelled.
@@ -60,7 +65,8 @@ create table migration_runs (
     constraint migration_runs_selection_check check (jsonb_typeof(selection) = 'object'),
     constraint migration_runs_numbers_check check (
         canaries >= 0 and soak_seconds >= 0 and batch_size > 0 and pause_seconds >= 0 and parallelism > 0 and max_failures > 0
-        and lock_timeout_ms > 0 and statement_timeout_ms > 0 and begun_in_batch >= 0),
+        and lock_timeout_ms > 0 and statement_timeout_ms > 0 and lock_cap_ms > 0 and begun_in_batch >= 0),
+    constraint migration_runs_dry_run_check check (dry_run is null or direction = 'up'),
     constraint migration_runs_ended_at_check check ((state in ('cancelled', 'done')) = (ended_at is not null))
 );
 -- A second operator is told of the first one's run.
@@ -80,10 +86,13 @@ create table migration_run_schemas (
     attempts integer not null default 1,
     from_version integer not null,
     to_version integer,
-    -- Of `version`, `name`, `milliseconds`, `attempts`.
+    -- Of `version`, `name`, `milliseconds`, `attempts`; of a dry run with `outcome` and `locks` instead of `attempts`.
     steps jsonb not null default '[]',
     error text,
     sqlstate text,
+    -- Where it was tried out, and why not where the run says.
+    rehearsed migration_rehearsal,
+    note text,
     worker text,
     -- Past it, the worker is taken for dead and anyone may go on.
     leased_until timestamptz,

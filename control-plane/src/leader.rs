@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
-use crate::{clusters, operations, stock, tenants};
+use crate::{clusters, fleet, operations, stock, tenants};
 
 /// How often somebody who is not the leader tries to be, and the leader makes sure that it still is.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -41,6 +41,7 @@ const DUTIES: &[Duty] = &[
         run: |context| Box::pin(clusters::watch(context)),
     },
     Duty { name: "leases", period: |_| Duration::from_secs(2), run: |context| Box::pin(clusters::bury(context)) },
+    Duty { name: "rehearsals", period: |_| Duration::from_secs(30), run: |context| Box::pin(fleet::sweep(context)) },
     Duty {
         name: "retention",
         period: |_| Duration::from_secs(10),

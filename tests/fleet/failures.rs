@@ -1,20 +1,8 @@
 //! Runs that don't go well.
 
-use rowhouse_testkit::{TestCluster, TestHouse};
 use serde_json::json;
 
-use crate::{NEW, OLD, go, house, look, make, rowhouse, start, until};
-
-/// Gives a tenant's table the new column by hand, so that the migration fails on it; or takes it away again.
-async fn spoil(house: &TestHouse, tenant: &str, change: &str) {
-    let id = tenant.parse::<rowhouse_domain::TenantId>().unwrap().as_uuid();
-    let rows = house.rows(&format!("select database_name from tenants where id = '{id}'")).await;
-    let admin = TestCluster::get().admin(rows[0].try_get(0).unwrap()).await;
-    admin
-        .run(&format!("alter table workspaces {change} column motto{}", if change == "add" { " text" } else { "" }))
-        .await
-        .unwrap();
-}
+use crate::{NEW, OLD, go, house, look, make, rowhouse, spoil, start, until};
 
 #[tokio::test]
 async fn a_run_halts_when_too_many_fail_and_goes_on_when_they_are_mended() {

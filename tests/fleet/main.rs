@@ -2,6 +2,7 @@
 //! a version that no release has.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod dry_runs;
 mod failures;
 mod plans;
 mod runs;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use rowhouse_database::AdminConnection;
 use rowhouse_settings::Settings;
 use rowhouse_testkit::{TestCluster, TestHouse};
 use serde_json::{Value, json};
@@ -105,6 +107,19 @@ async fn rowhouse(house: &TestHouse, arguments: &[&str]) -> (i32, String, String
     let output = command.output().await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// A connection to the database of a tenant.
+async fn inside(house: &TestHouse, tenant: &str) -> AdminConnection {
+    let id = tenant.parse::<rowhouse_domain::TenantId>().unwrap().as_uuid();
+    let rows = house.rows(&format!("select database_name from tenants where id = '{id}'")).await;
+    TestCluster::get().admin(rows[0].try_get(0).unwrap()).await
+}
+
+/// Gives a tenant's table the new column by hand, so that the migration fails on it; or takes it away again.
+async fn spoil(house: &TestHouse, tenant: &str, change: &str) {
+    let column = format!("{change} column motto{}", if change == "add" { " text" } else { "" });
+    inside(house, tenant).await.run(&format!("alter table workspaces {column}")).await.unwrap();
 }
 
 async fn number_in(house: &TestHouse, sql: &str) -> i64 {

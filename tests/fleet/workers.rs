@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use rowhouse_database::AdminConnection;
-use rowhouse_testkit::{TestCluster, TestHouse};
+use rowhouse_testkit::TestHouse;
 use serde_json::json;
 
-use crate::{NEW, OLD, folder, go, house_with, look, make, start, until};
+use crate::{NEW, OLD, folder, go, house_with, inside, look, make, start, until};
 
 /// A house that takes requests for runs, and does none of the work.
 async fn idle_house() -> TestHouse {
@@ -23,9 +23,7 @@ async fn back(house: &TestHouse) {
 
 /// Keeps a tenant's table from being altered for as long as the connection lives.
 async fn occupy(house: &TestHouse, tenant: &str) -> AdminConnection {
-    let id = tenant.parse::<rowhouse_domain::TenantId>().unwrap().as_uuid();
-    let rows = house.rows(&format!("select database_name from tenants where id = '{id}'")).await;
-    let connection = TestCluster::get().admin(rows[0].try_get(0).unwrap()).await;
+    let connection = inside(house, tenant).await;
     connection.run("begin; lock table workspaces in access share mode").await.unwrap();
     connection
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::catalog::{Catalog, Database};
 use super::finding::{Finding, Repair};
 use super::store::{Recorded, Rows};
-use crate::{groups, templates, tenants};
+use crate::{fleet, groups, templates, tenants};
 
 const OWNER: &str = "rowhouse_owner";
 
@@ -151,6 +151,13 @@ fn left_over(cluster: &str, rows: &Rows, name: &str, found: &Database) -> Option
     let finding = |check: &str, detail: &str| Finding::new(check, Some(cluster), name, detail);
     if found.owner != OWNER {
         return None;
+    }
+    if let Some(schema) = fleet::cloned_schema(name) {
+        let is_ours = rows.known_tenants.contains(&TenantId::from_uuid(schema))
+            || rows.groups.iter().any(|group| group.id.as_uuid() == schema);
+        let finding = finding("database.rehearsal", "A dry run of migrations cloned it and is over.");
+        let is_left = is_ours && !rows.rehearsed.contains(&schema);
+        return is_left.then(|| finding.fixed_by("drop it", dropped()));
     }
     let id = marked_tenant(&found.comment)?;
     if !rows.known_tenants.contains(&id) {

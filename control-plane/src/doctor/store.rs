@@ -6,6 +6,7 @@ use rowhouse_database::{Columns, Described, Sql};
 use rowhouse_domain::{ClusterId, GroupId, Isolation, TenantId, TenantStatus};
 use rowhouse_problem::Result;
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 /// A tenant as its row has it.
 #[derive(Debug, Clone)]
@@ -41,6 +42,8 @@ pub(super) struct Rows {
     pub(super) purged_tenants: HashSet<TenantId>,
     /// Every tenant's id that was ever given, purged ones too.
     pub(super) known_tenants: HashSet<TenantId>,
+    /// Schemas that a dry run is at work on.
+    pub(super) rehearsed: HashSet<Uuid>,
 }
 
 const TENANTS: &str = "
@@ -58,6 +61,9 @@ const STOCK: &str =
 const TEMPLATES: &str = "select database_name from templates where cluster_id = $1 order by schema_version";
 const PURGED: &str = "select id from tenants where status = 'purged'";
 const KNOWN: &str = "select id from tenants union all select id from stock_databases";
+const REHEARSED: &str = "
+    select begun.schema_id from migration_run_schemas begun join migration_runs run on run.id = begun.run_id
+    where begun.state = 'running' and run.dry_run is not null";
 
 /// Reads all rows about a cluster.
 pub(super) async fn read(db: &impl Sql, cluster: ClusterId) -> Result<Rows> {
@@ -67,6 +73,7 @@ pub(super) async fn read(db: &impl Sql, cluster: ClusterId) -> Result<Rows> {
     let templates = db.query(TEMPLATES, &[&cluster]).await.context("listing the templates of a cluster")?;
     let purged = db.query(PURGED, &[]).await.context("listing purged tenants")?;
     let known = db.query(KNOWN, &[]).await.context("listing known ids")?;
+    let rehearsed = db.query(REHEARSED, &[]).await.context("listing what is tried out")?;
     Ok(Rows {
         tenants: tenants.iter().map(tenant).collect::<Result<_>>()?,
         groups: groups
@@ -86,6 +93,7 @@ pub(super) async fn read(db: &impl Sql, cluster: ClusterId) -> Result<Rows> {
         templates: templates.iter().map(|row| row.column("database_name")).collect::<Result<_>>()?,
         purged_tenants: purged.iter().map(|row| row.column("id")).collect::<Result<_>>()?,
         known_tenants: known.iter().map(|row| row.column("id")).collect::<Result<_>>()?,
+        rehearsed: rehearsed.iter().map(|row| row.column("schema_id")).collect::<Result<_>>()?,
     })
 }
 

@@ -16,15 +16,15 @@ macro_rules! ahead {
         concat!(
             "select fleet.schema_id, fleet.name, fleet.cluster_id, fleet.database_name, fleet.schema_name, fleet.schema_version,
                 fleet.tenant_id, fleet.isolation, earlier.has_failed, run.direction, run.lock_timeout_ms,
-                run.statement_timeout_ms,
+                run.statement_timeout_ms, run.dry_run, run.lock_cap_ms,
                 case run.direction
                     when 'up' then least(run.target_version, coalesce(hold.version, run.target_version))
                     else run.target_version end as target
             from ", $run, " run
             cross join lateral fleet_selected(run.selection) fleet
             left join migration_holds hold on hold.schema_id = fleet.schema_id
-            cross join lateral (select exists (select from migration_run_schemas earlier
-                where earlier.schema_id = fleet.schema_id and earlier.state = 'failed') as has_failed) earlier
+            cross join lateral (select exists (select from migration_run_schemas earlier join migration_runs of_run on of_run.id = earlier.run_id
+                where earlier.schema_id = fleet.schema_id and earlier.state = 'failed' and of_run.dry_run is null) as has_failed) earlier
             where not exists (select from migration_run_schemas begun
                     where begun.run_id = run.id and begun.schema_id = fleet.schema_id and not begun.is_due_again)
                 and case run.direction
@@ -50,7 +50,7 @@ pub(super) async fn of_run(tx: &impl Sql, run: MigrationRunId, most: i64) -> Res
 const PLANNED: &str = concat!(
     ahead!(
         "(select null::uuid as id, $1::migration_direction as direction, $2::integer as target_version, $3::jsonb as selection,
-            $4::migration_order as ordering, 0 as lock_timeout_ms, 0 as statement_timeout_ms)"
+            $4::migration_order as ordering, 0 as lock_timeout_ms, 0 as statement_timeout_ms, null::migration_rehearsal as dry_run, 0 as lock_cap_ms)"
     ),
     "limit $5 offset $6"
 );
@@ -85,7 +85,7 @@ const VERSIONS: &str = concat!(
     "select schema_version as version, count(*) as schemas, count(*) filter (where has_failed) as failed from (",
     ahead!(
         "(select null::uuid as id, $1::migration_direction as direction, $2::integer as target_version, $3::jsonb as selection,
-            'oldest'::migration_order as ordering, 0 as lock_timeout_ms, 0 as statement_timeout_ms)"
+            'oldest'::migration_order as ordering, 0 as lock_timeout_ms, 0 as statement_timeout_ms, null::migration_rehearsal as dry_run, 0 as lock_cap_ms)"
     ),
     ") ahead group by schema_version order by schema_version"
 );

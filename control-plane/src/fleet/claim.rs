@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rowhouse_database::{Columns, Described, PlatformConnection, Sql};
-use rowhouse_domain::{ClusterId, MigrationDirection, MigrationRunId, SchemaMigrationState};
+use rowhouse_domain::{ClusterId, MigrationDirection, MigrationRehearsal, MigrationRunId, SchemaMigrationState};
 use rowhouse_problem::Result;
 use serde_json::Value;
 use tokio_postgres::Row;
@@ -28,6 +28,10 @@ pub(super) struct Task {
     pub(super) from: i32,
     pub(super) lock_timeout: Duration,
     pub(super) statement_timeout: Duration,
+    /// It is only tried out.
+    pub(super) dry_run: Option<MigrationRehearsal>,
+    /// How long that may hold locks in a live schema.
+    pub(super) lock_cap: Duration,
 }
 
 /// What a worker says of a schema.
@@ -39,6 +43,10 @@ pub(super) struct Outcome {
     pub(super) steps: Value,
     pub(super) error: Option<String>,
     pub(super) sqlstate: Option<String>,
+    /// Where it was tried out, if it was not in earnest.
+    pub(super) rehearsed: Option<MigrationRehearsal>,
+    /// What else there is to say of it.
+    pub(super) note: Option<String>,
 }
 
 const ACTIVE: &str = "
@@ -150,7 +158,7 @@ const BEGIN: &str = "
     on conflict (run_id, schema_id) do update
     set state = 'running', phase = excluded.phase, attempts = migration_run_schemas.attempts + 1,
         from_version = excluded.from_version, worker = excluded.worker, leased_until = excluded.leased_until,
-        error = null, sqlstate = null, is_due_again = false, started_at = now(), finished_at = null";
+        error = null, sqlstate = null, rehearsed = null, note = null, is_due_again = false, started_at = now(), finished_at = null";
 const COUNT_BEGUN: &str = "
     update migration_runs set begun_in_batch = begun_in_batch + $2::integer where id = $1 and pause_seconds > 0";
 
@@ -189,7 +197,7 @@ const TAKE_OVER: &str = "
     select fleet.schema_id, fleet.name, fleet.cluster_id, fleet.database_name, fleet.schema_name, fleet.schema_version,
         case run.direction when 'up' then least(run.target_version, coalesce(hold.version, run.target_version))
             else run.target_version end as target,
-        run.direction, run.lock_timeout_ms, run.statement_timeout_ms
+        run.direction, run.lock_timeout_ms, run.statement_timeout_ms, run.dry_run, run.lock_cap_ms
     from migration_runs run, taken
     join fleet_schemas fleet on fleet.schema_id = taken.schema_id
     left join migration_holds hold on hold.schema_id = taken.schema_id
@@ -224,6 +232,8 @@ fn task(run: MigrationRunId, row: &Row) -> Result<Task> {
         from: row.column("schema_version")?,
         lock_timeout: milliseconds("lock_timeout_ms")?,
         statement_timeout: milliseconds("statement_timeout_ms")?,
+        dry_run: row.column("dry_run")?,
+        lock_cap: milliseconds("lock_cap_ms")?,
     })
 }
 
@@ -243,7 +253,7 @@ const RECORD: &str = "
     sharing as (
         update tenants set schema_version = $4 where group_id = $2 and isolation = 'shared' and schema_version <> $4)
     update migration_run_schemas
-    set state = $5, to_version = $4, steps = steps || $6::jsonb, error = $7, sqlstate = $8, worker = null,
+    set state = $5, to_version = $4, steps = steps || $6::jsonb, error = $7, sqlstate = $8, rehearsed = $9, note = $10, worker = null,
         leased_until = null, finished_at = now()
     where run_id = $1 and schema_id = $2 and worker = $3 and state = 'running'";
 
@@ -260,6 +270,8 @@ pub(super) async fn record(db: &impl Sql, task: &Task, worker: &str, outcome: &O
             &outcome.steps,
             &outcome.error,
             &outcome.sqlstate,
+            &outcome.rehearsed,
+            &outcome.note,
         ],
     )
     .await

@@ -11,11 +11,15 @@ mod claim;
 mod hold;
 mod model;
 mod plan;
+mod rehearsal;
 mod requests;
 pub(crate) mod routes;
 mod rules;
 mod schema;
 mod store;
+mod sweep;
 mod worker;
 
+pub(crate) use rehearsal::cloned_schema;
+pub(crate) use sweep::sweep;
 pub(crate) use worker::work;

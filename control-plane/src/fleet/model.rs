@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use rowhouse_domain::{
-    ActorKind, ClusterId, Isolation, MigrationDirection, MigrationOrder, MigrationPhase, MigrationRunId,
-    MigrationRunState, OrganizationId, SchemaMigrationState, TenantId, TenantType,
+    ActorKind, ClusterId, Isolation, MigrationDirection, MigrationOrder, MigrationPhase, MigrationRehearsal,
+    MigrationRunId, MigrationRunState, OrganizationId, SchemaMigrationState, TenantId, TenantType,
 };
 use rowhouse_web::Listing;
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,10 @@ pub(crate) struct Run {
     pub(crate) max_failures: i32,
     pub(crate) lock_timeout_ms: i32,
     pub(crate) statement_timeout_ms: i32,
+    /// It only tries out what it would do: in a `clone` of each database, or `in_place`.
+    #[schema(value_type = Option<String>)]
+    pub(crate) dry_run: Option<MigrationRehearsal>,
+    pub(crate) lock_cap_ms: i32,
     #[schema(value_type = String, example = "running")]
     pub(crate) state: MigrationRunState,
     #[schema(value_type = String, example = "fleet")]
@@ -98,10 +102,16 @@ pub(crate) struct RunSchema {
     pub(crate) attempts: i32,
     pub(crate) from_version: i32,
     pub(crate) to_version: Option<i32>,
-    /// Each migration with its `version`, `name`, `milliseconds` and `attempts`.
+    /// Each migration with its `version`, `name`, `milliseconds` and `attempts`; of a dry run with its `outcome` (`works`,
+    /// `fails`, `skipped`) and the `locks` that others would wait for: `relation`, `mode`, `blocks_reads`, `milliseconds`.
     pub(crate) steps: Value,
     pub(crate) error: Option<String>,
     pub(crate) sqlstate: Option<String>,
+    /// Where it was tried out, if the run is a dry one.
+    #[schema(value_type = Option<String>, example = "clone")]
+    pub(crate) rehearsed: Option<MigrationRehearsal>,
+    /// Why it was not tried out where the run says.
+    pub(crate) note: Option<String>,
     pub(crate) worker: Option<String>,
     #[schema(value_type = String, format = DateTime)]
     pub(crate) started_at: Timestamp,

@@ -1,7 +1,9 @@
 //! Which requests for a run are valid.
 
 use rowhouse_database::Sql;
-use rowhouse_domain::{ClusterId, MigrationDirection, MigrationOrder, OrganizationId, TenantId, TenantType};
+use rowhouse_domain::{
+    ClusterId, MigrationDirection, MigrationOrder, MigrationRehearsal, OrganizationId, TenantId, TenantType,
+};
 use rowhouse_migrations::{Migrations, UndoKind};
 use rowhouse_problem::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -93,6 +95,12 @@ pub(crate) struct StartRun {
     pub(crate) lock_timeout_ms: Option<i32>,
     /// How long a statement may take; 600000, unless given.
     pub(crate) statement_timeout_ms: Option<i32>,
+    /// Only try out what the run would do, and change nothing: in a `clone` of each database, which is dropped afterwards, or
+    /// `in_place`, in a transaction of the live schema that is rolled back. No canaries then, and no halt, unless given.
+    #[schema(value_type = Option<String>, example = "clone")]
+    pub(crate) dry_run: Option<MigrationRehearsal>,
+    /// For how long a dry run may hold locks in a live schema; 1000, unless given.
+    pub(crate) lock_cap_ms: Option<i32>,
 }
 
 /// A run as it was asked for, with every number decided.
@@ -110,6 +118,8 @@ pub(super) struct Wanted {
     pub(super) max_failures: i32,
     pub(super) lock_timeout_ms: i32,
     pub(super) statement_timeout_ms: i32,
+    pub(super) dry_run: Option<MigrationRehearsal>,
+    pub(super) lock_cap_ms: i32,
 }
 
 impl Wanted {
@@ -134,8 +144,13 @@ impl Wanted {
             if value >= least { Ok(value) } else { Err(format!("must be at least {least}")) }
         };
         let share = |text: Option<&str>, default: i32| text.map_or(Ok(default), |text| share(text, schemas));
-        let canaries = complaints.take("/canary", share(body.canary.as_deref(), 1));
-        let max_failures = complaints.take("/max_failures", share(body.max_failures.as_deref(), 3));
+        let is_earnest = body.dry_run.is_none();
+        let forward = is_earnest || direction == MigrationDirection::Up;
+        complaints.require("/dry_run", forward, "only going forward can be tried out");
+        let lock_cap_ms = complaints.take("/lock_cap_ms", number(body.lock_cap_ms, 1_000, 1));
+        let canaries = complaints.take("/canary", share(body.canary.as_deref(), i32::from(is_earnest)));
+        let max_failures = complaints
+            .take("/max_failures", share(body.max_failures.as_deref(), if is_earnest { 3 } else { i32::MAX }));
         let soak_seconds = complaints.take("/soak_seconds", number(body.soak_seconds, 0, 0));
         let batch_size = complaints.take("/batch", number(body.batch, 50, 1));
         let pause_seconds = complaints.take("/pause_seconds", number(body.pause_seconds, 0, 0));
@@ -157,6 +172,8 @@ impl Wanted {
                 max_failures: max_failures?.max(1),
                 lock_timeout_ms: lock_timeout_ms?,
                 statement_timeout_ms: statement_timeout_ms?,
+                dry_run: body.dry_run,
+                lock_cap_ms: lock_cap_ms?,
             })
         })();
         complaints.finish_with(wanted)

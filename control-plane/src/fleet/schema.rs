@@ -9,6 +9,7 @@ use rowhouse_problem::Result;
 use serde_json::{Value, json};
 
 use super::claim::{Outcome, Task};
+use super::rehearsal;
 use crate::clusters::ClusterLink;
 use crate::context::Context;
 
@@ -21,7 +22,10 @@ pub(super) async fn migrate(context: &Context, link: &ClusterLink, task: &Task) 
             steps.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(shown(step));
         }
     };
-    let mut inside = match enter(context, link, task).await {
+    if let Some(how) = task.dry_run {
+        return rehearsal::rehearse(context, link, task, how).await;
+    }
+    let mut inside = match enter(context, link, &task.database, &task.schema_name).await {
         Ok(inside) => inside,
         // A database that was dropped meanwhile is looked for once more, in the catalog: see `worker`.
         Err(error) => return failed(task, None, Vec::new(), error.chain().to_string(), None),
@@ -35,6 +39,8 @@ pub(super) async fn migrate(context: &Context, link: &ClusterLink, task: &Task) 
             steps: Value::Array(steps),
             error: None,
             sqlstate: None,
+            rehearsed: None,
+            note: None,
         },
         Err(error) => {
             let version = rowhouse_migrations::current_version(inside.client()).await.ok().flatten();
@@ -45,10 +51,15 @@ pub(super) async fn migrate(context: &Context, link: &ClusterLink, task: &Task) 
     }
 }
 
-async fn enter(context: &Context, link: &ClusterLink, task: &Task) -> Result<AdminConnection> {
-    let inside = link.open(context, &task.database).await?;
-    let path =
-        format!("set role rowhouse_owner; set search_path = {}, extensions, pg_temp", quote_ident(&task.schema_name));
+/// A connection to a schema as its owner.
+pub(super) async fn enter(
+    context: &Context,
+    link: &ClusterLink,
+    database: &str,
+    schema: &str,
+) -> Result<AdminConnection> {
+    let inside = link.open(context, database).await?;
+    let path = format!("set role rowhouse_owner; set search_path = {}, extensions, pg_temp", quote_ident(schema));
     inside.run(&path).await.context("becoming the owner")?;
     Ok(inside)
 }
@@ -77,7 +88,15 @@ async fn carry_out(
 
 fn failed(task: &Task, version: Option<i32>, steps: Vec<Value>, error: String, sqlstate: Option<String>) -> Outcome {
     tracing::warn!(run.id = %task.run, schema = task.name, database = task.database, error, "a schema was not migrated");
-    Outcome { state: SchemaMigrationState::Failed, version, steps: Value::Array(steps), error: Some(error), sqlstate }
+    Outcome {
+        state: SchemaMigrationState::Failed,
+        version,
+        steps: Value::Array(steps),
+        error: Some(error),
+        sqlstate,
+        rehearsed: None,
+        note: None,
+    }
 }
 
 fn shown(step: &Step) -> Value {
@@ -90,7 +109,7 @@ fn shown(step: &Step) -> Value {
 }
 
 /// The error with its causes: the driver says only "db error" by itself.
-fn chain(error: &MigrationError) -> String {
+pub(super) fn chain(error: &MigrationError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

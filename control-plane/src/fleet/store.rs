@@ -51,9 +51,10 @@ pub(super) async fn count_selected(db: &impl Sql, selection: &Selection) -> Resu
 
 const INSERT: &str = "
     insert into migration_runs (id, direction, target_version, selection, ordering, canaries, soak_seconds, batch_size,
-        pause_seconds, parallelism, max_failures, lock_timeout_ms, statement_timeout_ms, phase, started_by_kind, started_by)
+        pause_seconds, parallelism, max_failures, lock_timeout_ms, statement_timeout_ms, phase, started_by_kind, started_by,
+        dry_run, lock_cap_ms)
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
-        case when $6::integer > 0 then 'canary'::migration_phase else 'fleet' end, $14, $15)";
+        case when $6::integer > 0 then 'canary'::migration_phase else 'fleet' end, $14, $15, $16, $17)";
 
 /// Records a run.
 pub(super) async fn insert(tx: &impl Sql, wanted: &Wanted, requester: &Requester) -> Result<MigrationRunId> {
@@ -76,6 +77,8 @@ pub(super) async fn insert(tx: &impl Sql, wanted: &Wanted, requester: &Requester
             &wanted.statement_timeout_ms,
             &requester.actor.kind,
             &requester.actor.id,
+            &wanted.dry_run,
+            &wanted.lock_cap_ms,
         ],
     )
     .await
@@ -95,7 +98,7 @@ macro_rules! runs {
             "
     select run.id, run.direction, run.target_version, run.selection, run.ordering, run.canaries, run.soak_seconds,
         run.batch_size, run.pause_seconds, run.parallelism, run.max_failures, run.lock_timeout_ms, run.statement_timeout_ms,
-        run.state, run.phase, run.reason, run.waits_until, run.started_by_kind, run.started_by, run.created_at, run.ended_at,
+        run.dry_run, run.lock_cap_ms, run.state, run.phase, run.reason, run.waits_until, run.started_by_kind, run.started_by, run.created_at, run.ended_at,
         begun.running, begun.done, begun.failed, begun.skipped, ahead.behind, ahead.held
     from migration_runs run
     cross join lateral (
@@ -160,6 +163,8 @@ fn run(row: &Row) -> Result<Run> {
         max_failures: row.column("max_failures")?,
         lock_timeout_ms: row.column("lock_timeout_ms")?,
         statement_timeout_ms: row.column("statement_timeout_ms")?,
+        dry_run: row.column("dry_run")?,
+        lock_cap_ms: row.column("lock_cap_ms")?,
         state: row.column("state")?,
         phase: row.column("phase")?,
         reason: row.column("reason")?,
@@ -212,7 +217,7 @@ pub(super) async fn try_again(tx: &impl Sql, id: MigrationRunId) -> Result<()> {
 
 const SCHEMAS: &str = "
     select begun.name, begun.schema_id, tenant.id as tenant_id, begun.phase, begun.state, begun.attempts, begun.from_version,
-        begun.to_version, begun.steps, begun.error, begun.sqlstate, begun.worker, begun.started_at, begun.finished_at
+        begun.to_version, begun.steps, begun.error, begun.sqlstate, begun.rehearsed, begun.note, begun.worker, begun.started_at, begun.finished_at
     from migration_run_schemas begun left join tenants tenant on tenant.id = begun.schema_id
     where begun.run_id = $1 and ($2::schema_migration_state is null or begun.state = $2)
         and ($3::uuid is null or begun.schema_id > $3)
@@ -240,6 +245,8 @@ pub(super) async fn schemas(
             steps: row.column("steps")?,
             error: row.column("error")?,
             sqlstate: row.column("sqlstate")?,
+            rehearsed: row.column("rehearsed")?,
+            note: row.column("note")?,
             worker: row.column("worker")?,
             started_at: row.column("started_at")?,
             finished_at: row.column("finished_at")?,
@@ -257,6 +264,7 @@ const VERSIONS: &str = "
     left join migration_holds hold on hold.schema_id = fleet.schema_id
     left join lateral (
         select begun.state from migration_run_schemas begun
+        join migration_runs run on run.id = begun.run_id and run.dry_run is null
         where begun.schema_id = fleet.schema_id order by begun.run_id desc limit 1) latest on true
     group by fleet.schema_version order by fleet.schema_version";
 
@@ -272,6 +280,19 @@ pub(super) async fn versions(db: &impl Sql) -> Result<Vec<VersionCount>> {
         })
     };
     rows.iter().map(read).collect()
+}
+
+const NOT_REHEARSED: &str = "
+    select one.id from unnest($1::uuid[]) one (id)
+    where (exists (select from tenants where tenants.id = one.id)
+            or exists (select from group_databases where group_databases.id = one.id))
+        and not exists (select from migration_run_schemas begun join migration_runs run on run.id = begun.run_id
+            where begun.schema_id = one.id and begun.state = 'running' and run.dry_run is not null)";
+
+/// Those of some schemas that are ours and that no dry run is at work on.
+pub(super) async fn not_rehearsed(db: &impl Sql, schemas: &[Uuid]) -> Result<Vec<Uuid>> {
+    let rows = db.query(NOT_REHEARSED, &[&schemas]).await.context("looking for dry runs")?;
+    rows.iter().map(|row| row.column("id")).collect()
 }
 
 const SCHEMA_OF: &str = "

@@ -84,7 +84,9 @@ impl Worker {
                 None => {
                     let link = Arc::new(find_link(&self.context.platform.get().await?, task.cluster).await?);
                     // New tenants are born at the version that the others are brought to.
-                    if let Err(error) = templates::ensure(&self.context, &link).await {
+                    if task.dry_run.is_none()
+                        && let Err(error) = templates::ensure(&self.context, &link).await
+                    {
                         tracing::warn!(cluster = link.name, error = error.chain(), "a template could not be made");
                     }
                     links.insert(task.cluster, Arc::clone(&link));

@@ -49,6 +49,15 @@ text_enum! {
     }
 }
 text_enum! {
+    /// Where a run tries out what it would do, and leaves nothing behind.
+    MigrationRehearsal {
+        /// In a clone of each database, which is dropped afterwards.
+        Clone = "clone",
+        /// In the live schema, in a transaction that is rolled back.
+        InPlace = "in_place",
+    }
+}
+text_enum! {
     /// What came of a schema in a run.
     SchemaMigrationState {
         /// A worker has it.

@@ -13,7 +13,9 @@ mod text_enum;
 mod typeid;
 
 pub use actor::{Actor, ActorKind};
-pub use fleet::{MigrationDirection, MigrationOrder, MigrationPhase, MigrationRunState, SchemaMigrationState};
+pub use fleet::{
+    MigrationDirection, MigrationOrder, MigrationPhase, MigrationRehearsal, MigrationRunState, SchemaMigrationState,
+};
 pub use ids::*;
 pub use names::{DatabaseName, InvalidName, ItemName, OrganizationName, RoleName, TenantName};
 pub use rate_limit::RateLimit;

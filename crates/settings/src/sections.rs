@@ -231,6 +231,7 @@ pub struct Migrations {
     pub poll: Duration,
     #[serde(with = "humantime_serde")]
     pub lease: Duration,
+    pub clone_max_bytes: u64,
     pub tenant_folder: PathBuf,
 }
 

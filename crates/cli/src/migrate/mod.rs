@@ -1,6 +1,7 @@
 //! `rowhouse migrate`: the files of migrations, and bringing all tenants' schemas to where they say.
 
 mod create;
+mod dry_run;
 mod freeze;
 mod lint;
 mod plan;
@@ -35,8 +36,8 @@ enum Command {
     Status(Connection),
     /// See what a run would do: to which schemas, in which order, with which statements, and what the linter says of them.
     Plan(plan::Arguments),
-    /// Start a run that brings schemas up to a version, and watch it. Exit code 0: all done; 3: halted; 4: some failed; 5: it was
-    /// paused or cancelled
+    /// Start a run that brings schemas up to a version, and watch it. Exit code 0: all done; 3: halted; 4: some failed, or
+    /// would fail; 5: it was paused or cancelled
     #[command(alias = "up")]
     Run(start::Up),
     /// Start a run that takes schemas back to a version, and watch it. Exit codes as of `run`

@@ -56,6 +56,16 @@ pub(super) struct Up {
     /// The version to go to; the control plane's newest, unless given
     #[arg(long, value_name = "VERSION")]
     to: Option<u32>,
+    /// Only try it out, in a clone of each database that is dropped afterwards: which schemas would fail and why, how long each
+    /// migration takes, and which locks it holds. Where somebody is connected, in place
+    #[arg(long)]
+    dry_run: bool,
+    /// Try it out in the live schemas, in a transaction that is rolled back
+    #[arg(long, requires = "dry_run")]
+    in_place: bool,
+    /// How long that may hold its locks in a schema, in milliseconds [default: 1000]
+    #[arg(long, value_name = "MS", requires = "dry_run")]
+    lock_cap: Option<u32>,
     #[command(flatten)]
     rules: Rules,
     /// Start it and return at once
@@ -81,8 +91,13 @@ pub(super) struct Down {
 }
 
 pub(super) async fn up(arguments: Up) -> Result<()> {
-    let Up { to, rules, detach, connection } = arguments;
-    start(rules.body("up", to)?, detach, &connection).await
+    let Up { to, dry_run, in_place, lock_cap, rules, detach, connection } = arguments;
+    let mut body = rules.body("up", to)?;
+    if dry_run {
+        body.insert("dry_run".to_owned(), json!(if in_place { "in_place" } else { "clone" }));
+        body.extend(lock_cap.map(|cap| ("lock_cap_ms".to_owned(), json!(cap))));
+    }
+    start(body, detach, &connection).await
 }
 
 pub(super) async fn down(arguments: Down) -> Result<()> {

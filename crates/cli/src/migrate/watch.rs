@@ -7,6 +7,7 @@ use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
+use super::dry_run;
 use crate::exit::Exit;
 use crate::remote::{Api, Connection, print};
 
@@ -36,7 +37,9 @@ pub(super) async fn watch(api: &Api<'_>, connection: &Connection, id: &str) -> R
 
 async fn conclude(api: &Api<'_>, connection: &Connection, path: &str, run: &Value) -> Result<()> {
     let failed = run["counts"]["failed"].as_u64().unwrap_or_default();
-    if connection.json {
+    if !run["dry_run"].is_null() {
+        dry_run::show(api, connection, path, run).await?;
+    } else if connection.json {
         println!("{}", serde_json::to_string_pretty(run)?);
     } else if failed > 0 {
         let failures = api.list(&format!("{path}/schemas?state=failed"), 20).await?;
@@ -46,6 +49,9 @@ async fn conclude(api: &Api<'_>, connection: &Connection, path: &str, run: &Valu
     let reason = run["reason"].as_str().unwrap_or_default();
     match run["state"].as_str().unwrap_or_default() {
         "done" if failed == 0 => Ok(()),
+        "done" if !run["dry_run"].is_null() => {
+            Err(Exit::new(SOME_FAILED, format!("{failed} schemas would fail")).into())
+        }
         "done" => Err(Exit::new(SOME_FAILED, format!("{failed} schemas failed; another run tries them again")).into()),
         "halted" => {
             let advice = format!("{reason}. When it is mended: rowhouse migrate resume {id}");
