@@ -49,7 +49,8 @@ begin
         return;
     end if;
     update connection_leases set floor = 0, expires_at = least(expires_at, at)
-    where cluster_id = cluster and replica_id = replica and epoch < connections_lease.epoch;
+    where cluster_id = cluster and replica_id = replica and epoch < connections_lease.epoch
+        and (floor > 0 or expires_at > at);
     insert into connection_leases (cluster_id, replica_id, epoch, floor, held, wanted, seen_at, expires_at)
     values (cluster, replica, connections_lease.epoch, connections_lease.floor, holds, connections_lease.wanted, at, at + ttl)
     on conflict (cluster_id, replica_id, epoch) do update

@@ -11,7 +11,7 @@ use rowhouse_database::{Described, Sql};
 use rowhouse_keys::PlainApiKey;
 use rowhouse_problem::{Error, Result};
 use rowhouse_settings::Settings;
-use rowhouse_web::{Prefer, Readiness, RequestSpan, deadline, finish, operational};
+use rowhouse_web::{Prefer, Readiness, RequestSpan, deadline, finish, metrics, operational};
 use tokio_util::task::TaskTracker;
 use tracing_actix_web::TracingLogger;
 
@@ -83,6 +83,7 @@ impl Application {
         background.spawn(fleet::work(Arc::clone(&context), stop.clone()));
         background.spawn(leader::run(Arc::clone(&context), stop.clone()));
         background.spawn(housekeeping::run(Arc::clone(&context), stop.clone()));
+        background.spawn(stop.clone().run_until_cancelled_owned(rowhouse_telemetry::keep_metrics()));
         background.close();
         let served = server.await;
         stop.cancel();
@@ -126,6 +127,7 @@ fn serve(context: &Arc<Context>, listener: TcpListener, signals: Signals) -> Res
             .wrap(from_fn(finish))
             .wrap(TracingLogger::<RequestSpan>::new())
             .configure(|config| operational(config, readiness, routes::documentation()))
+            .route("/metrics", web::get().to(metrics))
             .configure(routes::configure)
     })
     .shutdown_timeout(settings.shutdown_timeout.as_secs().max(1));

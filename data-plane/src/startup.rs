@@ -64,6 +64,7 @@ impl Application {
         let server = serve(listener, state.clone())?;
         let worker = work::start(state.work()?, state.nudge.clone());
         let mut tasks = JoinSet::new();
+        tasks.spawn(rowhouse_telemetry::keep_metrics());
         let (admin_server, admin_port) = admin::serve(&state)?;
         tasks.spawn(async move {
             if let Err(error) = admin_server.await {
@@ -77,7 +78,7 @@ impl Application {
         state.keys.recall();
         tasks.spawn(state.keys.clone().keep_saved());
         tasks.spawn(state.keys.clone().listen(state.settings.platform.clone()));
-        tasks.spawn(state.keys.clone().keep_tidy(state.wrong_keys.clone()));
+        tasks.spawn(state.keys.clone().keep_tidy());
         tasks.spawn(sweep_unfinished(state.clone()));
         if signals == Signals::Obeyed {
             tasks.spawn(obey_signals(StopHandle(server.handle()))?);
@@ -199,8 +200,9 @@ fn readiness(state: &AppState) -> Readiness {
 /// Whether keys can be told apart, by `saas_platform` or from memory: a replica that others could stand in for no better
 /// must not be taken out of service.
 async fn check_keys(state: &AppState) -> Result<()> {
-    match tokio::time::timeout(PLATFORM_PATIENCE, check_platform(state)).await {
-        Ok(Ok(())) => Ok(()),
+    match tokio::time::timeout(PLATFORM_PATIENCE, platform_version(state)).await {
+        // No memory helps against a platform that answers and is too old.
+        Ok(Ok(version)) => check_version(version),
         _ if state.keys.can_do_without_the_platform() => Ok(()),
         Ok(Err(error)) => Err(error),
         Err(elapsed) => Err(Error::unavailable(elapsed)),
@@ -209,10 +211,13 @@ async fn check_keys(state: &AppState) -> Result<()> {
 
 const PLATFORM_VERSION: &str = "select coalesce(max(version), 0)::integer as version from refinery_schema_history";
 
-async fn check_platform(state: &AppState) -> Result<()> {
+async fn platform_version(state: &AppState) -> Result<i32> {
     let connection = state.platform.get().await?;
     let row = connection.query_one(PLATFORM_VERSION, &[]).await.context("reading the platform's schema version")?;
-    let version: i32 = row.column("version")?;
+    row.column("version")
+}
+
+fn check_version(version: i32) -> Result<()> {
     if version >= PLATFORM_SCHEMA {
         return Ok(());
     }
@@ -258,7 +263,7 @@ pub fn run(file: Option<&Path>, check_only: bool) -> ExitCode {
 
 async fn check(settings: Settings) -> Result<()> {
     let state = AppState::new(settings)?;
-    check_platform(&state).await?;
+    check_version(platform_version(&state).await?)?;
     state.blobs.check().await.map_err(Error::unavailable)?;
     tracing::info!("settings, platform schema and blob store are fine");
     Ok(())

@@ -212,7 +212,8 @@ async fn wrong_keys_do_not_reach_the_platform() {
     let refused: Vec<Answer> = answers.into_iter().filter(|answer| answer.status == 429).collect();
     assert!(refused.len() >= 70, "{} of 100 were refused", refused.len());
     for answer in refused {
-        assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
+        assert_eq!(answer.header("retry-after"), answer.header("ratelimit-reset"));
+        assert_eq!((answer.header("ratelimit-limit"), answer.header("ratelimit-remaining")), ("20", "0"));
         assert_eq!(answer.problem(429, "rate_limited")["limit"], "wrong_keys");
     }
     // A wrong secret under a known prefix counts as well.
@@ -331,14 +332,62 @@ async fn what_was_saved_is_of_no_use_after_its_time_or_when_it_was_changed() {
     let data = process.client.with_key(given.data.key());
     let _ = data.get("/v1/workspaces").await.expect(200);
     cut_off(&proxy);
+    let cut = Instant::now();
     let _ = data.get("/v1/workspaces").await.expect(200);
-    answered(&data, 503, Duration::from_secs(10)).await;
+    process.terminate();
+    assert_eq!(process.exit_code().await, Some(0));
+    let saved = std::fs::read(&file).unwrap();
+    let started = async |settings: &str| {
+        let process = house.data_plane_process_without(proxy.port(), settings).await;
+        let data = process.client.with_key(given.data.key());
+        (process, data)
+    };
+    // Long enough to be of use to whoever allows it more time.
+    tokio::time::sleep_until((cut + Duration::from_secs(4)).into()).await;
+    let longer = settings.replace("3s", "1h");
+    let (process, data) = started(&longer).await;
+    let _ = data.get("/v1/workspaces").await.expect(200);
+    drop(process);
+    // A restart makes nothing younger: it is the saving that counts, and what was known then.
+    std::fs::write(&file, &saved).unwrap();
+    let (process, data) = started(&settings).await;
+    data.get("/v1/workspaces").await.problem(503, "unavailable");
     drop(process);
     // Changed: the service starts, and knows nobody until it can ask.
     std::fs::write(&file, b"not what was sealed").unwrap();
+    let (_process, data) = started(&longer).await;
+    data.get("/v1/workspaces").await.problem(503, "unavailable");
     proxy.heal();
-    let process = house.data_plane_process_through(proxy.port(), &settings).await;
-    let _ = process.client.with_key(given.data.key()).get("/v1/workspaces").await.expect(200);
+    answered(&data, 200, LATER).await;
+}
+
+#[tokio::test]
+async fn a_key_that_was_revoked_is_in_no_file() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = format!("auth = {{ snapshot_file = {:?} }}", folder.path().join("keys"));
+    let proxy = FaultProxy::before_postgres(TestCluster::get().port());
+    let run = async || house.data_plane_process_through(proxy.port(), &settings).await;
+    let process = run().await;
+    let data = process.client.with_key(given.data.key());
+    let _ = data.get("/v1/workspaces").await.expect(200);
+    process.terminate();
+    assert_eq!(process.exit_code().await, Some(0));
+    // The next process takes the key from the file, and hears that it is revoked: nothing is left that it remembers.
+    let process = run().await;
+    let data = process.client.with_key(given.data.key());
+    let _ = data.get("/v1/workspaces").await.expect(200);
+    let id = rowhouse_domain::KeyId::from_uuid(key_id(&house, &given.data).await.parse().unwrap());
+    let revoke = format!("/v1/tenants/{}/api-keys/{id}", given.tenant);
+    assert!(house.admin.delete(&revoke).await.status.is_success());
+    tokio::time::sleep(SOON).await;
+    process.terminate();
+    assert_eq!(process.exit_code().await, Some(0));
+    cut_off(&proxy);
+    let process = house.data_plane_process_without(proxy.port(), &settings).await;
+    let answer = process.client.with_key(given.data.key()).get("/v1/workspaces").await;
+    answer.problem(503, "unavailable");
 }
 
 #[tokio::test]

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rowhouse_database::{AdminConnection, Described, PlatformPool, Replica, Sql, TenantPools, Tls};
+use rowhouse_database::{ActivePlacement, AdminConnection, Described, PlatformPool, Replica, Sql, TenantPools, Tls};
+use rowhouse_domain::ClusterId;
 use rowhouse_settings as settings;
 use rowhouse_testkit::{
-    Cut, DATA_PASSWORD, FaultProxy, OwnDatabase, TenantDatabase, TestCluster, master_key, platform_database,
-    tenant_database,
+    Cut, FaultProxy, Faults, OwnDatabase, TenantDatabase, TestCluster, master_key, platform_database, tenant_database,
 };
-use secrecy::SecretString;
 use uuid::Uuid;
 
+use crate::pools::pool_settings;
 use crate::support::{number, run};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -39,17 +39,12 @@ impl Platform {
 
     fn pool(&self, port: u16) -> PlatformPool {
         let settings = settings::Platform {
-            host: "127.0.0.1".to_owned(),
             port,
-            database: self.database.name.clone(),
-            user: String::new(),
-            password: SecretString::from(DATA_PASSWORD),
-            tls: settings::Tls::Disable,
-            ca_file: std::path::PathBuf::new(),
             max_connections: 2,
             connect_timeout: Duration::from_secs(2),
             checkout_timeout: Duration::from_secs(2),
             statement_timeout: Duration::from_secs(5),
+            ..TestCluster::get().platform_settings(&self.database.name)
         };
         PlatformPool::new(&settings, "rowhouse_data").unwrap()
     }
@@ -77,20 +72,11 @@ struct Running {
 
 impl Running {
     fn start(platform: PlatformPool, floor: usize) -> Self {
-        let settings = settings::Pools {
-            through: Vec::new(),
-            cluster_budget: 100,
-            per_tenant: 4,
-            per_slow_tenant: 8,
-            floor,
-            floor_kept: Duration::from_secs(600),
-            replica_file: std::path::PathBuf::new(),
-            connect_timeout: Duration::from_secs(5),
-            checkout_timeout: Duration::from_secs(30),
-            statement_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(60),
-            max_lifetime: Duration::from_secs(1800),
-        };
+        let settings = pool_settings(|settings| {
+            (settings.cluster_budget, settings.floor) = (100, floor);
+            settings.floor_kept = Duration::from_secs(600);
+            settings.checkout_timeout = Duration::from_secs(30);
+        });
         let replica = Replica::new(Uuid::now_v7(), floor, settings.floor_kept);
         let pools = TenantPools::leased(settings, Tls::Disabled, master_key(), replica);
         let keeper = pools.clone();
@@ -218,6 +204,52 @@ async fn a_replica_that_is_cut_off_falls_back_to_its_floor() {
     drop(replica.pools.checkout(&tenant.active()).await.unwrap());
     proxy.heal();
     replica.until("it is back", |budget| budget == 6).await;
+}
+
+#[tokio::test]
+async fn a_replica_that_hears_nothing_has_let_go_before_others_take_its_part() {
+    let platform = Platform::with_budget(6).await;
+    let tenant = tenant_database().await;
+    let proxy = FaultProxy::before(TestCluster::get().port());
+    let replica = Running::start(platform.pool(proxy.port()), 2);
+    drop(replica.pools.checkout(&tenant.active()).await.unwrap());
+    replica.until("it has everything", |budget| budget == 6).await;
+    proxy.set(Faults { silent: true, ..Faults::default() });
+    let begun = Instant::now();
+    replica.until("the lease runs out", |budget| budget == 2).await;
+    // Others may count on it after ten seconds, and closing takes time.
+    assert!(begun.elapsed() < Duration::from_secs(7), "{:?}", begun.elapsed());
+    // Nothing is left open beyond it either.
+    assert!(replica.pools.load().0 <= 2);
+}
+
+#[tokio::test]
+async fn a_cluster_that_was_forgotten_keeps_no_other_from_its_part() {
+    let platform = Platform::with_budget(6).await;
+    let forgotten = tenant_database().await;
+    let tenant = tenant_database().await;
+    let mut elsewhere = tenant.placement();
+    let other = ClusterId::from_uuid(Uuid::now_v7());
+    elsewhere.server.cluster = other;
+    let replica = Running::start(platform.pool(TestCluster::get().port()), 2);
+    drop(replica.pools.checkout(&forgotten.active()).await.unwrap());
+    replica.until("it has everything", |budget| budget == 6).await;
+    let another = format!(
+        "insert into clusters (id, name, host, port, tls_mode, budget)
+         values ('{}', 'two', 'localhost', {}, 'disable', 5)",
+        other.as_uuid(),
+        TestCluster::get().port()
+    );
+    run(&platform.admin, &another).await;
+    run(&platform.admin, &format!("delete from clusters where id = '{}'", Uuid::nil())).await;
+    replica.until("the other is gone", |budget| budget == 0).await;
+    drop(replica.pools.checkout(&ActivePlacement::vouch(elsewhere)).await.unwrap());
+    for _ in 0..30 {
+        let loads = replica.pools.loads(0);
+        let budget = loads.iter().find(|load| load.cluster == other).map(|load| load.connections.budget);
+        assert_eq!(budget, Some(5));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 #[tokio::test]

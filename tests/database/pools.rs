@@ -10,7 +10,7 @@ use rowhouse_testkit::{Cut, FaultProxy, Faults, TenantDatabase, TestCluster, mas
 
 use crate::support::{number, run};
 
-pub(crate) fn pools(change: impl FnOnce(&mut settings::Pools)) -> TenantPools {
+pub(crate) fn pool_settings(change: impl FnOnce(&mut settings::Pools)) -> settings::Pools {
     let mut settings = settings::Pools {
         through: Vec::new(),
         cluster_budget: 8,
@@ -26,7 +26,11 @@ pub(crate) fn pools(change: impl FnOnce(&mut settings::Pools)) -> TenantPools {
         max_lifetime: Duration::from_secs(1800),
     };
     change(&mut settings);
-    TenantPools::new(settings, Tls::Disabled, master_key())
+    settings
+}
+
+pub(crate) fn pools(change: impl FnOnce(&mut settings::Pools)) -> TenantPools {
+    TenantPools::new(pool_settings(change), Tls::Disabled, master_key())
 }
 
 /// Sessions of a tenant as the server counts them.

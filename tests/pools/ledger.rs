@@ -38,6 +38,7 @@ impl Ledger {
     /// Asserts that everything acknowledged is there, that everything that is there is whole, and that nothing is there twice
     /// or was never sent.
     pub(crate) async fn expect_kept(&self, tenants: &[Tenant]) {
+        assert!(self.sent.is_empty() || self.acknowledged() > 0, "no upload was acknowledged");
         let each = tenants.iter().enumerate().map(|(place, tenant)| self.expect_kept_by(place, tenant));
         futures::future::join_all(each).await;
     }

@@ -245,6 +245,9 @@ fn count(tally: &mut Tally, tenant: &Tenant, asked: Asked, seen: Option<&Seen>) 
         *slowest = (seen.took, format!("{asked:?} ({}), answered {}", tenant.isolation, seen.status));
     }
     tally.complain(seen.wrong(&tenant.mark));
+    if matches!(asked, Asked::Upload) && ![201, 429, 503, 504].contains(&seen.status) {
+        tally.complain(Some(format!("an upload of {} was answered {seen:?}", tenant.mark)));
+    }
 }
 
 /// What clients ask for.

@@ -39,7 +39,9 @@ async fn the_admin_port_shows_clusters_and_their_busiest_tenants() {
         assert!(metrics.contains(name), "{name}");
     }
     // Nothing of it is to be had where tenants come in.
-    let _ = house.data.get("/v1/pools").await.expect(404);
+    for path in ["/v1/pools", "/metrics"] {
+        let _ = house.data.get(path).await.expect(404);
+    }
     let (code, _, errors) = pools(house.data.base(), &["show"]).await;
     assert_eq!(code, Some(1));
     assert!(errors.contains("admin port"), "{errors}");

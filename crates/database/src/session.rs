@@ -10,7 +10,7 @@ use std::time::Duration;
 use deadpool::managed::{Object, Pool};
 use deadpool_postgres::ClientWrapper;
 use rowhouse_domain::TenantId;
-use rowhouse_problem::{Code, Error};
+use rowhouse_problem::Error;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Row, Statement};
 
@@ -58,7 +58,7 @@ impl State {
     ) -> Result<T, QueryError> {
         self.set(state);
         let Ok(result) = tokio::time::timeout(self.patience, work).await else {
-            let silent = Error::new(Code::DeadlineExceeded, "The database does not answer. Try again later.");
+            let silent = Error::unavailable("the database does not answer");
             return Err(QueryError::Recognised(silent));
         };
         let broken = result.as_ref().is_err_and(|error| error.code().is_none() || is_stale_plan(error));

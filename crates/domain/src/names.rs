@@ -39,7 +39,9 @@ pub enum InvalidName {
 
 /// White space cut, characters composed (NFC), nothing that hides or breaks a line.
 fn clean(text: &str) -> Result<String, InvalidName> {
-    let name: String = text.trim().nfc().collect();
+    let text = text.trim();
+    // ASCII is composed already; every name is read again with each row.
+    let name: String = if text.is_ascii() { text.to_owned() } else { text.nfc().collect() };
     if name.is_empty() {
         return Err(InvalidName::Empty);
     }

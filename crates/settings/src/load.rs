@@ -48,7 +48,7 @@ pub fn load_from(file: Option<&Path>, environment: Environment) -> Result<Settin
 
 /// Rules that need more than one key, or a range.
 fn check(settings: &Settings) -> Result<(), SettingsError> {
-    let rules: [(&str, bool, &str); 17] = [
+    let rules: [(&str, bool, &str); 19] = [
         (
             "platform.password",
             !settings.platform.password.expose_secret().is_empty(),
@@ -72,6 +72,12 @@ fn check(settings: &Settings) -> Result<(), SettingsError> {
             "pools.per_tenant",
             (1..=settings.pools.cluster_budget).contains(&settings.pools.per_tenant),
             "must be at least 1 and at most pools.cluster_budget",
+        ),
+        ("pools.per_slow_tenant", settings.pools.per_slow_tenant > 0, "must be at least 1"),
+        (
+            "pools.floor_kept",
+            settings.pools.floor_kept > settings.auth.stale_max,
+            "must be longer than auth.stale_max: so long a replica without saas_platform lives on its floor",
         ),
         (
             "pools.floor",
@@ -163,6 +169,8 @@ mod tests {
             ("ROWHOUSE__WORK__POLL", "soon", "work.poll"),
             ("ROWHOUSE__DATA_PLANE__PORT", "70000", "data_plane.port"),
             ("ROWHOUSE__POOLS__PER_TENANT", "0", "pools.per_tenant"),
+            ("ROWHOUSE__POOLS__PER_SLOW_TENANT", "0", "pools.per_slow_tenant"),
+            ("ROWHOUSE__AUTH__STALE_MAX", "90m", "pools.floor_kept"),
             ("ROWHOUSE__BLOBS__BACKEND", "s3", "blobs.bucket"),
             ("ROWHOUSE__RATE_LIMITS__ADDRESS__BURST", "0", "rate_limits.address.burst"),
             ("ROWHOUSE__RATE_LIMITS__KEY__FREE__PER_SECOND", "1000001", "rate_limits.key.free.per_second"),

@@ -13,6 +13,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt};
 
+/// How often samples are folded into their histograms: until then each takes memory, whether anybody reads them or not.
+const UPKEEP: Duration = Duration::from_secs(5);
+
 /// A gauge that nobody has set for so long is shown no more.
 const FORGOTTEN: Duration = Duration::from_secs(120);
 
@@ -51,4 +54,12 @@ pub fn metrics() -> &'static PrometheusHandle {
             .install_recorder()
             .expect("no other recorder is installed in this process")
     })
+}
+
+/// Keeps the memory that metrics take within bounds, for as long as the future is polled.
+pub async fn keep_metrics() {
+    loop {
+        tokio::time::sleep(UPKEEP).await;
+        metrics().run_upkeep();
+    }
 }

@@ -58,9 +58,9 @@ impl Client {
         }
     }
 
-    /// Whether the service says that it can work.
-    pub(crate) async fn is_ready(&self) -> bool {
-        let answer = self.http.get(format!("{}/readyz", self.base)).timeout(Duration::from_secs(2)).send().await;
+    /// Whether a route of the service answers that all is well.
+    pub(crate) async fn succeeds(&self, path: &str) -> bool {
+        let answer = self.http.get(format!("{}{path}", self.base)).timeout(Duration::from_secs(2)).send().await;
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 

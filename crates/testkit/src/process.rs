@@ -39,6 +39,16 @@ impl TestHouse {
     /// # Panics
     /// Where it does not become ready.
     pub async fn data_plane_process_through(&self, platform: u16, further: &str) -> DataPlaneProcess {
+        let mut process = self.data_plane_process_without(platform, further).await;
+        process.until("/readyz").await;
+        process
+    }
+
+    /// The same for one that can't become ready: it is waited for until it listens.
+    ///
+    /// # Panics
+    /// Where it ends.
+    pub async fn data_plane_process_without(&self, platform: u16, further: &str) -> DataPlaneProcess {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let port = free_port();
         let file = folder.path().join("settings.toml");
@@ -54,15 +64,22 @@ impl TestHouse {
         std::fs::write(&file, text).expect("a temporary file can be written");
         let mut command = Command::new(program("data-plane"));
         command.arg("--settings").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = command.kill_on_drop(true).spawn().expect("the data plane starts");
+        let child = command.kill_on_drop(true).spawn().expect("the data plane starts");
         let client = Client::new(&format!("http://127.0.0.1:{port}"), None);
+        let mut process = DataPlaneProcess { client, child, _folder: folder };
+        process.until("/healthz").await;
+        process
+    }
+}
+
+impl DataPlaneProcess {
+    async fn until(&mut self, path: &str) {
         let begun = Instant::now();
-        while !client.is_ready().await {
-            let ended = child.try_wait().expect("the process can be asked about");
-            assert!(ended.is_none() && begun.elapsed() < PATIENCE, "the data plane does not become ready: {ended:?}");
+        while !self.client.succeeds(path).await {
+            let ended = self.child.try_wait().expect("the process can be asked about");
+            assert!(ended.is_none() && begun.elapsed() < PATIENCE, "the data plane has no {path}: {ended:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        DataPlaneProcess { client, child, _folder: folder }
     }
 }
 

@@ -156,7 +156,18 @@ pub async fn deadline<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, actix_web::Error> {
-    tokio::time::timeout(limit, next.call(request)).await.unwrap_or_else(|_| {
+    within(limit, next.call(request)).await
+}
+
+/// The same for any work on a request.
+///
+/// # Errors
+/// `deadline_exceeded`, or what the work returns.
+pub async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, actix_web::Error>>,
+) -> Result<T, actix_web::Error> {
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
         let detail = format!("The request took longer than {} s. Try again later.", limit.as_secs());
         Err(ApiError(Error::new(Code::DeadlineExceeded, detail)).into())
     })

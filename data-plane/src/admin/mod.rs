@@ -9,6 +9,7 @@ use std::net::TcpListener;
 use actix_web::dev::Server;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use rowhouse_problem::{Error, Result};
+use rowhouse_web::metrics;
 use serde::Deserialize;
 
 use crate::state::AppState;
@@ -44,10 +45,4 @@ struct Asked {
 async fn pools(state: web::Data<AppState>, asked: web::Query<Asked>) -> HttpResponse {
     let busiest = asked.busiest.unwrap_or(BUSIEST).min(MOST);
     HttpResponse::Ok().json(PoolsView::of(&state, busiest))
-}
-
-async fn metrics() -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("text/plain; version=0.0.4; charset=utf-8")
-        .body(rowhouse_telemetry::metrics().render())
 }

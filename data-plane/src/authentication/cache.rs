@@ -24,7 +24,6 @@ use super::known::{Facts, Known};
 use super::outage::Outage;
 use super::store;
 use super::trust::{Era, Marks, Moment, Reading, Standing};
-use super::wrong_keys::WrongKeys;
 use crate::rate_limits::{self, RateLimits};
 
 /// How long a request waits for an entry to be confirmed before it makes do with what was so.
@@ -64,6 +63,8 @@ pub(super) struct Inner {
     pub(super) era: RwLock<Arc<Era>>,
     /// Raised with every entry that is new or gone.
     pub(super) changes: AtomicU64,
+    /// Held while the file of what is remembered is written.
+    pub(super) saving: Mutex<()>,
     flights: DashMap<Box<str>, Flight>,
     rate_limits: Arc<RateLimits>,
     pepper_version: i32,
@@ -100,6 +101,7 @@ impl KeyCache {
             heard: AtomicU64::new(0),
             era: RwLock::new(Arc::new(Era::deaf())),
             changes: AtomicU64::new(0),
+            saving: Mutex::default(),
             flights: DashMap::new(),
             peppers: Mutex::default(),
             outcomes: Outcomes {
@@ -174,11 +176,10 @@ impl KeyCache {
     }
 
     /// Drops what nothing depends on any more, now and then, for as long as the future is polled.
-    pub async fn keep_tidy(self, wrong_keys: Arc<WrongKeys>) {
+    pub async fn keep_tidy(self) {
         loop {
             tokio::time::sleep(TIDY).await;
             self.0.marks.tidy();
-            wrong_keys.tidy();
         }
     }
 
@@ -230,15 +231,12 @@ impl Inner {
         if let Some(flight) = self.flights.get(prefix) {
             return flight.clone();
         }
-        let landing = Landing { inner: Arc::clone(self), prefix: prefix.into() };
-        let look_up = async move {
-            let reading = AssertUnwindSafe(landing.inner.read(&[&landing.prefix])).catch_unwind().await;
-            let reading = reading.unwrap_or_else(|_| Err(Error::internal("looking up a key crashed")));
-            reading.map(|mut found| found.pop()).map_err(Arc::new)
-        };
         let flight = match self.flights.entry(prefix.into()) {
             Entry::Occupied(other) => return other.get().clone(),
-            Entry::Vacant(place) => place.insert(look_up.boxed().shared()).clone(),
+            Entry::Vacant(place) => {
+                let landing = Landing { inner: Arc::clone(self), prefix: prefix.into() };
+                place.insert(look_up(landing).boxed().shared()).clone()
+            }
         };
         tokio::spawn(flight.clone());
         flight
@@ -251,7 +249,12 @@ impl Inner {
         let era = Arc::clone(&self.era.read().unwrap_or_else(PoisonError::into_inner));
         let at = Moment::now();
         let answer = async { store::find(&self.platform.get().await?, prefixes).await };
-        let rows = answer.await.inspect_err(|_| self.outage.begin())?;
+        // A statement that can't be run, or a row that can't be read, is an answer.
+        let rows = answer.await.inspect_err(|error| {
+            if error.code() != Code::Internal {
+                self.outage.begin();
+            }
+        })?;
         self.outage.end();
         let mut found = Vec::with_capacity(rows.len());
         for (facts, placement, is_noted) in rows {
@@ -314,6 +317,12 @@ impl Inner {
         let mut peppers = self.peppers.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(peppers.entry(version).or_insert_with(|| Arc::new(self.master.pepper(version))))
     }
+}
+
+async fn look_up(landing: Landing) -> Found {
+    let reading = AssertUnwindSafe(landing.inner.read(&[&landing.prefix])).catch_unwind().await;
+    let reading = reading.unwrap_or_else(|_| Err(Error::internal("looking up a key crashed")));
+    reading.map(|mut found| found.pop()).map_err(Arc::new)
 }
 
 /// Takes a flight off the list when it ends.

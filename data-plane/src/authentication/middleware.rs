@@ -7,7 +7,7 @@ use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, web};
 use rowhouse_keys::{KeyKind, PlainApiKey};
 use rowhouse_problem::{Code, Error, Result};
-use rowhouse_web::{ApiError, BearerKey, deadline};
+use rowhouse_web::{ApiError, BearerKey, within};
 
 use super::caller::Caller;
 use super::known::unknown_key;
@@ -29,10 +29,11 @@ pub async fn authenticate<B: MessageBody + 'static>(
     // Routing is over, so a copy of the request no longer stands in its way.
     let copy = request.request().clone();
     let mut standing = Standing::default();
-    let result = match admit(&state, &request, &mut standing).await {
-        Ok(()) => deadline(state.settings.data_plane.request_timeout, request, next).await,
-        Err(error) => Err(ApiError(error).into()),
-    };
+    let result = within(state.settings.data_plane.request_timeout, async {
+        admit(&state, &request, &mut standing).await.map_err(ApiError)?;
+        next.call(request).await
+    })
+    .await;
     Ok(answer(result, copy, &standing))
 }
 
@@ -72,14 +73,12 @@ async fn admit(state: &AppState, request: &ServiceRequest, standing: &mut Standi
     let address = request.peer_addr().map(|address| address.ip());
     state.rate_limits.count_address(address, standing)?;
     let key = BearerKey::read(request.request())?;
-    let caller = match verify(state, request, &key).await? {
+    let caller = match verify(state, request, &key, standing).await? {
         Ok(caller) => caller,
         Err(refusal) => return Err(refused(state, request, &key, refusal)),
     };
-    let span = tracing::Span::current();
-    span.record("tenant.id", tracing::field::display(caller.tenant()));
-    span.record("org.id", tracing::field::display(caller.organization()));
-    span.record("key.id", tracing::field::display(caller.key()));
+    let (tenant, organization, key) = (caller.tenant(), caller.organization(), caller.key());
+    tracing::record_all!(tracing::Span::current(), tenant.id = %tenant, org.id = %organization, key.id = %key);
     caller.entry.buckets.count(standing)?;
     request.extensions_mut().insert(caller);
     Ok(())
@@ -90,6 +89,7 @@ async fn verify(
     state: &AppState,
     request: &ServiceRequest,
     key: &PlainApiKey,
+    standing: &mut Standing,
 ) -> Result<std::result::Result<Caller, Refusal>> {
     if key.kind() != KeyKind::Tenant {
         let detail = "The data plane takes tenant keys (`rht_…`); this one opens the control plane.";
@@ -97,7 +97,7 @@ async fn verify(
     }
     let address = request.peer_addr().map(|address| address.ip());
     let mut is_counted = false;
-    let may_ask = || state.wrong_keys.may_ask(address).map(|counted| is_counted = counted);
+    let may_ask = || state.wrong_keys.may_ask(address, standing).map(|counted| is_counted = counted);
     let found = state.keys.find(key.prefix(), may_ask).await?;
     let is_right = match &found {
         Some(entry) => entry.known.is(key),
@@ -109,7 +109,7 @@ async fn verify(
     };
     let Some(entry) = found.filter(|_| is_right) else {
         if !is_counted {
-            state.wrong_keys.count(address)?;
+            state.wrong_keys.count(address, standing)?;
         }
         return Ok(Err(Refusal::unverified(unknown_key())));
     };

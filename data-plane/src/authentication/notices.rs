@@ -42,6 +42,17 @@ struct Notice {
     id: String,
 }
 
+/// What is to be read again because of what was heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Doubt {
+    /// Nothing but what it was about.
+    None,
+    /// Everything: it was about many things at once, or about something that a later release knows.
+    Everything,
+    /// Everything, because a notice never came.
+    Missed,
+}
+
 /// What is known of the numbers.
 struct Count {
     last: i64,
@@ -52,15 +63,13 @@ struct Count {
 impl KeyCache {
     /// Listens for as long as the future is polled, over any number of connections.
     pub async fn listen(self, platform: settings::Platform) {
-        let connected = metrics::gauge!("rowhouse_auth_listener_connected");
         let mut pause = FIRST_PAUSE;
         loop {
             match Listener::open(&platform, PLATFORM_LOGIN, CHANNEL).await {
                 Ok(listener) => {
                     let heard_since = Instant::now();
-                    let Err(error) = self.0.follow(listener, &connected).await;
+                    let Err(error) = self.0.follow(listener).await;
                     self.0.end_era();
-                    connected.set(0.0);
                     tracing::warn!(error = error.chain(), "notices of saas_platform are not heard for a moment");
                     if heard_since.elapsed() > LONGEST_PAUSE {
                         pause = FIRST_PAUSE;
@@ -68,6 +77,7 @@ impl KeyCache {
                 }
                 Err(error) => tracing::debug!(error = error.chain(), "notices of saas_platform can't be heard yet"),
             }
+            show_connected(false);
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -75,20 +85,16 @@ impl KeyCache {
 }
 
 impl Inner {
-    async fn follow(
-        self: &Arc<Self>,
-        mut listener: Listener,
-        connected: &metrics::Gauge,
-    ) -> Result<std::convert::Infallible> {
+    async fn follow(self: &Arc<Self>, mut listener: Listener) -> Result<std::convert::Infallible> {
         let asked = Moment::now();
         let mut count = Count { last: store::sequence(&listener).await?, ahead: None };
         self.outage.end();
         let mut era = self.begin_era(asked);
         let mut confirming = self.confirm_all();
-        connected.set(1.0);
+        show_connected(true);
         let mut next_beat = Instant::now() + BEAT;
         loop {
-            let missed = tokio::select! {
+            let doubt = tokio::select! {
                 biased;
                 said = listener.next() => {
                     let said = said.ok_or_else(|| Error::unavailable("the connection has ended"))?;
@@ -98,21 +104,26 @@ impl Inner {
                     let asked = Moment::now();
                     let number = store::sequence(&listener).await?;
                     // What was said before the answer has come before it.
-                    let mut missed = false;
+                    let mut doubt = Doubt::None;
                     while let Some(said) = listener.waiting() {
-                        missed |= self.hear(&said, &mut count);
+                        doubt = doubt.max(self.hear(&said, &mut count));
                     }
-                    missed |= count.compare(number);
-                    if count.ahead.is_none() && !missed {
+                    if count.compare(number) {
+                        doubt = Doubt::Missed;
+                    }
+                    if count.ahead.is_none() && doubt == Doubt::None {
                         era.beat(asked);
                     }
+                    show_connected(true);
                     next_beat = Instant::now() + if count.ahead.is_some() { ON_ITS_WAY } else { BEAT };
-                    missed
+                    doubt
                 }
             };
-            if missed {
+            if doubt == Doubt::Missed {
                 metrics::counter!("rowhouse_auth_sequence_gaps_total").increment(1);
                 tracing::warn!(number = count.last, "a notice of saas_platform was missed: all keys are read again");
+            }
+            if doubt != Doubt::None {
                 let asked = Moment::now();
                 self.end_era();
                 era = self.begin_era(asked);
@@ -122,11 +133,11 @@ impl Inner {
         }
     }
 
-    /// Takes in what was said. Says whether something before it was missed.
-    fn hear(&self, said: &str, count: &mut Count) -> bool {
+    /// Takes in what was said.
+    fn hear(&self, said: &str, count: &mut Count) -> Doubt {
         let Ok(notice) = serde_json::from_str::<Notice>(said) else {
             tracing::error!("a notice of saas_platform can't be read");
-            return true;
+            return Doubt::Everything;
         };
         // Before anything is forgotten: whoever reads at this moment looks at it afterwards.
         self.heard.fetch_add(1, Ordering::AcqRel);
@@ -142,11 +153,10 @@ impl Inner {
                 self.close_tenants_of(id);
             }
             ("cluster" | "group" | "rate_limit", Ok(id)) => self.marks.move_on(id),
-            // Many things at once, or something that a later release tells of.
-            _ => return true,
+            _ => return if missed { Doubt::Missed } else { Doubt::Everything },
         }
         self.changes.fetch_add(1, Ordering::Relaxed);
-        missed
+        if missed { Doubt::Missed } else { Doubt::None }
     }
 
     /// Closes the pools of an organization's tenants, as far as they are remembered: others fall idle by themselves.
@@ -190,6 +200,11 @@ impl Inner {
             }
         }))
     }
+}
+
+/// By its name each time: a gauge that is not set for a while is dropped, and a handle to it would set it where nobody sees it.
+fn show_connected(is_connected: bool) {
+    metrics::gauge!("rowhouse_auth_listener_connected").set(if is_connected { 1.0 } else { 0.0 });
 }
 
 impl Count {

@@ -9,8 +9,8 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -105,10 +105,10 @@ impl KeyCache {
         }
     }
 
-    /// Saves what is remembered, if anything is and there is a file for it.
+    /// Saves what is remembered, if there is a file for it; nothing at all where all that was remembered is gone.
     pub async fn save(&self) {
         let inner = Arc::clone(&self.0);
-        if inner.settings.snapshot_file.as_os_str().is_empty() || inner.entries.iter().next().is_none() {
+        if inner.settings.snapshot_file.as_os_str().is_empty() || inner.changes.load(Ordering::Relaxed) == 0 {
             return;
         }
         let saved = tokio::task::spawn_blocking(move || inner.store(&inner.settings.snapshot_file)).await;
@@ -121,6 +121,8 @@ impl KeyCache {
 
 impl Inner {
     fn store(&self, file: &Path) -> std::io::Result<()> {
+        // One that was begun before the process ends goes on beside the last one.
+        let _alone = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         let mut snapshot = Snapshot { form: FORM, saved_at: Timestamp::now(), servers: Vec::new(), keys: Vec::new() };
         let (now, mut places) = (Moment::now(), HashMap::new());
         for (_, entry) in &self.entries {

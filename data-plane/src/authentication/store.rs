@@ -32,13 +32,19 @@ const FIND: &str = "
 /// and where those are; and whether their use was noted within the last minute.
 pub(super) async fn find(platform: &impl Sql, prefixes: &[&str]) -> Result<Vec<(Facts, Option<Arc<Placement>>, bool)>> {
     let rows = platform.query(FIND, &[&prefixes]).await.context("looking up API keys")?;
-    rows.iter()
-        .map(|row| {
-            let facts = Facts::from_row(row)?;
-            let placement = facts.placement_in(row)?;
-            Ok((facts, placement, row.column("is_noted")?))
-        })
-        .collect()
+    let all_read = rows.iter().map(|row| {
+        let facts = Facts::from_row(row)?;
+        let placement = facts.placement_in(row)?;
+        Ok((facts, placement, row.column("is_noted")?))
+    });
+    if prefixes.len() == 1 {
+        return all_read.collect();
+    }
+    // One that can't be read is looked up by itself when it is used, and keeps none of the others waiting.
+    let readable = all_read.filter_map(|read: Result<_>| {
+        read.inspect_err(|error| tracing::error!(error = error.chain(), "a key can't be read")).ok()
+    });
+    Ok(readable.collect())
 }
 
 const SEQUENCE: &str = "select value from auth_sequence";

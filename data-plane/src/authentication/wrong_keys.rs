@@ -4,38 +4,39 @@
 //! up when a process starts and knows nobody. After its first one, each question that it causes counts as a wrong key.
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota};
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
-use rowhouse_problem::{Code, Error, Result};
+use rowhouse_domain::RateLimit;
+use rowhouse_problem::Result;
 use rowhouse_settings as settings;
+
+use crate::rate_limits::{ADDRESSES, Buckets, Policy, Standing, Subject};
 
 /// How long an address counts as suspicious after a wrong key.
 const SUSPICION: Duration = Duration::from_secs(60);
-/// Addresses that are remembered as suspicious; with more, the oldest start anew.
-const SUSPECTS: u64 = 100_000;
 
 /// Counts wrong keys by address.
-pub struct WrongKeys(Option<Limits>);
+pub struct WrongKeys(Option<Counted>);
 
-struct Limits {
-    counted: DefaultKeyedRateLimiter<IpAddr>,
+struct Counted {
+    policy: Arc<Policy>,
+    buckets: Buckets<IpAddr>,
+    /// By when they came, as the buckets: by how often would not keep newcomers.
     suspects: Cache<IpAddr, ()>,
-    clock: DefaultClock,
 }
 
 impl WrongKeys {
     /// With the limits of the settings, or none.
     pub fn new(settings: &settings::Auth) -> Self {
-        let rate = NonZeroU32::new(settings.unknown_keys_per_second);
-        let burst = NonZeroU32::new(settings.unknown_keys_burst);
-        Self(rate.zip(burst).map(|(rate, burst)| Limits {
-            counted: DefaultKeyedRateLimiter::keyed(Quota::per_second(rate).allow_burst(burst)),
-            suspects: Cache::builder().max_capacity(SUSPECTS).time_to_live(SUSPICION).build(),
-            clock: DefaultClock::default(),
+        let limit = RateLimit { per_second: settings.unknown_keys_per_second, burst: settings.unknown_keys_burst };
+        let suspects = Cache::builder().max_capacity(ADDRESSES).eviction_policy(EvictionPolicy::lru());
+        Self(Policy::new(Subject::WrongKeys, limit).map(|policy| Counted {
+            policy: Arc::new(policy),
+            buckets: Buckets::new(ADDRESSES),
+            suspects: suspects.time_to_live(SUSPICION).build(),
         }))
     }
 
@@ -44,10 +45,10 @@ impl WrongKeys {
     ///
     /// # Errors
     /// `rate_limited`.
-    pub(super) fn may_ask(&self, address: Option<IpAddr>) -> Result<bool> {
+    pub(super) fn may_ask(&self, address: Option<IpAddr>, standing: &mut Standing) -> Result<bool> {
         match (&self.0, address.map(network)) {
-            (Some(limits), Some(network)) if limits.suspects.contains_key(&network) => {
-                limits.count(network).map(|()| true)
+            (Some(counted), Some(network)) if counted.suspects.contains_key(&network) => {
+                counted.count(network, standing).map(|()| true)
             }
             _ => Ok(false),
         }
@@ -57,29 +58,16 @@ impl WrongKeys {
     ///
     /// # Errors
     /// `rate_limited`, where it is one too many.
-    pub(super) fn count(&self, address: Option<IpAddr>) -> Result<()> {
-        let (Some(limits), Some(network)) = (&self.0, address.map(network)) else { return Ok(()) };
-        limits.suspects.insert(network, ());
-        limits.count(network)
-    }
-
-    /// Forgets addresses that have been quiet for long enough.
-    pub(super) fn tidy(&self) {
-        if let Some(limits) = &self.0 {
-            limits.counted.retain_recent();
-            limits.counted.shrink_to_fit();
-        }
+    pub(super) fn count(&self, address: Option<IpAddr>, standing: &mut Standing) -> Result<()> {
+        let (Some(counted), Some(network)) = (&self.0, address.map(network)) else { return Ok(()) };
+        counted.suspects.insert(network, ());
+        counted.count(network, standing)
     }
 }
 
-impl Limits {
-    fn count(&self, network: IpAddr) -> Result<()> {
-        self.counted.check_key(&network).map_err(|until| {
-            let wait = until.wait_time_from(self.clock.now());
-            Error::new(Code::RateLimited, "Your address has sent too many keys that are not valid.")
-                .with("limit", "wrong_keys")
-                .retry_after(wait)
-        })
+impl Counted {
+    fn count(&self, network: IpAddr, standing: &mut Standing) -> Result<()> {
+        standing.take_from(&self.buckets.of(network, &self.policy))
     }
 }
 
@@ -93,6 +81,8 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use rowhouse_problem::Code;
+
     use super::*;
 
     fn wrong_keys(rate: u32) -> WrongKeys {
@@ -114,19 +104,34 @@ mod tests {
     fn an_address_is_suspicious_after_its_first_wrong_key_and_others_are_not() {
         let keys = wrong_keys(1);
         let (one, other) = (address("192.0.2.1"), address("192.0.2.2"));
+        let mut standing = Standing::default();
         for _ in 0..1000 {
-            assert!(!keys.may_ask(one).unwrap());
+            assert!(!keys.may_ask(one, &mut standing).unwrap());
         }
-        keys.count(one).unwrap();
+        keys.count(one, &mut standing).unwrap();
         for _ in 0..4 {
-            assert!(keys.may_ask(one).unwrap());
+            assert!(keys.may_ask(one, &mut standing).unwrap());
         }
-        let refused = keys.may_ask(one).unwrap_err();
-        assert_eq!(refused.code(), Code::RateLimited);
+        let refused = keys.may_ask(one, &mut standing).unwrap_err();
+        assert_eq!((refused.code(), refused.extensions()["limit"].as_str()), (Code::RateLimited, Some("wrong_keys")));
         assert!(refused.retry_delay().unwrap() <= Duration::from_secs(1));
-        assert!(keys.count(one).is_err());
-        assert!(!keys.may_ask(other).unwrap());
-        assert!(wrong_keys(0).count(one).is_ok());
+        assert!(keys.count(one, &mut standing).is_err());
+        assert!(!keys.may_ask(other, &mut standing).unwrap());
+        assert!(wrong_keys(0).count(one, &mut standing).is_ok());
+    }
+
+    #[test]
+    fn a_flood_from_everywhere_keeps_no_newcomer_from_being_suspicious() {
+        let (keys, mut standing) = (wrong_keys(1), Standing::default());
+        let suspects = &keys.0.as_ref().unwrap().suspects;
+        for number in 0..u32::try_from(ADDRESSES).unwrap() + 20_000 {
+            let _ = keys.count(Some(IpAddr::V4(number.into())), &mut standing);
+        }
+        suspects.run_pending_tasks();
+        let newcomer = address("192.0.2.1");
+        keys.count(newcomer, &mut standing).unwrap();
+        suspects.run_pending_tasks();
+        assert!(keys.may_ask(newcomer, &mut standing).unwrap());
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(crate) enum Subject {
     Key,
     /// A tenant, with all its keys.
     Tenant,
+    /// The address that keys come from which are not valid.
+    WrongKeys,
 }
 
 impl Subject {
@@ -30,12 +32,13 @@ impl Subject {
             Self::Address => "address",
             Self::Key => "key",
             Self::Tenant => "tenant",
+            Self::WrongKeys => "wrong_keys",
         }
     }
 }
 
 /// A limit with what is said of it.
-pub(super) struct Policy {
+pub(crate) struct Policy {
     pub(super) subject: Subject,
     pub(super) limit: RateLimit,
     /// `RateLimit-Limit`: what a full bucket holds.
@@ -48,7 +51,7 @@ pub(super) struct Policy {
 
 impl Policy {
     /// None where nothing is limited.
-    pub(super) fn new(subject: Subject, limit: RateLimit) -> Option<Self> {
+    pub(crate) fn new(subject: Subject, limit: RateLimit) -> Option<Self> {
         let (rate, burst) = NonZeroU32::new(limit.per_second).zip(NonZeroU32::new(limit.burst))?;
         let policy = format!("{rate};w=1;burst={burst}");
         Some(Self {
@@ -68,7 +71,7 @@ impl Policy {
 }
 
 /// What is left of a limit.
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     pub(super) policy: Arc<Policy>,
     left: RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>,
 }

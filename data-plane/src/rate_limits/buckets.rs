@@ -12,17 +12,17 @@ use super::bucket::{Bucket, Policy};
 /// who was ever seen until somebody sweeps it, faster than it could be swept. Where there are too many, those that were looked
 /// up longest ago go, and are full when they come again: whoever has more addresses than this is not held up by any one's
 /// limit anyway.
-pub(super) struct Buckets<Id>(Cache<Id, Arc<Bucket>>);
+pub(crate) struct Buckets<Id>(Cache<Id, Arc<Bucket>>);
 
 impl<Id: Hash + Eq + Send + Sync + Copy + 'static> Buckets<Id> {
     /// Room for so many.
-    pub(super) fn new(most: u64) -> Self {
+    pub(crate) fn new(most: u64) -> Self {
         // Not by how often they are looked up, moka's own way: that would not keep newcomers, who then are never counted.
         Self(Cache::builder().max_capacity(most).eviction_policy(EvictionPolicy::lru()).build())
     }
 
     /// Somebody's bucket; `policy` is the same at each call.
-    pub(super) fn of(&self, id: Id, policy: &Arc<Policy>) -> Arc<Bucket> {
+    pub(crate) fn of(&self, id: Id, policy: &Arc<Policy>) -> Arc<Bucket> {
         self.0.get_with(id, || Arc::new(Bucket::new(Arc::clone(policy))))
     }
 

@@ -17,12 +17,13 @@ use rowhouse_problem::Result;
 use rowhouse_settings as settings;
 
 use crate::authentication::network;
-use bucket::{Bucket, Policy, Subject};
-use buckets::Buckets;
+use bucket::Bucket;
+pub(crate) use bucket::{Policy, Subject};
+pub(crate) use buckets::Buckets;
 pub(crate) use standing::Standing;
 
 /// Addresses whose requests are counted; with more, those that were quiet longest start anew. Some 30 MB at most.
-const ADDRESSES: u64 = 100_000;
+pub(crate) const ADDRESSES: u64 = 100_000;
 
 /// Every bucket of this process.
 pub struct RateLimits {

@@ -24,7 +24,7 @@ impl Standing {
     ///
     /// # Errors
     /// `rate_limited`, where it is empty.
-    pub(super) fn take_from(&mut self, bucket: &Bucket) -> Result<()> {
+    pub(crate) fn take_from(&mut self, bucket: &Bucket) -> Result<()> {
         let policy = &bucket.policy;
         let (remaining, reset, outcome) = match bucket.take() {
             Ok(remaining) => (remaining, policy.seconds_to_fill(remaining), Ok(())),
@@ -52,13 +52,14 @@ impl Standing {
 }
 
 fn refusal(policy: &Policy) -> Error {
-    let whose = match policy.subject {
-        Subject::Address => "Your address",
-        Subject::Key => "The key",
-        Subject::Tenant => "The tenant, with all its keys,",
+    let (whose, what) = match policy.subject {
+        Subject::Address => ("Your address", "requests"),
+        Subject::Key => ("The key", "requests"),
+        Subject::Tenant => ("The tenant, with all its keys,", "requests"),
+        Subject::WrongKeys => ("Your address has sent keys that are not valid: it", "of them"),
     };
     let (per_second, burst) = (policy.limit.per_second, policy.limit.burst);
-    let detail = format!("{whose} may send {per_second} requests a second, and {burst} at once after a pause.");
+    let detail = format!("{whose} may send {per_second} {what} a second, and {burst} at once after a pause.");
     Error::new(Code::RateLimited, detail).with("limit", policy.subject.as_str())
 }
 

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use rowhouse_domain::ClusterId;
-use rowhouse_problem::{Error, Result};
+use rowhouse_problem::{Code, Error, Result};
 use uuid::Uuid;
 
 use super::pools::TenantPools;
@@ -59,14 +59,23 @@ pub fn replica_application(replica: Uuid, epoch: i64) -> String {
 /// What a cluster's connections are leased on.
 #[derive(Debug)]
 pub(super) struct Lease {
-    /// Until when the limit that was told last holds, by our clock; none before the first.
-    ends: Option<Instant>,
+    /// The limit that was told last, and until when it holds by our clock; none before the first.
+    told: Option<(usize, Instant)>,
     next: Instant,
 }
 
 impl Lease {
     pub(super) fn new(now: Instant) -> Self {
-        Self { ends: None, next: now }
+        Self { told: None, next: now }
+    }
+
+    /// What may be held without an answer. Before the first answer it is the floor, which an earlier life of the replica was
+    /// granted; later no more than was told last, which is less where the floors of all are more than there is.
+    fn fallback(&self, floor: usize, now: Instant) -> Option<usize> {
+        match self.told {
+            None => Some(floor),
+            Some((limit, ends)) => (ends <= now).then_some(floor.min(limit)),
+        }
     }
 
     /// Whether it is time to ask.
@@ -90,32 +99,40 @@ struct Told {
     gone: Vec<(Uuid, i64)>,
 }
 
-/// Asks what may be held; none where there is no answer in time to be of use.
+/// Why a replica is told nothing.
+enum Untold {
+    /// `saas_platform` is away, or silent for longer than an answer would be of use.
+    Away,
+    /// Another statement of this cluster's is slow, or was refused.
+    Refused,
+}
+
+/// Asks what may be held. A cluster that is no longer registered has no connections to give.
 async fn ask(
     platform: &PlatformPool,
     replica: &Replica,
     cluster: ClusterId,
     [holds, wants]: [usize; 2],
-) -> Option<Told> {
+) -> std::result::Result<Told, Untold> {
     let [floor, holds, wants] = [replica.floor, holds, wants].map(|number| i32::try_from(number).unwrap_or(i32::MAX));
     let ask = async {
         let parameters: crate::Parameters<'_> =
             &[&cluster, &replica.id, &replica.epoch, &floor, &holds, &wants, &TTL.as_secs_f64()];
         let row = platform.get().await?.query_opt(LEASE, parameters).await.context("leasing connections")?;
-        let row = row.ok_or_else(|| Error::internal("the cluster is not registered"))?;
+        let Some(row) = row else { return Ok(Told { limit: 0, gone: Vec::new() }) };
         let (replicas, epochs): (Vec<Uuid>, Vec<i64>) = (row.column("gone_replicas")?, row.column("gone_epochs")?);
         let limit = usize::try_from(row.column::<i32>("limit")?).unwrap_or(0);
         Ok::<_, Error>(Told { limit, gone: replicas.into_iter().zip(epochs).collect() })
     };
     match tokio::time::timeout(MARGIN, ask).await {
-        Ok(Ok(told)) => Some(told),
+        Ok(Ok(told)) => Ok(told),
         Ok(Err(error)) => {
-            tracing::warn!(error = error.chain(), "connections could not be leased");
-            None
+            tracing::warn!(cluster.id = %cluster, error = error.chain(), "connections could not be leased");
+            Err(if error.code() == Code::Unavailable { Untold::Away } else { Untold::Refused })
         }
         Err(_) => {
-            tracing::warn!("connections could not be leased: saas_platform is silent");
-            None
+            tracing::warn!(cluster.id = %cluster, "connections could not be leased: saas_platform is silent");
+            Err(Untold::Away)
         }
     }
 }
@@ -124,11 +141,33 @@ impl TenantPools {
     /// Keeps the leases, for as long as the future is polled.
     pub async fn keep_leases(&self, platform: &PlatformPool) {
         let Some(replica) = self.replica() else { return };
-        loop {
-            self.renew_all(platform, &replica).await;
-            tokio::select! {
-                () = tokio::time::sleep(BUSY) => {}
-                () = self.first_seen().notified() => {}
+        let renew = async {
+            loop {
+                self.renew_all(platform, &replica).await;
+                tokio::select! {
+                    () = tokio::time::sleep(BUSY) => {}
+                    () = self.first_seen().notified() => {}
+                }
+            }
+        };
+        // Beside the asking, which may wait for its answer until after a lease has ended.
+        let watch = async {
+            loop {
+                tokio::time::sleep(BUSY).await;
+                self.let_end(&replica);
+            }
+        };
+        tokio::join!(renew, watch);
+    }
+
+    /// Falls back where a lease has ended.
+    fn let_end(&self, replica: &Replica) {
+        for cluster in self.leased_clusters() {
+            let now = Instant::now();
+            // Before the first answer nothing has ended; a failed question says what then.
+            let fallback = cluster.lease(|lease| lease.told.and_then(|_| lease.fallback(replica.floor, now)));
+            if let Some(limit) = fallback {
+                cluster.set_budget(limit);
             }
         }
     }
@@ -141,20 +180,26 @@ impl TenantPools {
             if !cluster.lease(|lease| lease.is_due(is_pressed, now)) {
                 continue;
             }
-            let told = if is_away { None } else { ask(platform, replica, cluster.id, [holds, wants]).await };
-            let Some(told) = told else {
-                is_away = true;
-                let has_ended = cluster.lease(|lease| {
-                    lease.next = now + CALM;
-                    lease.ends.is_none_or(|ends| ends <= now)
-                });
-                if has_ended {
-                    cluster.set_budget(replica.floor);
+            let told =
+                if is_away { Err(Untold::Away) } else { ask(platform, replica, cluster.id, [holds, wants]).await };
+            let told = match told {
+                Ok(told) => told,
+                Err(why) => {
+                    // Waiting for each of the others in vain would keep them from what they may have.
+                    is_away |= matches!(why, Untold::Away);
+                    let fallback = cluster.lease(|lease| {
+                        lease.next = Instant::now() + CALM;
+                        lease.fallback(replica.floor, Instant::now())
+                    });
+                    if let Some(limit) = fallback {
+                        cluster.set_budget(limit);
+                    }
+                    continue;
                 }
-                continue;
             };
-            cluster.lease(|lease| *lease = Lease { ends: Some(now + TTL - MARGIN), next: now + CALM });
-            cluster.set_budget(told.limit.min(self.most()));
+            let limit = told.limit.min(self.most());
+            cluster.lease(|lease| *lease = Lease { told: Some((limit, now + TTL - MARGIN)), next: now + CALM });
+            cluster.set_budget(limit);
             for gone in told.gone {
                 let buried = self.bury(platform, cluster.id, replica.kept, gone);
                 match tokio::time::timeout(PATIENCE_WITH_THE_DEAD, buried).await {

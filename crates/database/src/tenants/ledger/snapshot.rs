@@ -78,8 +78,8 @@ impl<C: Connection, W> Ledger<C, W> {
 
     /// Connections that could be made use of now.
     pub(crate) fn demand(&self) -> usize {
-        let most = self.limits.per_tenant;
-        self.tenants.values().map(|tenant| (tenant.held + tenant.waiting.len()).min(most)).sum()
+        let useful = |tenant: &super::Tenant<W>| (tenant.held + tenant.waiting.len()).min(self.limits.of(tenant.keeps));
+        self.tenants.values().map(useful).sum()
     }
 
     /// Connections that there may be at this moment: the budget, or what has not been closed since it was lowered.
