@@ -39,6 +39,8 @@ create table migration_runs (
     pause_seconds integer not null,
     -- At once, over all workers.
     parallelism integer not null,
+    -- It also halts where the data plane fails a canary's requests more often, in percent. None: nobody counts.
+    max_error_rate double precision,
     -- The run halts at so many failures.
     max_failures integer not null,
     lock_timeout_ms integer not null,
@@ -66,6 +68,7 @@ create table migration_runs (
     constraint migration_runs_numbers_check check (
         canaries >= 0 and soak_seconds >= 0 and batch_size > 0 and pause_seconds >= 0 and parallelism > 0 and max_failures > 0
         and lock_timeout_ms > 0 and statement_timeout_ms > 0 and lock_cap_ms > 0 and begun_in_batch >= 0),
+    constraint migration_runs_max_error_rate_check check (max_error_rate between 0 and 100),
     constraint migration_runs_dry_run_check check (dry_run is null or direction = 'up'),
     constraint migration_runs_ended_at_check check ((state in ('cancelled', 'done')) = (ended_at is not null))
 );
@@ -115,6 +118,52 @@ create index migration_run_schemas_steps_idx on migration_run_schemas using gin 
 create trigger migration_run_schemas_set_updated_at before update on migration_run_schemas
     for each row execute function set_updated_at();
 
+-- What the data plane has answered to the canaries of a run that watches them.
+create table migration_canaries (
+    run_id uuid not null,
+    tenant_id uuid not null,
+    requests bigint not null default 0,
+    -- Those that failed by no fault of the tenant's.
+    errors bigint not null default 0,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint migration_canaries_pkey primary key (run_id, tenant_id),
+    constraint migration_canaries_run_id_fkey foreign key (run_id) references migration_runs (id),
+    constraint migration_canaries_tenant_id_fkey foreign key (tenant_id) references tenants (id),
+    constraint migration_canaries_counts_check check (errors >= 0 and requests >= errors)
+);
+create index migration_canaries_tenant_id_idx on migration_canaries (tenant_id);
+create trigger migration_canaries_set_updated_at before update on migration_canaries
+    for each row execute function set_updated_at();
+
+-- The tenants whose answers are counted now: those that a canary's schema serves, from when it is begun until its run ends.
+create function canaries_watched() returns table (run_id uuid, tenant_id uuid)
+language sql stable security definer
+set search_path = pg_catalog, public, pg_temp
+as $$
+    select run.id, tenant.id
+    from migration_runs run
+    join migration_run_schemas begun on begun.run_id = run.id and begun.phase = 'canary'
+    join tenants tenant
+        on tenant.id = begun.schema_id or (tenant.group_id = begun.schema_id and tenant.isolation = 'shared')
+    where run.state = 'running' and run.max_error_rate is not null
+$$;
+revoke all on function canaries_watched() from public;
+
+-- Adds what a data plane has counted; of who is no canary any more nothing is kept.
+create function canaries_add(tenants uuid[], requests bigint[], errors bigint[]) returns void
+language sql security definer
+set search_path = pg_catalog, public, pg_temp
+as $$
+    insert into migration_canaries as known (run_id, tenant_id, requests, errors)
+    select watched.run_id, counted.tenant, counted.requests, counted.errors
+    from unnest(tenants, requests, errors) as counted (tenant, requests, errors)
+    join canaries_watched() watched on watched.tenant_id = counted.tenant
+    on conflict (run_id, tenant_id) do update
+    set requests = known.requests + excluded.requests, errors = known.errors + excluded.errors
+$$;
+revoke all on function canaries_add(uuid[], bigint[], bigint[]) from public;
+
 -- Every schema that there is to migrate: one a tenant, but for those that share one.
 create view fleet_schemas with (security_invoker = true) as
 select tenant.id as schema_id, tenant.name, tenant.isolation, tenant.cluster_id, tenant.database_name, tenant.schema_name,
@@ -143,6 +192,8 @@ begin atomic
 end;
 revoke all on function fleet_selected(jsonb) from public;
 
-grant select, insert, update, delete on migration_holds, migration_runs, migration_run_schemas to rowhouse_control;
+grant select, insert, update, delete on migration_holds, migration_runs, migration_run_schemas, migration_canaries
+    to rowhouse_control;
 grant select on fleet_schemas to rowhouse_control;
 grant execute on function fleet_selected(jsonb) to rowhouse_control;
+grant execute on function canaries_watched(), canaries_add(uuid[], bigint[], bigint[]) to rowhouse_data;

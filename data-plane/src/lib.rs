@@ -23,6 +23,7 @@ pub mod workspaces;
 
 // What resources share.
 mod answer;
+pub mod canaries;
 pub mod idempotency;
 pub mod quota;
 mod serial;

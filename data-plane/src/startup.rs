@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
@@ -22,7 +23,7 @@ use crate::work::{self, WorkerHandle};
 use crate::{admin, openapi, routes};
 
 /// The platform schema that this build's queries are written for.
-const PLATFORM_SCHEMA: i32 = 10;
+const PLATFORM_SCHEMA: i32 = 11;
 /// A file that an upload has not touched for this long is nobody's: `uploads.idle_timeout` is far shorter.
 const UNFINISHED: Duration = Duration::from_secs(60 * 60);
 
@@ -79,6 +80,7 @@ impl Application {
         tasks.spawn(state.keys.clone().keep_saved());
         tasks.spawn(state.keys.clone().listen(state.settings.platform.clone()));
         tasks.spawn(state.keys.clone().keep_tidy());
+        tasks.spawn(Arc::clone(&state.canaries).watch(state.platform.clone()));
         tasks.spawn(sweep_unfinished(state.clone()));
         if signals == Signals::Obeyed {
             tasks.spawn(obey_signals(StopHandle(server.handle()))?);

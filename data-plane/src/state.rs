@@ -9,6 +9,7 @@ use rowhouse_problem::{Error, Result};
 use rowhouse_settings::Settings;
 
 use crate::authentication::{KeyCache, RefusalAudit, WrongKeys};
+use crate::canaries::Canaries;
 use crate::files::UploadSlots;
 use crate::rate_limits::RateLimits;
 use crate::replica;
@@ -40,6 +41,8 @@ pub struct AppState {
     pub wrong_keys: Arc<WrongKeys>,
     /// How often everybody may ask.
     pub rate_limits: Arc<RateLimits>,
+    /// Answers that a run of migrations watches.
+    pub canaries: Arc<Canaries>,
     /// How refused keys are recorded.
     pub refusals: RefusalAudit,
 }
@@ -60,6 +63,7 @@ impl AppState {
         let rate_limits = Arc::new(RateLimits::new(&settings.rate_limits, settings.auth.cache_size));
         Ok(Self {
             refusals: RefusalAudit::default(),
+            canaries: Arc::new(Canaries::default()),
             keys: KeyCache::new(
                 &settings,
                 platform.clone(),

@@ -1,5 +1,6 @@
 -- Undoes V11: schemas are only migrated when they are made.
-drop function fleet_selected;
+drop function fleet_selected, canaries_add, canaries_watched;
 drop view fleet_schemas;
-drop table migration_run_schemas, migration_runs, migration_holds;
-drop type schema_migration_state, migration_phase, migration_run_state, migration_order, migration_direction;
+drop table migration_canaries, migration_run_schemas, migration_runs, migration_holds;
+drop type schema_migration_state, migration_rehearsal, migration_phase, migration_run_state, migration_order,
+    migration_direction;

@@ -94,6 +94,9 @@ pub(super) async fn tell(context: &Context, caller: &Caller, id: MigrationRunId,
         (Order::Resume, Paused) => store::set_state(&tx, id, Running, None).await?,
         (Order::Resume, Halted) | (Order::Retry, Running | Paused | Halted) => {
             store::try_again(&tx, id).await?;
+            if state == Halted {
+                store::watch_again(&tx, id).await?;
+            }
             store::set_state(&tx, id, Running, None).await?;
         }
         (Order::Pause, Paused | Halted | Cancelled | Done)

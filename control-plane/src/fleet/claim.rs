@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rowhouse_database::{Columns, Described, PlatformConnection, Sql};
-use rowhouse_domain::{ClusterId, MigrationDirection, MigrationRehearsal, MigrationRunId, SchemaMigrationState};
+use rowhouse_domain::{
+    ClusterId, MigrationDirection, MigrationRehearsal, MigrationRunId, SchemaMigrationState, TenantId,
+};
 use rowhouse_problem::Result;
 use serde_json::Value;
 use tokio_postgres::Row;
@@ -62,18 +64,27 @@ pub(super) async fn active(db: &impl Sql) -> Result<Vec<MigrationRunId>> {
     rows.iter().map(|row| row.column("id")).collect()
 }
 
+/// Of fewer requests a share says little.
+const FEWEST_REQUESTS: i64 = 20;
+
 const LOCK: &str = "
     select state, phase, canaries::bigint as canaries, batch_size::bigint as batch_size, pause_seconds::bigint as pause_seconds,
         parallelism::bigint as parallelism, max_failures::bigint as max_failures, waits_until,
         begun_in_batch::bigint as begun_in_batch, now() as now,
         (select count(*) from migration_run_schemas where run_id = run.id and phase = 'canary' and not is_due_again) as begun_as_canaries,
         (select count(*) from migration_run_schemas where run_id = run.id and state = 'running') as running,
-        (select count(*) from migration_run_schemas where run_id = run.id and state = 'failed' and not is_due_again) as failed
+        (select count(*) from migration_run_schemas where run_id = run.id and state = 'failed' and not is_due_again) as failed,
+        (select json_build_object('tenant', tenant.id, 'name', tenant.name, 'errors', counted.errors,
+                'requests', counted.requests, 'most', run.max_error_rate)
+            from migration_canaries counted join tenants tenant on tenant.id = counted.tenant_id
+            where counted.run_id = run.id and counted.requests >= $2
+                and counted.errors * 100.0 / counted.requests > run.max_error_rate
+            order by counted.errors * 100.0 / counted.requests desc limit 1) as unhealthy
     from migration_runs run where id = $1 for no key update";
 
 const HALT: &str = "
     update migration_runs set state = 'halted',
-        reason = format('%s schemas failed; the run stops at %s', $2::bigint, max_failures) where id = $1";
+        reason = coalesce($3, format('%s schemas failed; the run stops at %s', $2::bigint, max_failures)) where id = $1";
 const SOAK: &str = "
     update migration_runs set phase = 'soak', waits_until = now() + make_interval(secs => soak_seconds) where id = $1";
 const FOLLOW: &str = "
@@ -94,7 +105,7 @@ pub(super) async fn claim(
     let tx = connection.transaction().await?;
     let mut tasks = Vec::new();
     loop {
-        let row = tx.query_one(LOCK, &[&run]).await.context("looking at a run of migrations")?;
+        let row = tx.query_one(LOCK, &[&run, &FEWEST_REQUESTS]).await.context("looking at a run of migrations")?;
         tasks.extend(take_over(&tx, run, worker, lease, most - count(&tasks)).await?);
         let left = ahead::of_run(&tx, run, 1).await?;
         let standing = standing(&row, !left.is_empty())?;
@@ -107,8 +118,9 @@ pub(super) async fn claim(
             }
             Step::Wait => break,
             Step::Halt => {
-                tx.execute(HALT, &[&run, &standing.failed]).await.context("halting a run")?;
-                tracing::error!(run.id = %run, failed = standing.failed, "a run of migrations halted");
+                let unhealthy = row.column::<Option<Value>>("unhealthy")?.map(|one| said_of_canary(&one));
+                tx.execute(HALT, &[&run, &standing.failed, &unhealthy]).await.context("halting a run")?;
+                tracing::error!(run.id = %run, failed = standing.failed, unhealthy, "a run of migrations halted");
                 break;
             }
             Step::End => {
@@ -131,6 +143,18 @@ fn count(tasks: &[Task]) -> i64 {
     i64::try_from(tasks.len()).unwrap_or(i64::MAX)
 }
 
+fn said_of_canary(canary: &Value) -> String {
+    let id = canary["tenant"].as_str().and_then(|text| text.parse().ok()).map(TenantId::from_uuid);
+    format!(
+        "the data plane failed {} of {} requests of {} ({}), a canary; {} % may fail",
+        canary["errors"],
+        canary["requests"],
+        canary["name"].as_str().unwrap_or_default(),
+        id.map(|id| id.to_string()).unwrap_or_default(),
+        canary["most"],
+    )
+}
+
 fn standing(row: &Row, has_more: bool) -> Result<Standing> {
     Ok(Standing {
         state: row.column("state")?,
@@ -145,6 +169,7 @@ fn standing(row: &Row, has_more: bool) -> Result<Standing> {
         begun_as_canaries: row.column("begun_as_canaries")?,
         running: row.column("running")?,
         failed: row.column("failed")?,
+        is_unhealthy: row.column::<Option<Value>>("unhealthy")?.is_some(),
         has_more,
     })
 }

@@ -55,6 +55,8 @@ pub(crate) struct Run {
     #[schema(value_type = Option<String>)]
     pub(crate) dry_run: Option<MigrationRehearsal>,
     pub(crate) lock_cap_ms: i32,
+    /// It halts where the data plane fails more of a canary's requests, in percent; none: nobody counts.
+    pub(crate) max_error_rate: Option<f64>,
     #[schema(value_type = String, example = "running")]
     pub(crate) state: MigrationRunState,
     #[schema(value_type = String, example = "fleet")]

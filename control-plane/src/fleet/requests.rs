@@ -82,6 +82,13 @@ pub(crate) struct StartRun {
     pub(crate) canary: Option<String>,
     /// For how long canaries are watched before the others follow; 0, unless given.
     pub(crate) soak_seconds: Option<i32>,
+    /// Halt where the data plane fails requests of a canary's tenants; then canaries are watched for 60 seconds, unless
+    /// `soak_seconds` says otherwise.
+    #[serde(default)]
+    pub(crate) health_check: bool,
+    /// How many of a canary's requests may fail: `1%`, unless given.
+    #[schema(example = "0.5%")]
+    pub(crate) max_error_rate: Option<String>,
     /// Schemas between two pauses; 50, unless given.
     pub(crate) batch: Option<i32>,
     /// Between two batches; 0, unless given: then there are no batches.
@@ -120,6 +127,8 @@ pub(super) struct Wanted {
     pub(super) statement_timeout_ms: i32,
     pub(super) dry_run: Option<MigrationRehearsal>,
     pub(super) lock_cap_ms: i32,
+    /// In percent.
+    pub(super) max_error_rate: Option<f64>,
 }
 
 impl Wanted {
@@ -151,7 +160,14 @@ impl Wanted {
         let canaries = complaints.take("/canary", share(body.canary.as_deref(), i32::from(is_earnest)));
         let max_failures = complaints
             .take("/max_failures", share(body.max_failures.as_deref(), if is_earnest { 3 } else { i32::MAX }));
-        let soak_seconds = complaints.take("/soak_seconds", number(body.soak_seconds, 0, 0));
+        let soak_seconds =
+            complaints.take("/soak_seconds", number(body.soak_seconds, if body.health_check { 60 } else { 0 }, 0));
+        let is_watched = soak_seconds != Some(0) && canaries != Some(0) && is_earnest;
+        let detail = "needs canaries that are migrated in earnest and watched for a while";
+        complaints.require("/health_check", is_watched || !body.health_check, detail);
+        let rate = body.max_error_rate.as_deref();
+        complaints.require("/max_error_rate", body.health_check || rate.is_none(), "needs `health_check`");
+        let max_error_rate = complaints.take("/max_error_rate", rate.map_or(Ok(1.0), percent));
         let batch_size = complaints.take("/batch", number(body.batch, 50, 1));
         let pause_seconds = complaints.take("/pause_seconds", number(body.pause_seconds, 0, 0));
         let parallelism = complaints.take("/parallel", number(body.parallel, 8, 1));
@@ -174,6 +190,7 @@ impl Wanted {
                 statement_timeout_ms: statement_timeout_ms?,
                 dry_run: body.dry_run,
                 lock_cap_ms: lock_cap_ms?,
+                max_error_rate: max_error_rate.filter(|_| body.health_check),
             })
         })();
         complaints.finish_with(wanted)
@@ -194,6 +211,14 @@ fn reversible(migrations: &Migrations, target: u32) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// A share of requests.
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').and_then(|number| number.parse::<f64>().ok());
+    number
+        .filter(|percent| (0.0..=100.0).contains(percent))
+        .ok_or_else(|| format!("must be a share such as `0.5%`, and is {text:?}"))
 }
 
 /// A number of schemas, or a share of them, rounded up.
@@ -224,6 +249,10 @@ mod tests {
         assert_eq!(share("0%", 50), Ok(0));
         for wrong in ["", "-1", "101%", "1.5", "%", "five"] {
             assert!(share(wrong, 10).is_err(), "{wrong:?}");
+        }
+        assert_eq!(percent("0.5%"), Ok(0.5));
+        for wrong in ["1", "-1%", "101%", "NaN%", "inf%", "%"] {
+            assert!(percent(wrong).is_err(), "{wrong:?}");
         }
     }
 }

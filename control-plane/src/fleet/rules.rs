@@ -20,6 +20,8 @@ pub(super) struct Standing {
     pub(super) begun_as_canaries: i64,
     pub(super) running: i64,
     pub(super) failed: i64,
+    /// The data plane fails a canary's requests more often than it may.
+    pub(super) is_unhealthy: bool,
     /// Whether a schema is left that may be begun.
     pub(super) has_more: bool,
 }
@@ -31,7 +33,7 @@ pub(super) enum Step {
     Begin(i64),
     /// Nothing, for now.
     Wait,
-    /// Too many failed.
+    /// Too many failed, or a canary is not well.
     Halt,
     /// The canaries are through: they are watched.
     Soak,
@@ -50,7 +52,7 @@ pub(super) fn next(run: &Standing, now: Timestamp) -> Step {
     if run.state != RunState::Running {
         return Step::Wait;
     }
-    if run.failed >= run.max_failures {
+    if run.failed >= run.max_failures || run.is_unhealthy {
         return Step::Halt;
     }
     let is_over = run.waits_until.is_some_and(|end| end <= now);
@@ -101,6 +103,7 @@ mod tests {
             begun_as_canaries: 2,
             running: 0,
             failed: 0,
+            is_unhealthy: false,
             has_more: true,
         }
     }
@@ -123,6 +126,7 @@ mod tests {
         }
         assert_eq!(next(&Standing { failed: 2, ..run() }, now), Step::Begin(4));
         assert_eq!(next(&Standing { failed: 3, running: 1, ..run() }, now), Step::Halt);
+        assert_eq!(next(&Standing { is_unhealthy: true, ..run() }, now), Step::Halt);
     }
 
     #[test]

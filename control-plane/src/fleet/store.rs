@@ -52,9 +52,9 @@ pub(super) async fn count_selected(db: &impl Sql, selection: &Selection) -> Resu
 const INSERT: &str = "
     insert into migration_runs (id, direction, target_version, selection, ordering, canaries, soak_seconds, batch_size,
         pause_seconds, parallelism, max_failures, lock_timeout_ms, statement_timeout_ms, phase, started_by_kind, started_by,
-        dry_run, lock_cap_ms)
+        dry_run, lock_cap_ms, max_error_rate)
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
-        case when $6::integer > 0 then 'canary'::migration_phase else 'fleet' end, $14, $15, $16, $17)";
+        case when $6::integer > 0 then 'canary'::migration_phase else 'fleet' end, $14, $15, $16, $17, $18)";
 
 /// Records a run.
 pub(super) async fn insert(tx: &impl Sql, wanted: &Wanted, requester: &Requester) -> Result<MigrationRunId> {
@@ -79,6 +79,7 @@ pub(super) async fn insert(tx: &impl Sql, wanted: &Wanted, requester: &Requester
             &requester.actor.id,
             &wanted.dry_run,
             &wanted.lock_cap_ms,
+            &wanted.max_error_rate,
         ],
     )
     .await
@@ -98,7 +99,7 @@ macro_rules! runs {
             "
     select run.id, run.direction, run.target_version, run.selection, run.ordering, run.canaries, run.soak_seconds,
         run.batch_size, run.pause_seconds, run.parallelism, run.max_failures, run.lock_timeout_ms, run.statement_timeout_ms,
-        run.dry_run, run.lock_cap_ms, run.state, run.phase, run.reason, run.waits_until, run.started_by_kind, run.started_by, run.created_at, run.ended_at,
+        run.dry_run, run.lock_cap_ms, run.max_error_rate, run.state, run.phase, run.reason, run.waits_until, run.started_by_kind, run.started_by, run.created_at, run.ended_at,
         begun.running, begun.done, begun.failed, begun.skipped, ahead.behind, ahead.held
     from migration_runs run
     cross join lateral (
@@ -165,6 +166,7 @@ fn run(row: &Row) -> Result<Run> {
         statement_timeout_ms: row.column("statement_timeout_ms")?,
         dry_run: row.column("dry_run")?,
         lock_cap_ms: row.column("lock_cap_ms")?,
+        max_error_rate: row.column("max_error_rate")?,
         state: row.column("state")?,
         phase: row.column("phase")?,
         reason: row.column("reason")?,
@@ -213,6 +215,17 @@ const TRY_AGAIN: &str = "
 /// Lets what failed be tried again, after all that were not begun yet.
 pub(super) async fn try_again(tx: &impl Sql, id: MigrationRunId) -> Result<()> {
     tx.execute(TRY_AGAIN, &[&id]).await.context("letting what failed be tried again").map(drop)
+}
+
+const FORGET_CANARIES: &str = "delete from migration_canaries where run_id = $1";
+const SOAK_AGAIN: &str = "
+    update migration_runs set waits_until = now() + make_interval(secs => soak_seconds)
+    where id = $1 and phase = 'soak' and max_error_rate is not null";
+
+/// Lets a run that was halted watch its canaries as if for the first time.
+pub(super) async fn watch_again(tx: &impl Sql, id: MigrationRunId) -> Result<()> {
+    tx.execute(FORGET_CANARIES, &[&id]).await.context("forgetting what was counted of canaries")?;
+    tx.execute(SOAK_AGAIN, &[&id]).await.context("letting canaries be watched again").map(drop)
 }
 
 const SCHEMAS: &str = "

@@ -5,6 +5,7 @@ use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, web};
+use rowhouse_domain::TenantId;
 use rowhouse_keys::{KeyKind, PlainApiKey};
 use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::{ApiError, BearerKey, within};
@@ -28,13 +29,15 @@ pub async fn authenticate<B: MessageBody + 'static>(
 ) -> Answer<B> {
     // Routing is over, so a copy of the request no longer stands in its way.
     let copy = request.request().clone();
-    let mut standing = Standing::default();
+    let (mut standing, mut tenant) = (Standing::default(), None);
     let result = within(state.settings.data_plane.request_timeout, async {
-        admit(&state, &request, &mut standing).await.map_err(ApiError)?;
+        admit(&state, &request, &mut standing, &mut tenant).await.map_err(ApiError)?;
         next.call(request).await
     })
     .await;
-    Ok(answer(result, copy, &standing))
+    let answer = answer(result, copy, &standing);
+    state.canaries.count(tenant, answer.status().as_u16());
+    Ok(answer)
 }
 
 /// For transfers of content: they may take as long as bytes keep moving.
@@ -47,12 +50,14 @@ pub async fn authenticate_transfer<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Answer<B> {
     let copy = request.request().clone();
-    let mut standing = Standing::default();
-    let result = match admit(&state, &request, &mut standing).await {
+    let (mut standing, mut tenant) = (Standing::default(), None);
+    let result = match admit(&state, &request, &mut standing, &mut tenant).await {
         Ok(()) => next.call(request).await,
         Err(error) => Err(ApiError(error).into()),
     };
-    Ok(answer(result, copy, &standing))
+    let answer = answer(result, copy, &standing);
+    state.canaries.count(tenant, answer.status().as_u16());
+    Ok(answer)
 }
 
 fn answer<B>(
@@ -68,16 +73,25 @@ fn answer<B>(
     response
 }
 
-/// Verifies the key and leaves the caller where the guards look for it.
-async fn admit(state: &AppState, request: &ServiceRequest, standing: &mut Standing) -> Result<()> {
+/// Verifies the key and leaves the caller where the guards look for it, and its tenant also where it is refused.
+async fn admit(
+    state: &AppState,
+    request: &ServiceRequest,
+    standing: &mut Standing,
+    seen: &mut Option<TenantId>,
+) -> Result<()> {
     let address = request.peer_addr().map(|address| address.ip());
     state.rate_limits.count_address(address, standing)?;
     let key = BearerKey::read(request.request())?;
     let caller = match verify(state, request, &key, standing).await? {
         Ok(caller) => caller,
-        Err(refusal) => return Err(refused(state, request, &key, refusal)),
+        Err(refusal) => {
+            *seen = refusal.tenant;
+            return Err(refused(state, request, &key, refusal));
+        }
     };
     let (tenant, organization, key) = (caller.tenant(), caller.organization(), caller.key());
+    *seen = Some(tenant);
     tracing::record_all!(tracing::Span::current(), tenant.id = %tenant, org.id = %organization, key.id = %key);
     caller.entry.buckets.count(standing)?;
     request.extensions_mut().insert(caller);

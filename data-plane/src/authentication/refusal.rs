@@ -57,7 +57,7 @@ pub(super) struct Refusal {
     pub(super) error: Error,
     key: Option<KeyId>,
     organization: Option<OrganizationId>,
-    tenant: Option<TenantId>,
+    pub(super) tenant: Option<TenantId>,
 }
 
 impl Refusal {

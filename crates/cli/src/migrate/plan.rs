@@ -32,8 +32,10 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { to, undo, limit, cursor, rules, connection } = arguments;
     let mut body = rules.body(if *undo { "down" } else { "up" }, *to)?;
-    // It plans no waiting.
-    body.remove("lock_timeout_ms");
+    // What shows only while it is under way.
+    for member in ["lock_timeout_ms", "health_check", "max_error_rate"] {
+        body.remove(member);
+    }
     if let Some(Value::Object(selection)) = body.remove("where") {
         body.extend(selection);
     }

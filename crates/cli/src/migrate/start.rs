@@ -16,6 +16,12 @@ pub(super) struct Rules {
     /// Watch the canaries for so long before the others follow, in seconds [default: 0]
     #[arg(long, value_name = "SECONDS")]
     soak: Option<u32>,
+    /// Halt where the data plane fails requests of a canary's tenants, during the soak time (60 s, unless given) and after it
+    #[arg(long)]
+    health_check: bool,
+    /// How many of them may fail [default: 1%]
+    #[arg(long, value_name = "P%", requires = "health_check")]
+    max_error_rate: Option<String>,
     /// Schemas between two pauses [default: 50]
     #[arg(long, value_name = "N")]
     batch: Option<u32>,
@@ -127,6 +133,8 @@ impl Rules {
         put("to", to.map(Value::from));
         put("canary", self.canary.clone().map(Value::from));
         put("soak_seconds", self.soak.map(Value::from));
+        put("health_check", self.health_check.then_some(Value::Bool(true)));
+        put("max_error_rate", self.max_error_rate.clone().map(Value::from));
         put("batch", self.batch.map(Value::from));
         put("pause_seconds", self.pause_between.map(Value::from));
         put("parallel", self.parallel.map(Value::from));
