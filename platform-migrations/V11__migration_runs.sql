@@ -101,7 +101,7 @@ create table migration_run_schemas (
     leased_until timestamptz,
     -- It failed, or was passed by, and is to be tried again: after all that were not begun yet.
     is_due_again boolean not null default false,
-    started_at timestamptz not null default now(),
+    started_at timestamptz not null default clock_timestamp(),
     finished_at timestamptz,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),

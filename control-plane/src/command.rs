@@ -84,16 +84,22 @@ async fn work_on_migrations(mut settings: Settings, parallel: usize) -> Result<(
     if parallel > 0 {
         settings.migrations.parallel = parallel;
     }
+    if settings.migrations.parallel == 0 {
+        return Err(Error::internal(
+            "migrations.parallel is 0: say with --parallel how many schemas this worker takes at once",
+        ));
+    }
     let context = Arc::new(Context::new(settings)?);
     require_schema(&context).await?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
     let at_once = context.settings.migrations.parallel;
     tracing::info!(parallel = at_once, "taking part in runs of migrations");
-    let worker = tokio::spawn(fleet::work(Arc::clone(&context), context.stop.clone()));
+    let mut worker = tokio::spawn(fleet::work(Arc::clone(&context), context.stop.clone()));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        ended = &mut worker => return ended.map_err(Error::internal),
     }
     tracing::info!("told to stop: what was begun is finished");
     context.stop.cancel();

@@ -63,6 +63,7 @@ async fn nonsense_is_refused_field_by_field() {
     for (body, pointer) in [
         (json!({"to": 99}), "/to"),
         (json!({"direction": "down"}), "/to"),
+        (json!({"direction": "down", "to": 0}), "/to"),
         (json!({"canary": "many"}), "/canary"),
         (json!({"max_failures": "-1"}), "/max_failures"),
         (json!({"parallel": 0}), "/parallel"),

@@ -6,7 +6,7 @@ use rowhouse_database::AdminConnection;
 use rowhouse_testkit::TestHouse;
 use serde_json::json;
 
-use crate::{NEW, OLD, folder, go, house_with, inside, look, make, start, until};
+use crate::{NEW, OLD, folder, go, house_with, inside, look, make, number_in, start, until};
 
 /// A house that takes requests for runs, and does none of the work.
 async fn idle_house() -> TestHouse {
@@ -34,6 +34,88 @@ async fn until_one_is_running(house: &TestHouse, run: &str) {
         assert!(begun.elapsed() < Duration::from_secs(30), "no worker has begun");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test]
+async fn no_run_begins_while_a_schema_of_a_cancelled_one_is_under_way() {
+    let house = idle_house().await;
+    let organization = house.organization().await;
+    let tenants = make(&house, &organization, "dedicated", 1).await;
+    back(&house).await;
+    let occupied = occupy(&house, &tenants[0]).await;
+    let run = start(&house, json!({"canary": "0"})).await;
+    let _worker = house.migration_worker(&folder(), 1);
+    until_one_is_running(&house, &run).await;
+    let _ = house.admin.post(&format!("{run}/cancel"), &json!({})).await.expect(200);
+    let again = json!({"direction": "down", "to": OLD});
+    let refused = house.admin.post("/v1/migration-runs", &again).await.problem(409, "migration_running");
+    assert!(refused["detail"].as_str().unwrap().contains("was cancelled"), "{refused}");
+    drop(occupied);
+    until(&house, &run, "cancelled").await;
+    let begun = Instant::now();
+    while house.admin.post("/v1/migration-runs", &again).await.status == 409 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the cancelled run's schema is never finished");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn many_workers_begin_no_more_than_one() {
+    let house = idle_house().await;
+    let organization = house.organization().await;
+    let tenants = make(&house, &organization, "schema", 30).await;
+    back(&house).await;
+    let workers: Vec<_> = (0..4).map(|_| house.migration_worker(&folder(), 4)).collect();
+    let run = start(&house, json!({"canary": "0", "parallel": 1})).await;
+    let mut most = 0;
+    loop {
+        let seen = house.admin.get(&run).await.expect(200).json();
+        most = most.max(seen["counts"]["running"].as_i64().unwrap());
+        if seen["state"] == "done" {
+            assert_eq!(seen["counts"]["done"], 30, "{seen}");
+            break;
+        }
+    }
+    assert_eq!(most, 1);
+    // Each was begun after the one before it had ended.
+    let overlaps = "select count(*) from migration_run_schemas one join migration_run_schemas other
+        on one.run_id = other.run_id and one.schema_id < other.schema_id
+            and one.started_at < other.finished_at and other.started_at < one.finished_at
+        where one.run_id = (select id from migration_runs order by created_at desc limit 1)";
+    assert_eq!(number_in(&house, overlaps).await, 0);
+    for worker in workers {
+        worker.terminate();
+        assert_eq!(worker.exit_code().await, Some(0));
+    }
+    assert_eq!(look(&house, &tenants[29]).await, (true, NEW));
+}
+
+#[tokio::test]
+async fn what_a_worker_claimed_and_lost_is_taken_over_while_it_lives() {
+    let house = idle_house().await;
+    let organization = house.organization().await;
+    let tenants = make(&house, &organization, "dedicated", 2).await;
+    back(&house).await;
+    let occupied = occupy(&house, &tenants[0]).await;
+    let run = start(&house, json!({"canary": "0", "order": "oldest"})).await;
+    let worker = house.migration_worker(&folder(), 2);
+    until_one_is_running(&house, &run).await;
+    // As if the worker had claimed the other one and never got as far as beginning it.
+    let claimed = "update migration_run_schemas set worker = (select worker from migration_run_schemas
+            where state = 'running' limit 1), state = 'running', finished_at = null,
+            leased_until = now() + interval '3 seconds'
+        where state = 'done' and run_id = (select id from migration_runs order by created_at desc limit 1)";
+    let begun = Instant::now();
+    while house.admin.get(&run).await.expect(200).json()["counts"]["done"] != 1 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the other one is not migrated");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    house.sql(claimed).await;
+    drop(occupied);
+    let done = until(&house, &run, "done").await;
+    assert_eq!(done["counts"]["done"], 2, "{done}");
+    worker.terminate();
+    assert_eq!(worker.exit_code().await, Some(0));
 }
 
 #[tokio::test]

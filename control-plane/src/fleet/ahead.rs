@@ -1,5 +1,7 @@
 //! Which schemas a run has before it, and in which order: the same for those who claim them and for a plan.
 
+use std::collections::VecDeque;
+
 use rowhouse_database::{Columns, Described, Sql};
 use rowhouse_domain::{ClusterId, Isolation, MigrationRunId, TenantId};
 use rowhouse_problem::Result;
@@ -9,28 +11,33 @@ use uuid::Uuid;
 use super::model::{HeldSchema, PlannedSchema, PlannedVersion};
 use super::requests::Wanted;
 
-// `run` has `id`, `direction`, `target_version`, `selection`, `ordering` and the limits of a run. What failed earlier comes last,
-// so that it never keeps the others waiting.
+// `run` has `id`, `direction`, `target_version`, `selection`, `ordering` and the limits of a run. What failed the last time comes
+// last, so that it never keeps the others waiting. `among` is one more condition.
 macro_rules! ahead {
     ($run:literal) => {
+        ahead!($run, "")
+    };
+    ($run:literal, $among:literal) => {
         concat!(
             "select fleet.schema_id, fleet.name, fleet.cluster_id, fleet.database_name, fleet.schema_name, fleet.schema_version,
                 fleet.tenant_id, fleet.isolation, earlier.has_failed, run.direction, run.lock_timeout_ms,
-                run.statement_timeout_ms, run.dry_run, run.lock_cap_ms,
+                run.statement_timeout_ms, run.dry_run, run.lock_cap_ms, 1 as attempts,
                 case run.direction
                     when 'up' then least(run.target_version, coalesce(hold.version, run.target_version))
                     else run.target_version end as target
             from ", $run, " run
             cross join lateral fleet_selected(run.selection) fleet
             left join migration_holds hold on hold.schema_id = fleet.schema_id
-            cross join lateral (select exists (select from migration_run_schemas earlier join migration_runs of_run on of_run.id = earlier.run_id
-                where earlier.schema_id = fleet.schema_id and earlier.state = 'failed' and of_run.dry_run is null) as has_failed) earlier
+            cross join lateral (select coalesce((select earlier.state = 'failed' from migration_run_schemas earlier
+                join migration_runs of_run on of_run.id = earlier.run_id and of_run.dry_run is null
+                where earlier.schema_id = fleet.schema_id order by earlier.run_id desc limit 1), false) as has_failed) earlier
             where not exists (select from migration_run_schemas begun
                     where begun.run_id = run.id and begun.schema_id = fleet.schema_id and not begun.is_due_again)
                 and case run.direction
                     when 'up' then fleet.schema_version < run.target_version
                         and (hold.schema_id is null or fleet.schema_version < hold.version)
                     else fleet.schema_version > run.target_version and hold.schema_id is null end
+                ", $among, "
             order by earlier.has_failed,
                 case run.ordering when 'smallest' then fleet.bytes
                     when 'oldest' then extract(epoch from fleet.created_at)::bigint
@@ -40,11 +47,39 @@ macro_rules! ahead {
     };
 }
 
-const OF_RUN: &str = concat!(ahead!("(select * from migration_runs where id = $1)"), "limit $2");
+/// Schemas that are looked for at once: the whole fleet is sorted for it.
+const SIGHTED: i64 = 256;
 
-/// Schemas that a run has not begun and may, in its order.
-pub(super) async fn of_run(tx: &impl Sql, run: MigrationRunId, most: i64) -> Result<Vec<Row>> {
-    tx.query(OF_RUN, &[&run, &most]).await.context("looking for schemas to migrate")
+const OF_RUN: &str = concat!(ahead!("(select * from migration_runs where id = $1)"), "limit $2");
+const AMONG: &str =
+    concat!(ahead!("(select * from migration_runs where id = $1)", "and fleet.schema_id = any($3)"), "limit $2");
+
+/// Schemas that were ahead of a run when they were looked for, in its order. Each is looked at again before it is begun.
+#[derive(Debug, Default)]
+pub(super) struct Sighted(VecDeque<Uuid>);
+
+impl Sighted {
+    /// Schemas that a run has not begun and may; none where there are none, at most so many.
+    pub(super) async fn of_run(&mut self, tx: &impl Sql, run: MigrationRunId, most: i64) -> Result<Vec<Row>> {
+        let look = usize::try_from(most).unwrap_or(1).max(1) * 2;
+        while !self.0.is_empty() {
+            let ids: Vec<Uuid> = self.0.iter().take(look).copied().collect();
+            let rows = tx.query(AMONG, &[&run, &most, &ids]).await.context("looking at schemas to migrate")?;
+            if !rows.is_empty() {
+                return Ok(rows);
+            }
+            self.0.drain(..ids.len());
+        }
+        let rows = tx.query(OF_RUN, &[&run, &SIGHTED.max(most)]).await.context("looking for schemas to migrate")?;
+        self.0 = rows.iter().map(|row| row.column("schema_id")).collect::<Result<_>>()?;
+        Ok(rows.into_iter().take(usize::try_from(most).unwrap_or(0)).collect())
+    }
+
+    /// Leaves out those that were begun, and those before them that turned out to be somebody else's.
+    pub(super) fn begun(&mut self, schemas: &[Uuid]) {
+        let Some(last) = self.0.iter().rposition(|id| schemas.contains(id)) else { return };
+        self.0.drain(..=last);
+    }
 }
 
 const PLANNED: &str = concat!(

@@ -29,6 +29,12 @@ pub(super) async fn start(context: &Context, caller: &Caller, key: &IdempotencyK
     if let Some(other) = store::unfinished(&tx).await? {
         return Err(is_running(&other));
     }
+    // Two runs at work on one schema would bring it to either's version.
+    if let Some(run) = store::at_work(&tx).await? {
+        let detail =
+            format!("Run {run} was cancelled, and its last schemas are being finished. Try again in a moment.");
+        return Err(Error::new(Code::MigrationRunning, detail).with("run_id", run.to_string()));
+    }
     let id = store::insert(&tx, &wanted, &caller.requester).await?;
     let run = found(&tx, id).await?;
     audit::append(&tx, &caller.requester, &Change::new("migration_run.start", id.as_uuid()).after(&run)).await?;

@@ -12,8 +12,9 @@ use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::ahead;
+use super::ahead::Sighted;
 use super::rules::{self, Standing, Step};
+use super::store;
 
 /// One schema that a worker has claimed.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub(super) struct Task {
     pub(super) database: String,
     pub(super) schema_name: String,
     pub(super) from: i32,
+    /// More than one where its worker died, or lost its lease.
+    pub(super) attempts: i32,
     pub(super) lock_timeout: Duration,
     pub(super) statement_timeout: Duration,
     /// It is only tried out.
@@ -67,7 +70,8 @@ pub(super) async fn active(db: &impl Sql) -> Result<Vec<MigrationRunId>> {
 /// Of fewer requests a share says little.
 const FEWEST_REQUESTS: i64 = 20;
 
-const LOCK: &str = "
+// Read under the lock, by a statement of its own: one that waits for the lock counts as it was before.
+const STANDING: &str = "
     select state, phase, canaries::bigint as canaries, batch_size::bigint as batch_size, pause_seconds::bigint as pause_seconds,
         parallelism::bigint as parallelism, max_failures::bigint as max_failures, waits_until,
         begun_in_batch::bigint as begun_in_batch, now() as now,
@@ -80,7 +84,7 @@ const LOCK: &str = "
             where counted.run_id = run.id and counted.requests >= $2
                 and counted.errors * 100.0 / counted.requests > run.max_error_rate
             order by counted.errors * 100.0 / counted.requests desc limit 1) as unhealthy
-    from migration_runs run where id = $1 for no key update";
+    from migration_runs run where id = $1";
 
 const HALT: &str = "
     update migration_runs set state = 'halted',
@@ -101,19 +105,23 @@ pub(super) async fn claim(
     worker: &str,
     lease: Duration,
     most: i64,
+    sighted: &mut Sighted,
 ) -> Result<Vec<Task>> {
     let tx = connection.transaction().await?;
+    store::lock(&tx, run).await?;
     let mut tasks = Vec::new();
     loop {
-        let row = tx.query_one(LOCK, &[&run, &FEWEST_REQUESTS]).await.context("looking at a run of migrations")?;
+        let row = tx.query_one(STANDING, &[&run, &FEWEST_REQUESTS]).await.context("looking at a run of migrations")?;
         tasks.extend(take_over(&tx, run, worker, lease, most - count(&tasks)).await?);
-        let left = ahead::of_run(&tx, run, 1).await?;
-        let standing = standing(&row, !left.is_empty())?;
+        let mut ahead = sighted.of_run(&tx, run, most.max(1)).await?;
+        let standing = standing(&row, !ahead.is_empty())?;
         let decision = rules::next(&standing, row.column::<Timestamp>("now")?);
         let change = match decision {
             Step::Begin(some) => {
-                let some = some.min(most - count(&tasks));
-                tasks.extend(begin(&tx, run, worker, lease, some).await?);
+                ahead.truncate(usize::try_from(some.min(most - count(&tasks))).unwrap_or(0));
+                let begun = begin(&tx, run, worker, lease, &ahead).await?;
+                sighted.begun(&begun.iter().map(|task| task.schema).collect::<Vec<_>>());
+                tasks.extend(begun);
                 break;
             }
             Step::Wait => break,
@@ -183,16 +191,15 @@ const BEGIN: &str = "
     on conflict (run_id, schema_id) do update
     set state = 'running', phase = excluded.phase, attempts = migration_run_schemas.attempts + 1,
         from_version = excluded.from_version, worker = excluded.worker, leased_until = excluded.leased_until,
-        error = null, sqlstate = null, rehearsed = null, note = null, is_due_again = false, started_at = now(), finished_at = null";
+        error = null, sqlstate = null, rehearsed = null, note = null, is_due_again = false, started_at = clock_timestamp(), finished_at = null";
 const COUNT_BEGUN: &str = "
     update migration_runs set begun_in_batch = begun_in_batch + $2::integer where id = $1 and pause_seconds > 0";
 
-async fn begin(tx: &impl Sql, run: MigrationRunId, worker: &str, lease: Duration, most: i64) -> Result<Vec<Task>> {
-    if most <= 0 {
+async fn begin(tx: &impl Sql, run: MigrationRunId, worker: &str, lease: Duration, rows: &[Row]) -> Result<Vec<Task>> {
+    if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let tasks: Vec<Task> =
-        ahead::of_run(tx, run, most).await?.iter().map(|row| task(run, row)).collect::<Result<_>>()?;
+    let tasks: Vec<Task> = rows.iter().map(|row| task(run, row)).collect::<Result<_>>()?;
     let schemas: Vec<Uuid> = tasks.iter().map(|task| task.schema).collect();
     let names: Vec<&str> = tasks.iter().map(|task| task.name.as_str()).collect();
     let versions: Vec<i32> = tasks.iter().map(|task| task.from).collect();
@@ -204,7 +211,7 @@ async fn begin(tx: &impl Sql, run: MigrationRunId, worker: &str, lease: Duration
     Ok(tasks)
 }
 
-// A schema that is gone, or held back by now, is none of the run's any more.
+// A schema that is gone is none of the run's any more. One that is held back by now was begun, and is brought to an end.
 const SKIP: &str = "
     update migration_run_schemas begun set state = 'skipped', worker = null, leased_until = null, finished_at = now()
     where run_id = $1 and state = 'running' and leased_until < clock_timestamp()
@@ -218,11 +225,11 @@ const TAKE_OVER: &str = "
         update migration_run_schemas begun
         set worker = $3, leased_until = clock_timestamp() + make_interval(secs => $4), attempts = attempts + 1
         from abandoned where begun.run_id = $1 and begun.schema_id = abandoned.schema_id
-        returning begun.schema_id)
+        returning begun.schema_id, begun.attempts)
     select fleet.schema_id, fleet.name, fleet.cluster_id, fleet.database_name, fleet.schema_name, fleet.schema_version,
         case run.direction when 'up' then least(run.target_version, coalesce(hold.version, run.target_version))
             else run.target_version end as target,
-        run.direction, run.lock_timeout_ms, run.statement_timeout_ms, run.dry_run, run.lock_cap_ms
+        run.direction, run.lock_timeout_ms, run.statement_timeout_ms, run.dry_run, run.lock_cap_ms, taken.attempts
     from migration_runs run, taken
     join fleet_schemas fleet on fleet.schema_id = taken.schema_id
     left join migration_holds hold on hold.schema_id = taken.schema_id
@@ -255,6 +262,7 @@ fn task(run: MigrationRunId, row: &Row) -> Result<Task> {
         database: row.column("database_name")?,
         schema_name: row.column("schema_name")?,
         from: row.column("schema_version")?,
+        attempts: row.column("attempts")?,
         lock_timeout: milliseconds("lock_timeout_ms")?,
         statement_timeout: milliseconds("statement_timeout_ms")?,
         dry_run: row.column("dry_run")?,
@@ -264,11 +272,19 @@ fn task(run: MigrationRunId, row: &Row) -> Result<Task> {
 
 const EXTEND: &str = "
     update migration_run_schemas set leased_until = clock_timestamp() + make_interval(secs => $2)
-    where worker = $1 and state = 'running'";
+    where worker = $1 and state = 'running'
+        and (run_id, schema_id) in (select * from unnest($3::uuid[], $4::uuid[]))";
 
-/// Says that a worker is alive.
-pub(super) async fn extend(db: &impl Sql, worker: &str, lease: Duration) -> Result<()> {
-    db.execute(EXTEND, &[&worker, &lease.as_secs_f64()]).await.context("extending a worker's lease").map(drop)
+/// Says that a worker is alive, and what it is at work on: whatever else was claimed in its name is left to others.
+pub(super) async fn extend(
+    db: &impl Sql,
+    worker: &str,
+    lease: Duration,
+    in_hand: &[(MigrationRunId, Uuid)],
+) -> Result<()> {
+    let (runs, schemas): (Vec<Uuid>, Vec<Uuid>) = in_hand.iter().map(|(run, schema)| (run.as_uuid(), *schema)).unzip();
+    let extended = db.execute(EXTEND, &[&worker, &lease.as_secs_f64(), &runs, &schemas]).await;
+    extended.context("extending a worker's lease").map(drop)
 }
 
 // The version counts also where the lease was lost: whatever the schema has, it has.
@@ -279,7 +295,7 @@ const RECORD: &str = "
         update tenants set schema_version = $4 where group_id = $2 and isolation = 'shared' and schema_version <> $4)
     update migration_run_schemas
     set state = $5, to_version = $4, steps = steps || $6::jsonb, error = $7, sqlstate = $8, rehearsed = $9, note = $10, worker = null,
-        leased_until = null, finished_at = now()
+        leased_until = null, finished_at = clock_timestamp()
     where run_id = $1 and schema_id = $2 and worker = $3 and state = 'running'";
 
 /// Writes down what came of a schema.

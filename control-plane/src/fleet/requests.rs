@@ -197,8 +197,13 @@ impl Wanted {
     }
 }
 
+/// Not 0, which is no schema at all: whoever wants that purges the tenants.
 fn known(version: u32, newest: u32) -> Result<u32, String> {
-    if version <= newest { Ok(version) } else { Err(format!("must be at most {newest}, the newest that there is")) }
+    if (1..=newest).contains(&version) {
+        Ok(version)
+    } else {
+        Err(format!("must be at least 1 and at most {newest}, the newest that there is"))
+    }
 }
 
 /// Every migration above `target` can be taken back.

@@ -7,14 +7,19 @@ use rowhouse_domain::{MigrationDirection, SchemaMigrationState};
 use rowhouse_migrations::{Error as MigrationError, Event, Options, Report, Step};
 use rowhouse_problem::Result;
 use serde_json::{Value, json};
+use tokio_postgres::error::DbError;
 
 use super::claim::{Outcome, Task};
 use super::rehearsal;
 use crate::clusters::ClusterLink;
 use crate::context::Context;
 
-/// Brings a schema to where its task says; what fails is part of the outcome.
-pub(super) async fn migrate(context: &Context, link: &ClusterLink, task: &Task) -> Outcome {
+/// Times that a schema is left to the one who is at work on it, before it counts as failed.
+const PATIENCE: i32 = 5;
+
+/// Brings a schema to where its task says; what fails is part of the outcome. None where somebody else is at work on it: the
+/// lease runs out, and whoever takes it over finds it done, or free.
+pub(super) async fn migrate(context: &Context, link: &ClusterLink, task: &Task) -> Option<Outcome> {
     // Told of each migration as it ends, so that those before one that fails are known too.
     let steps = Mutex::new(Vec::new());
     let observe = |event: Event<'_>| {
@@ -23,16 +28,16 @@ pub(super) async fn migrate(context: &Context, link: &ClusterLink, task: &Task) 
         }
     };
     if let Some(how) = task.dry_run {
-        return rehearsal::rehearse(context, link, task, how).await;
+        return Some(rehearsal::rehearse(context, link, task, how).await);
     }
     let mut inside = match enter(context, link, &task.database, &task.schema_name).await {
         Ok(inside) => inside,
         // A database that was dropped meanwhile is looked for once more, in the catalog: see `worker`.
-        Err(error) => return failed(task, None, Vec::new(), error.chain().to_string(), None),
+        Err(error) => return Some(failed(task, None, Vec::new(), error.chain().to_string(), None)),
     };
     let done = carry_out(context, &mut inside, task, &observe).await;
     let steps = steps.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    match done {
+    Some(match done {
         Ok(report) => Outcome {
             state: SchemaMigrationState::Done,
             version: report.version.and_then(|version| i32::try_from(version).ok()).or(Some(0)),
@@ -42,13 +47,15 @@ pub(super) async fn migrate(context: &Context, link: &ClusterLink, task: &Task) 
             rehearsed: None,
             note: None,
         },
+        // It was taken over from a worker that lives after all, and only was not heard of for a while.
+        Err(MigrationError::Locked { .. }) if (2..PATIENCE).contains(&task.attempts) => return None,
         Err(error) => {
             let version = rowhouse_migrations::current_version(inside.client()).await.ok().flatten();
             let version = version.and_then(|version| i32::try_from(version).ok());
             let sqlstate = error.sqlstate().map(str::to_owned);
             failed(task, version, steps, chain(&error), sqlstate)
         }
-    }
+    })
 }
 
 /// A connection to a schema as its owner.
@@ -108,12 +115,15 @@ fn shown(step: &Step) -> Value {
     })
 }
 
-/// The error with its causes: the driver says only "db error" by itself.
+/// The error with its causes: the driver says only "db error" by itself. Without what the server says in detail, which may be
+/// a tenant's data.
 pub(super) fn chain(error: &MigrationError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
-        let said = error.to_string();
+        let of_server = error.downcast_ref::<DbError>();
+        let said =
+            of_server.map_or_else(|| error.to_string(), |error| format!("{}: {}", error.severity(), error.message()));
         if !text.ends_with(&said) {
             text = format!("{text}: {said}");
         }

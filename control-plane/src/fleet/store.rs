@@ -309,12 +309,22 @@ pub(super) async fn not_rehearsed(db: &impl Sql, schemas: &[Uuid]) -> Result<Vec
 }
 
 const SCHEMA_OF: &str = "
-    select case isolation when 'shared' then group_id else id end as schema_id from tenants where id = $1 and deleted_at is null";
+    select case isolation when 'shared' then group_id else id end as schema_id from tenants where id = $1 and purge_begun_at is null";
 
 /// The schema that a tenant's data is in.
 pub(super) async fn schema_of(db: &impl Sql, tenant: TenantId) -> Result<Option<Uuid>> {
     let row = db.query_opt(SCHEMA_OF, &[&tenant]).await.context("looking for a tenant's schema")?;
     Ok(row.map(|row| row.column::<Option<Uuid>>("schema_id")).transpose()?.flatten())
+}
+
+const AT_WORK: &str = "
+    select begun.run_id from migration_run_schemas begun join migration_runs run on run.id = begun.run_id
+    where begun.state = 'running' and run.ended_at is not null limit 1";
+
+/// A run that has ended and of which a schema is still under way.
+pub(super) async fn at_work(db: &impl Sql) -> Result<Option<MigrationRunId>> {
+    let row = db.query_opt(AT_WORK, &[]).await.context("looking for what is under way of ended runs")?;
+    row.map(|row| row.column("run_id")).transpose()
 }
 
 const HOLD: &str = "

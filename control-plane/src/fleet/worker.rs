@@ -1,16 +1,17 @@
 //! Takes part in every run that is under way, together with the workers of other processes.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rowhouse_domain::{ClusterId, MigrationRunId};
 use rowhouse_problem::Result;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::ahead::Sighted;
 use super::claim::{self, Task};
 use super::schema;
 use crate::clusters::{ClusterLink, find_link};
@@ -23,12 +24,15 @@ pub(crate) async fn work(context: Arc<Context>, stop: CancellationToken) {
         name: format!("{} {}", std::process::id(), Uuid::now_v7()),
         hands: Arc::new(Semaphore::new(context.settings.migrations.parallel)),
         tasks: TaskTracker::new(),
+        in_hand: InHand::default(),
         context,
     };
+    let mut sighted = HashMap::new();
     let alive = CancellationToken::new();
-    let breath = tokio::spawn(breathe(Arc::clone(&worker.context), worker.name.clone(), alive.clone()));
+    let breath =
+        tokio::spawn(breathe(Arc::clone(&worker.context), worker.name.clone(), worker.in_hand.clone(), alive.clone()));
     while !stop.is_cancelled() {
-        let has_begun = worker.look(&stop).await.unwrap_or_else(|error| {
+        let has_begun = worker.look(&stop, &mut sighted).await.unwrap_or_else(|error| {
             tracing::warn!(error = error.chain(), "runs of migrations could not be looked at");
             false
         });
@@ -51,14 +55,44 @@ struct Worker {
     name: String,
     hands: Arc<Semaphore>,
     tasks: TaskTracker,
+    in_hand: InHand,
     context: Arc<Context>,
+}
+
+/// What a worker is at work on. Its leases are extended for these only.
+#[derive(Clone, Default)]
+struct InHand(Arc<Mutex<HashSet<(MigrationRunId, Uuid)>>>);
+
+impl InHand {
+    fn lock(&self) -> MutexGuard<'_, HashSet<(MigrationRunId, Uuid)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, task: &Task) -> Holding {
+        let which = (task.run, task.schema);
+        self.lock().insert(which);
+        Holding { in_hand: self.clone(), which }
+    }
+}
+
+/// One of them, until it is dropped: also where its work crashes, or never begins.
+struct Holding {
+    in_hand: InHand,
+    which: (MigrationRunId, Uuid),
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        self.in_hand.lock().remove(&self.which);
+    }
 }
 
 impl Worker {
     /// Begins with as many schemas as there are free hands. Whether there were any.
-    async fn look(&self, stop: &CancellationToken) -> Result<bool> {
+    async fn look(&self, stop: &CancellationToken, sighted: &mut HashMap<MigrationRunId, Sighted>) -> Result<bool> {
         let context = &self.context;
         let runs = claim::active(&context.progress.get().await?).await?;
+        sighted.retain(|run, _| runs.contains(run));
         let mut has_begun = false;
         for run in runs {
             let free = i64::try_from(self.hands.available_permits()).unwrap_or(i64::MAX);
@@ -68,7 +102,8 @@ impl Worker {
             let lease = context.settings.migrations.lease;
             let tasks = {
                 let mut connection = context.progress.get().await?;
-                claim::claim(&mut connection, run, &self.name, lease, free).await?
+                let sighted = sighted.entry(run).or_default();
+                claim::claim(&mut connection, run, &self.name, lease, free, sighted).await?
             };
             has_begun |= !tasks.is_empty();
             self.begin(run, tasks).await?;
@@ -78,12 +113,13 @@ impl Worker {
 
     async fn begin(&self, run: MigrationRunId, tasks: Vec<Task>) -> Result<()> {
         let mut links: HashMap<ClusterId, Arc<ClusterLink>> = HashMap::new();
-        for task in tasks {
+        let tasks: Vec<(Holding, Task)> = tasks.into_iter().map(|task| (self.in_hand.take(&task), task)).collect();
+        for (holding, task) in tasks {
             let link = match links.get(&task.cluster) {
                 Some(link) => Arc::clone(link),
                 None => {
                     let link = Arc::new(find_link(&self.context.platform.get().await?, task.cluster).await?);
-                    // New tenants are born at the version that the others are brought to.
+                    // New tenants are born at the newest version of this build.
                     if task.dry_run.is_none()
                         && let Err(error) = templates::ensure(&self.context, &link).await
                     {
@@ -96,7 +132,12 @@ impl Worker {
             let Ok(hand) = Arc::clone(&self.hands).acquire_owned().await else { return Ok(()) };
             let (context, name) = (Arc::clone(&self.context), self.name.clone());
             let span = tracing::info_span!("migration", run.id = %run, schema = task.name);
-            self.tasks.spawn(carry_out(context, name, link, task, hand).instrument(span));
+            let work = async move {
+                carry_out(&context, &name, &link, &task).await;
+                drop((holding, hand));
+                context.fleet_woken.notify_one();
+            };
+            self.tasks.spawn(work.instrument(span));
         }
         Ok(())
     }
@@ -107,33 +148,28 @@ impl Worker {
     }
 }
 
-async fn carry_out(
-    context: Arc<Context>,
-    worker: String,
-    link: Arc<ClusterLink>,
-    task: Task,
-    hand: OwnedSemaphorePermit,
-) {
+async fn carry_out(context: &Context, worker: &str, link: &ClusterLink, task: &Task) {
     let begun = std::time::Instant::now();
-    let outcome = schema::migrate(&context, &link, &task).await;
+    let outcome = schema::migrate(context, link, task).await;
     metrics::histogram!("rowhouse_schema_migration_seconds").record(begun.elapsed().as_secs_f64());
-    let recorded = async { claim::record(&context.progress.get().await?, &task, &worker, &outcome).await };
+    let Some(outcome) = outcome else { return };
+    let recorded = async { claim::record(&context.platform.get().await?, task, worker, &outcome).await };
     if let Err(error) = recorded.await {
         // The lease runs out, and another worker finds the schema where it is.
         tracing::warn!(error = error.chain(), "what came of a schema could not be recorded");
     }
-    drop(hand);
 }
 
 /// Extends the leases of a worker's schemas for as long as it lives.
-async fn breathe(context: Arc<Context>, worker: String, end: CancellationToken) {
+async fn breathe(context: Arc<Context>, worker: String, in_hand: InHand, end: CancellationToken) {
     let lease = context.settings.migrations.lease;
     while !end.is_cancelled() {
         tokio::select! {
             () = end.cancelled() => return,
             () = tokio::time::sleep(lease / 3) => {}
         }
-        let extended = async { claim::extend(&context.progress.get().await?, &worker, lease).await };
+        let now: Vec<_> = in_hand.lock().iter().copied().collect();
+        let extended = async { claim::extend(&context.progress.get().await?, &worker, lease, &now).await };
         if let Err(error) = extended.await {
             tracing::warn!(error = error.chain(), "a worker's lease could not be extended");
         }

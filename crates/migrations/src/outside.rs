@@ -44,6 +44,7 @@ pub(crate) async fn run(
     options: &Options,
     patience: &mut Patience<'_>,
 ) -> Result<(), Error> {
+    patience.be_outside();
     set_limits(client, &in_milliseconds(options.concurrent_timeout)).await?;
     while let Err(error) = attempt(client, sql, index).await {
         patience.wait_after(error).await?;

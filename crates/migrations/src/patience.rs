@@ -11,12 +11,11 @@ use crate::{Error, Event, Migration, Observer, Options, Step};
 /// A lock that was not to be had in time, and a deadlock that PostgreSQL resolved against us.
 const IN_THE_WAY: [&str; 2] = ["55P03", "40P01"];
 
-/// Sessions with a lock on a table or index of the current schema, the oldest transactions first. What they run is shown
-/// only to whoever may see it.
+/// Sessions with a lock on a table or index of the current schema, the oldest transactions first. Not what they run: it may hold
+/// a tenant's data, and errors are kept and shown.
 const HOLDERS: &str = "
     select 'pid ' || activity.pid
         || coalesce(' (' || nullif(concat_ws(', ', nullif(activity.application_name, ''), activity.state), '') || ')', '')
-        || coalesce(': ' || nullif(left(activity.query, 200), ''), '')
     from pg_catalog.pg_stat_activity activity
     where activity.pid <> pg_backend_pid() and exists (
         select from pg_catalog.pg_locks held
@@ -34,8 +33,10 @@ pub(crate) struct Patience<'a> {
     migration: &'a Migration,
     /// How the work is called in an error.
     label: String,
-    /// The text that its first message begins with, which positions in errors are counted in.
+    /// The text that its first message has, which positions in errors are counted in.
     sql: &'a str,
+    /// Letters of the message before it.
+    before: usize,
     options: &'a Options,
     observer: Observer<'a>,
     started: Instant,
@@ -57,6 +58,7 @@ impl<'a> Patience<'a> {
             migration,
             label,
             sql,
+            before: BEGIN.len(),
             options,
             observer,
             started: Instant::now(),
@@ -69,7 +71,7 @@ impl<'a> Patience<'a> {
     pub(crate) async fn wait_after(&mut self, error: Database) -> Result<(), Error> {
         let sqlstate = error.sqlstate().unwrap_or_default();
         if !IN_THE_WAY.contains(&sqlstate.as_str()) {
-            return Err(error.into_failed(self.label.clone(), self.sql, BEGIN.len()));
+            return Err(error.into_failed(self.label.clone(), self.sql, self.before));
         }
         if self.attempts >= self.options.attempts {
             let holders = self.holders().await;
@@ -82,6 +84,11 @@ impl<'a> Patience<'a> {
         self.attempts += 1;
         self.attempts_in_all += 1;
         Ok(())
+    }
+
+    /// What follows is sent as it is, outside a transaction.
+    pub(crate) fn be_outside(&mut self) {
+        self.before = 0;
     }
 
     /// A part is done; the next has all its tries ahead.
