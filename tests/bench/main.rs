@@ -7,8 +7,10 @@ mod floor;
 mod house;
 mod load;
 mod machine;
+mod migrations;
 mod plot;
 mod pools;
+mod population;
 mod process;
 mod provisioning;
 mod report;
@@ -40,6 +42,8 @@ enum Bench {
         #[arg(long, default_value_t = 20)]
         count: usize,
     },
+    /// Migrating a fleet, against a bare program, `psql` in a loop and refinery; and what its tenants notice.
+    Migrations(migrations::Arguments),
     /// Thousands of tenants on a hundred connections.
     Pools(pools::Arguments),
     /// The metadata of a file, again and again, against a bare handler with the same query; and a cold tenant's first time.
@@ -76,6 +80,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let (name, report) = match arguments.bench.clone() {
         Bench::Floor => return floor::serve().await,
+        Bench::Migrations(how) => ("migrations", migrations::measure(how).await?),
         Bench::Pools(how) => ("pools", pools::measure(how, &arguments.output).await?),
         Bench::Requests(how) => ("requests", requests::measure(how, &arguments.output).await?),
         Bench::Provisioning { count } => ("provisioning", provisioning::measure(count).await?),

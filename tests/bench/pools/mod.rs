@@ -2,7 +2,6 @@
 
 mod many;
 mod noisy;
-mod population;
 mod sampler;
 mod storm;
 mod touched;
@@ -13,10 +12,10 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 
 use crate::house::{House, Wanted, beside, demolish};
+use crate::population::Population;
 use crate::report;
 use crate::report::Report;
 use crate::tenants::Tenant;
-use population::Population;
 
 /// What to do, how large, how long.
 #[derive(Args, Clone)]

@@ -51,8 +51,9 @@ pub(super) async fn ensure(site: &Site<'_>) -> Result<()> {
         migrate(site.context, &mut inside).await?;
     }
     let mut version = fill(&inside, site).await?;
-    if version != i64::from(site.context.schema_version()?) {
-        // Its template, or its group, is of an older release.
+    // What a shared schema is at concerns all who are in it: runs bring it on, and back, and leave it where it is held.
+    if site.tenant.isolation != Isolation::Shared && version != i64::from(site.context.schema_version()?) {
+        // Its template is of an older release.
         version = migrate(site.context, &mut inside).await?;
     }
     let version = i32::try_from(version).map_err(Error::internal)?;

@@ -27,10 +27,10 @@ const REST_KIB: u64 = 3 << 20;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// How many of each kind.
-pub(super) struct Population {
-    pub(super) dedicated: usize,
-    pub(super) schema: usize,
-    pub(super) shared: usize,
+pub(crate) struct Population {
+    pub(crate) dedicated: usize,
+    pub(crate) schema: usize,
+    pub(crate) shared: usize,
 }
 
 impl Population {
@@ -39,7 +39,7 @@ impl Population {
     }
 
     /// The tenants of the house in the folder, the missing ones made now. In no order of their kinds.
-    pub(super) async fn settle(&self, folder: &Path) -> Result<Vec<Tenant>> {
+    pub(crate) async fn settle(&self, folder: &Path) -> Result<Vec<Tenant>> {
         let missing = self.missing(&read(folder)?);
         if !missing.is_empty() {
             require_room(folder, &missing)?;
