@@ -164,6 +164,53 @@ as $$
 $$;
 revoke all on function canaries_add(uuid[], bigint[], bigint[]) from public;
 
+-- What is told of a run: that it halted, or ended. Kept until somebody has taken it, or it was tried often enough.
+create table migration_notices (
+    id uuid not null default gen_random_uuid(),
+    run_id uuid not null,
+    state migration_run_state not null,
+    reason text,
+    -- How many schemas stood where at that moment.
+    counts jsonb not null,
+    attempts integer not null default 0,
+    -- When it is to be tried next; none: not any more.
+    due_at timestamptz default now(),
+    delivered_at timestamptz,
+    -- Why the last attempt failed.
+    error text,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint migration_notices_pkey primary key (id),
+    constraint migration_notices_run_id_fkey foreign key (run_id) references migration_runs (id),
+    constraint migration_notices_counts_check check (jsonb_typeof(counts) = 'object'),
+    constraint migration_notices_delivered_at_check check (delivered_at is null or due_at is null)
+);
+create index migration_notices_due_at_idx on migration_notices (due_at) where due_at is not null;
+create index migration_notices_run_id_idx on migration_notices (run_id);
+create index migration_notices_counts_idx on migration_notices using gin (counts jsonb_path_ops);
+create trigger migration_notices_set_updated_at before update on migration_notices
+    for each row execute function set_updated_at();
+
+-- Whoever halts or ends a run, and wherever: the notice is in the same transaction.
+create function migration_runs_notice() returns trigger
+language plpgsql
+set search_path = pg_catalog, public, pg_temp
+as $$
+begin
+    insert into migration_notices (run_id, state, reason, counts)
+    select new.id, new.state, new.reason, jsonb_build_object(
+        'running', count(*) filter (where state = 'running'), 'done', count(*) filter (where state = 'done'),
+        'failed', count(*) filter (where state = 'failed' and not is_due_again),
+        'skipped', count(*) filter (where state = 'skipped' and not is_due_again))
+    from migration_run_schemas where run_id = new.id;
+    return null;
+end
+$$;
+revoke all on function migration_runs_notice() from public;
+create trigger migration_runs_notice after update of state on migration_runs for each row
+    when (old.state <> new.state and new.state in ('halted', 'cancelled', 'done'))
+    execute function migration_runs_notice();
+
 -- Every schema that there is to migrate: one a tenant, but for those that share one.
 create view fleet_schemas with (security_invoker = true) as
 select tenant.id as schema_id, tenant.name, tenant.isolation, tenant.cluster_id, tenant.database_name, tenant.schema_name,
@@ -192,7 +239,7 @@ begin atomic
 end;
 revoke all on function fleet_selected(jsonb) from public;
 
-grant select, insert, update, delete on migration_holds, migration_runs, migration_run_schemas, migration_canaries
+grant select, insert, update, delete on migration_holds, migration_runs, migration_run_schemas, migration_canaries, migration_notices
     to rowhouse_control;
 grant select on fleet_schemas to rowhouse_control;
 grant execute on function fleet_selected(jsonb) to rowhouse_control;

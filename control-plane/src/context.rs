@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::authentication::RefusalBudget;
 use crate::clusters::{ClusterLink, Kept, KeptConnections, Turn, Turns};
+use crate::fleet::Webhook;
 use crate::operations::{Hands, Pulse};
 use crate::templates::KnownTemplates;
 use crate::tenants::RecentLooks;
@@ -46,6 +47,8 @@ pub(crate) struct Context {
     pub(crate) stock_taken: Notify,
     /// Says that there is a run of migrations to take part in.
     pub(crate) fleet_woken: Notify,
+    /// Who is told of runs.
+    pub(crate) webhook: Option<Webhook>,
     pub(crate) blobs: BlobStore,
     kept: KeptConnections,
     turns: Turns,
@@ -71,6 +74,7 @@ impl Context {
             tenant_migrations: Arc::new(tenant_migrations(&settings)?),
             stock_taken: Notify::new(),
             fleet_woken: Notify::new(),
+            webhook: Webhook::of(&settings)?,
             blobs: BlobStore::open(&rowhouse_blobs::Config::of(&settings.blobs)).map_err(Error::internal)?,
             kept: KeptConnections::default(),
             turns: Turns::default(),

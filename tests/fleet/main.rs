@@ -5,6 +5,7 @@
 mod canaries;
 mod dry_runs;
 mod failures;
+mod notices;
 mod plans;
 mod runs;
 mod workers;

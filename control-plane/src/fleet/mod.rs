@@ -10,6 +10,7 @@ mod begin;
 mod claim;
 mod hold;
 mod model;
+mod notices;
 mod plan;
 mod rehearsal;
 mod requests;
@@ -20,6 +21,7 @@ mod store;
 mod sweep;
 mod worker;
 
+pub(crate) use notices::{Webhook, tell};
 pub(crate) use rehearsal::cloned_schema;
 pub(crate) use sweep::sweep;
 pub(crate) use worker::work;

@@ -6,7 +6,9 @@ mod api_key;
 mod base62;
 mod master;
 mod seal;
+mod webhook;
 
 pub use api_key::{ApiKeyHash, KeyKind, MalformedKey, Pepper, PlainApiKey};
 pub use master::{InvalidMasterKey, MasterKey, scram_verifier, scram_verifier_of_derived};
 pub use seal::Unopenable;
+pub use webhook::{InvalidWebhookSecret, WebhookSecret};

@@ -232,6 +232,8 @@ pub struct Migrations {
     #[serde(with = "humantime_serde")]
     pub lease: Duration,
     pub clone_max_bytes: u64,
+    pub webhook_url: String,
+    pub webhook_secret: SecretString,
     pub tenant_folder: PathBuf,
 }
 
