@@ -1,6 +1,6 @@
 //! What must be in place before requests are served: the platform's schema, its partitions, a cluster, a first key.
 
-use rowhouse_database::{Described, Sql};
+use rowhouse_database::{AdminConnection, Columns, Described, Sql};
 use rowhouse_keys::PlainApiKey;
 use rowhouse_migrations::{Options, Set, unobserved};
 use rowhouse_problem::{Error, Result};
@@ -28,9 +28,39 @@ pub(crate) async fn prepare(context: &Context) -> Result<()> {
     Ok(())
 }
 
+/// What came of looking at the platform's schema before it is migrated.
+enum Schema {
+    /// This release's, or older.
+    Known(Option<u32>),
+    /// A later release's, which says that this one can serve from it.
+    Newer(u32),
+}
+
+const SERVES_FROM: &str = "select platform_serves_from() as serves_from";
+
+/// Refuses a schema of a later release, unless that says otherwise.
+async fn look_at_schema(admin: &mut AdminConnection) -> Result<Schema> {
+    admin.run("set role rowhouse_owner; set search_path = public, pg_temp").await.context("becoming the owner")?;
+    let found = rowhouse_migrations::current_version(admin.client()).await.map_err(Error::internal)?;
+    let own = Set::Platform.latest();
+    let Some(version) = found.filter(|version| *version > own) else { return Ok(Schema::Known(found)) };
+    let rows = admin.query(SERVES_FROM, &[]).await.context("asking which releases the platform serves")?;
+    let serves_from: i32 = rows.first().map_or(Ok(i32::MAX), |row| row.column("serves_from"))?;
+    if i64::from(serves_from) > i64::from(own) {
+        return Err(Error::internal(format!(
+            "saas_platform is at migration {version} and serves releases from {serves_from} on; this one is of {own}: \
+             start a newer one, or take it back with that one's `rowhouse migrate platform undo --to {own}`"
+        )));
+    }
+    Ok(Schema::Newer(version))
+}
+
 async fn migrate(context: &Context) -> Result<()> {
     let mut admin = context.administer_platform().await?;
-    admin.run("set role rowhouse_owner; set search_path = public, pg_temp").await.context("becoming the owner")?;
+    if let Schema::Newer(version) = look_at_schema(&mut admin).await? {
+        tracing::warn!(version, "saas_platform is of a later release, which this one can serve from");
+        return Ok(());
+    }
     let report = rowhouse_migrations::run(admin.client(), Set::Platform.migrations(), &Options::default(), &unobserved)
         .await
         .map_err(Error::unavailable)?;
@@ -57,17 +87,20 @@ pub async fn check(settings: &Settings) -> Result<()> {
     context.platform.get().await.map(drop)
 }
 
-/// The platform database has this release's schema; for those who don't bring it there.
+/// The platform database has a schema that this release can serve from; for those who don't bring it there.
 pub(crate) async fn require_schema(context: &Context) -> Result<()> {
     let mut admin = context.administer_platform().await?;
-    admin.run("set role rowhouse_owner; set search_path = public, pg_temp").await.context("becoming the owner")?;
-    let found = rowhouse_migrations::current_version(admin.client()).await.map_err(Error::internal)?;
     let wanted = Set::Platform.latest();
-    if found != Some(wanted) {
-        let found = found.map_or_else(|| "none".to_owned(), |version| version.to_string());
-        return Err(Error::internal(format!("the platform schema has version {found}, this release needs {wanted}")));
+    match look_at_schema(&mut admin).await? {
+        Schema::Known(found) if found != Some(wanted) => {
+            let found = found.map_or_else(|| "none".to_owned(), |version| version.to_string());
+            Err(Error::internal(format!(
+                "saas_platform is at migration {found}; this release needs {wanted}: start a control plane of this \
+                 release, or `rowhouse migrate platform run`"
+            )))
+        }
+        Schema::Known(_) | Schema::Newer(_) => Ok(()),
     }
-    Ok(())
 }
 
 /// Makes a platform-admin key, preparing the platform database first. The key can't be shown again.

@@ -22,8 +22,8 @@ use crate::state::AppState;
 use crate::work::{self, WorkerHandle};
 use crate::{admin, openapi, routes};
 
-/// The platform schema that this build's queries are written for.
-const PLATFORM_SCHEMA: i32 = 11;
+/// The platform schema that this build's queries are written for. A newer one will do, as long as it says so.
+const PLATFORM_SCHEMA: i32 = 12;
 /// A file that an upload has not touched for this long is nobody's: `uploads.idle_timeout` is far shorter.
 const UNFINISHED: Duration = Duration::from_secs(60 * 60);
 
@@ -53,11 +53,12 @@ impl Application {
     /// Binds the port (0: any free one) and starts what runs behind the requests. PostgreSQL need not be up yet.
     ///
     /// # Errors
-    /// Where a setting can't be used or the port is taken.
+    /// Where a setting can't be used, the port is taken, or `saas_platform` answers and has a schema that can't be served from.
     pub async fn build(settings: Settings, signals: Signals) -> Result<Self> {
         // Installed before anything counts.
         rowhouse_telemetry::metrics();
         let state = AppState::new(settings)?;
+        refuse_other_schemas(&state).await?;
         let address = &state.settings.data_plane;
         let listener = TcpListener::bind((address.host.as_str(), address.port)).await.map_err(Error::internal)?;
         let listener = listener.into_std().map_err(Error::internal)?;
@@ -202,28 +203,70 @@ fn readiness(state: &AppState) -> Readiness {
 /// Whether keys can be told apart, by `saas_platform` or from memory: a replica that others could stand in for no better
 /// must not be taken out of service.
 async fn check_keys(state: &AppState) -> Result<()> {
-    match tokio::time::timeout(PLATFORM_PATIENCE, platform_version(state)).await {
-        // No memory helps against a platform that answers and is too old.
-        Ok(Ok(version)) => check_version(version),
+    match tokio::time::timeout(PLATFORM_PATIENCE, platform_schema(state)).await {
+        // No memory helps against a platform that answers and is of another time.
+        Ok(Ok(schema)) => schema.check(),
         _ if state.keys.can_do_without_the_platform() => Ok(()),
         Ok(Err(error)) => Err(error),
         Err(elapsed) => Err(Error::unavailable(elapsed)),
     }
 }
 
-const PLATFORM_VERSION: &str = "select coalesce(max(version), 0)::integer as version from refinery_schema_history";
-
-async fn platform_version(state: &AppState) -> Result<i32> {
-    let connection = state.platform.get().await?;
-    let row = connection.query_one(PLATFORM_VERSION, &[]).await.context("reading the platform's schema version")?;
-    row.column("version")
+/// What `saas_platform` says of its schema.
+#[derive(Debug, Clone, Copy)]
+struct PlatformSchema {
+    version: i32,
+    /// The oldest release that can serve from it, by its newest migration.
+    serves_from: i32,
 }
 
-fn check_version(version: i32) -> Result<()> {
-    if version >= PLATFORM_SCHEMA {
-        return Ok(());
+const PLATFORM_VERSION: &str = "select coalesce(max(version), 0)::integer as version from refinery_schema_history";
+const SERVES_FROM: &str = "select platform_serves_from() as serves_from";
+
+async fn platform_schema(state: &AppState) -> Result<PlatformSchema> {
+    let connection = state.platform.get().await?;
+    let row = connection.query_one(PLATFORM_VERSION, &[]).await.context("reading the platform's schema version")?;
+    let version: i32 = row.column("version")?;
+    if version <= PLATFORM_SCHEMA {
+        return Ok(PlatformSchema { version, serves_from: version });
     }
-    Err(Error::unavailable(format!("saas_platform is at migration {version}; this release needs {PLATFORM_SCHEMA}")))
+    let row = connection.query_one(SERVES_FROM, &[]).await.context("asking which releases the platform serves")?;
+    Ok(PlatformSchema { version, serves_from: row.column("serves_from")? })
+}
+
+impl PlatformSchema {
+    /// This build can serve from it.
+    fn check(self) -> Result<()> {
+        let Self { version, serves_from } = self;
+        if version < PLATFORM_SCHEMA {
+            let detail = format!(
+                "saas_platform is at migration {version}; this release needs {PLATFORM_SCHEMA}: start a control plane of \
+                 this release, or `rowhouse migrate platform run`"
+            );
+            return Err(Error::unavailable(detail));
+        }
+        if serves_from > PLATFORM_SCHEMA {
+            let detail = format!(
+                "saas_platform is at migration {version} and serves releases from {serves_from} on; this one is of \
+                 {PLATFORM_SCHEMA}: start a newer one"
+            );
+            return Err(Error::unavailable(detail));
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a schema that can't be served from. One that can't be asked is no reason not to start: what is remembered of keys
+/// may do until it answers.
+async fn refuse_other_schemas(state: &AppState) -> Result<()> {
+    match tokio::time::timeout(PLATFORM_PATIENCE, platform_schema(state)).await {
+        Ok(Ok(schema)) => schema.check(),
+        Ok(Err(error)) => {
+            tracing::warn!(error = error.chain(), "saas_platform can't be asked for its schema yet");
+            Ok(())
+        }
+        Err(_) => Ok(()),
+    }
 }
 
 /// Removes what a crash left of uploads that had not got as far as an object.
@@ -265,7 +308,7 @@ pub fn run(file: Option<&Path>, check_only: bool) -> ExitCode {
 
 async fn check(settings: Settings) -> Result<()> {
     let state = AppState::new(settings)?;
-    check_version(platform_version(&state).await?)?;
+    platform_schema(&state).await?.check()?;
     state.blobs.check().await.map_err(Error::unavailable)?;
     tracing::info!("settings, platform schema and blob store are fine");
     Ok(())

@@ -7,6 +7,7 @@ mod dry_runs;
 mod failures;
 mod notices;
 mod plans;
+mod platform;
 mod runs;
 mod workers;
 

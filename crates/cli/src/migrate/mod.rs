@@ -5,6 +5,7 @@ mod dry_run;
 mod freeze;
 mod lint;
 mod plan;
+mod platform;
 mod runs;
 mod start;
 mod watch;
@@ -32,6 +33,8 @@ enum Command {
     Lint(lint::Arguments),
     /// Freeze the files of a release: a changed one is refused from then on.
     Freeze(freeze::Arguments),
+    /// The schema of saas_platform itself: see it, bring it forward, take it back. Needs the control plane's settings, not its key
+    Platform(platform::Arguments),
     /// See how many schemas are at each version, and what run is under way.
     Status(Connection),
     /// See what a run would do: to which schemas, in which order, with which statements, and what the linter says of them.
@@ -97,6 +100,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Create(arguments) => create::run(&arguments),
         Command::Lint(arguments) => lint::run(&arguments),
         Command::Freeze(arguments) => freeze::run(&arguments),
+        Command::Platform(arguments) => platform::run(arguments).await,
         Command::Status(connection) => runs::status(&connection).await,
         Command::Plan(arguments) => plan::run(&arguments).await,
         Command::Run(arguments) => start::up(arguments).await,

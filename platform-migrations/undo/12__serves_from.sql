@@ -1,0 +1,2 @@
+-- Undoes V12: releases before it don't ask.
+drop function platform_serves_from;
