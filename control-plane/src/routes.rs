@@ -13,7 +13,7 @@ macro_rules! api {
     ($($path:literal => { $($method:ident $($handler:ident)::+),+ $(,)? })+) => {
         #[derive(OpenApi)]
         #[openapi(
-            info(title = "Rowhouse control plane", description = "Organizations, tenants, people, keys, operations and audit."),
+            info(title = "Rowhouse control plane", description = "Organizations, tenants, people, keys, clusters, migrations, operations and audit."),
             paths($($($($handler)::+),+),+),
             components(schemas(ProblemDocument)),
             modifiers(&BearerKey),
