@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod catalog;
+mod drafts;
 mod fingerprint;
 mod isolation;
 mod leases;

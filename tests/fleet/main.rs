@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod canaries;
+mod drafts;
 mod dry_runs;
 mod failures;
 mod notices;

@@ -1,12 +1,14 @@
-//! Files of migrations before they are built in: made, linted, frozen. Reads and writes files, and knows no database.
+//! Files of migrations before they are built in: made, drafted, linted, frozen. Reads and writes files, and knows no database.
 
 mod create;
+mod draft;
 mod freeze;
 mod lint;
 
 use std::path::{Path, PathBuf};
 
 pub use create::{Created, Error as CreateError, create};
+pub use draft::{Drawn, NOT_DRAFTED, draft};
 pub use freeze::{Change, Error as FreezeError, changed, freeze};
 pub use lint::{Finding, lint};
 use rowhouse_migrations::Set;

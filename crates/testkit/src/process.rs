@@ -118,7 +118,7 @@ impl TestHouse {
 
 impl TestHouse {
     /// TOML for a process that works as a control plane of this house; `further` is added to it.
-    pub(crate) fn control_plane_settings(&self, further: &str) -> String {
+    pub fn control_plane_settings(&self, further: &str) -> String {
         format!(
             "platform = {{ port = {}, database = {:?}, password = {CONTROL_PASSWORD:?}, max_connections = 4 }}\n\
              keys.master_key = {:?}\nblobs.root = {:?}\n{further}",

@@ -3,10 +3,12 @@
 mod create;
 mod dry_run;
 mod freeze;
+mod from_diff;
 mod lint;
 mod plan;
 mod platform;
 mod runs;
+mod server;
 mod start;
 mod watch;
 mod worker;
@@ -97,7 +99,7 @@ struct Root {
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
-        Command::Create(arguments) => create::run(&arguments),
+        Command::Create(arguments) => create::run(&arguments).await,
         Command::Lint(arguments) => lint::run(&arguments),
         Command::Freeze(arguments) => freeze::run(&arguments),
         Command::Platform(arguments) => platform::run(arguments).await,

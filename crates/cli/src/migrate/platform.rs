@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use clap::Subcommand;
-use rowhouse_database::{AdminConnection, Described, ServerAddress, Tls};
+use rowhouse_database::AdminConnection;
 use rowhouse_migrations::{Event, Migration, Options, Report, Set};
 use serde_json::{Value, json};
 
-/// Of the control plane, where the settings name none.
-const LOGIN: &str = "rowhouse_control";
+use super::server::Server;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -75,17 +74,8 @@ fn migrations() -> &'static rowhouse_migrations::Migrations {
 }
 
 async fn connect(place: &To) -> Result<AdminConnection> {
-    let settings = rowhouse_settings::load(place.settings.as_deref())?.platform;
-    let user = if settings.user.is_empty() { LOGIN.to_owned() } else { settings.user.clone() };
-    let tls = Tls::from_settings(&settings)?;
-    let (host, port, password) = (settings.host.clone(), settings.port, settings.password.clone());
-    let opened = async {
-        let address = ServerAddress { host, port, user, password };
-        let admin = AdminConnection::open(&address, &settings.database, &tls).await?;
-        admin.run("set role rowhouse_owner; set search_path = public, pg_temp").await.context("becoming the owner")?;
-        Ok(admin)
-    };
-    opened.await.map_err(|error: rowhouse_problem::Error| anyhow!(error.chain().to_string()))
+    let server = Server::of(place.settings.as_deref())?;
+    server.open(&server.platform, &["public"]).await
 }
 
 async fn status(place: &To) -> Result<()> {

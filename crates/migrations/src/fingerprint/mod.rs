@@ -5,6 +5,8 @@
 
 mod difference;
 
+use std::collections::BTreeMap;
+
 use postgres_protocol::escape::escape_identifier;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -80,6 +82,36 @@ pub async fn fingerprint(client: &Client, schema: &str) -> Result<Fingerprint, E
         return Err(Error::NoSchema);
     }
     Ok(Fingerprint::of(entries))
+}
+
+const FUNCTIONS: &str = "
+    select format('%s(%s)', proname, pg_get_function_identity_arguments(oid)), pg_get_functiondef(oid),
+        format('%I.', current_schema())
+    from pg_proc where pronamespace = (select oid from pg_namespace where nspname = current_schema())
+        and prokind in ('f', 'p')";
+
+/// The statements that make a schema's functions, by their names in its fingerprint. They name no schema: the path is taken
+/// from where they are run.
+///
+/// # Errors
+/// As [`fingerprint`].
+pub async fn functions(client: &Client, schema: &str) -> Result<BTreeMap<String, String>, Error> {
+    let path = format!("set local search_path = {}, extensions", escape_identifier(schema));
+    let messages = transaction::query(client, &[SETTINGS, &path, FUNCTIONS])
+        .await
+        .map_err(Error::database("reading the functions of a schema"))?;
+    let mut functions = BTreeMap::new();
+    for message in &messages {
+        if let SimpleQueryMessage::Row(row) = message {
+            let Entry { kind: name, name: statement, definition: schema } = entry(row);
+            let plain = statement.replacen(&schema, "", 1);
+            let lines = plain.lines().map(|line| {
+                if line.starts_with(" SET search_path TO ") { " SET search_path FROM CURRENT" } else { line }
+            });
+            functions.insert(name, lines.collect::<Vec<_>>().join("\n"));
+        }
+    }
+    Ok(functions)
 }
 
 fn entry(row: &SimpleQueryRow) -> Entry {

@@ -1,0 +1,40 @@
+//! The platform's server, reached as a control plane reaches it: for what needs no service to be up.
+
+use std::path::Path;
+
+use anyhow::{Result, anyhow};
+use rowhouse_database::{AdminConnection, Described, ServerAddress, Tls, quote_ident};
+
+/// Of the control plane, where the settings name none.
+const LOGIN: &str = "rowhouse_control";
+
+/// Where it is and how to log in.
+pub(super) struct Server {
+    address: ServerAddress,
+    tls: Tls,
+    /// The name of `saas_platform`.
+    pub(super) platform: String,
+}
+
+impl Server {
+    /// The one that a control plane's settings name.
+    pub(super) fn of(settings: Option<&Path>) -> Result<Self> {
+        let settings = rowhouse_settings::load(settings)?.platform;
+        let tls = Tls::from_settings(&settings)?;
+        let user = if settings.user.is_empty() { LOGIN.to_owned() } else { settings.user };
+        let address = ServerAddress { host: settings.host, port: settings.port, user, password: settings.password };
+        Ok(Self { address, tls, platform: settings.database })
+    }
+
+    /// A connection to a schema of one of its databases, as the owner.
+    pub(super) async fn open(&self, database: &str, path: &[&str]) -> Result<AdminConnection> {
+        let path: Vec<String> = path.iter().map(|schema| quote_ident(schema)).collect();
+        let opened = async {
+            let admin = AdminConnection::open(&self.address, database, &self.tls).await?;
+            let sql = format!("set role rowhouse_owner; set search_path = {}, pg_temp", path.join(", "));
+            admin.run(&sql).await.context("becoming the owner")?;
+            Ok(admin)
+        };
+        opened.await.map_err(|error: rowhouse_problem::Error| anyhow!("{database}: {}", error.chain()))
+    }
+}
