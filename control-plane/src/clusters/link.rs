@@ -1,12 +1,15 @@
 //! How the control plane gets into a cluster.
 
-use rowhouse_database::{AdminConnection, Columns, Described, Server, ServerAddress, Sql, Tls};
+use rowhouse_database::{AdminConnection, Columns, Described, Server, ServerAddress, Sql, Tls, quote_ident};
 use rowhouse_domain::ClusterId;
 use rowhouse_problem::{Error, Result};
 use secrecy::SecretString;
 use tokio_postgres::Row;
 
 use crate::context::Context;
+
+/// The role that owns what tenants have. Nobody logs in as it.
+pub(crate) const OWNER: &str = "rowhouse_owner";
 
 /// A cluster as connections to it need it.
 #[derive(Debug, Clone)]
@@ -73,6 +76,14 @@ impl ClusterLink {
     pub(crate) async fn open(&self, context: &Context, database: &str) -> Result<AdminConnection> {
         let password = self.password(context)?;
         AdminConnection::open(&self.address(&self.login, password), database, &self.tls(context)?).await
+    }
+
+    /// The same as the owner of all that tenants have, with a schema first in its path.
+    pub(crate) async fn open_in(&self, context: &Context, database: &str, schema: &str) -> Result<AdminConnection> {
+        let path = format!("{}, extensions, pg_temp", quote_ident(schema));
+        let parameters = [("role", OWNER), ("search_path", &path)];
+        let (address, tls) = (self.address(&self.login, self.password(context)?), self.tls(context)?);
+        AdminConnection::open_with(&address, database, &tls, &parameters).await
     }
 
     /// A connection as a tenant's own login, to see what it sees.

@@ -15,5 +15,5 @@ mod turns;
 pub(crate) use health::watch;
 pub(crate) use kept::{Kept, KeptConnections};
 pub(crate) use leases::bury;
-pub(crate) use link::{ClusterLink, all_links, find_link};
+pub(crate) use link::{ClusterLink, OWNER, all_links, find_link};
 pub(crate) use turns::{Turn, Turns};

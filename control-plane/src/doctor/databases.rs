@@ -10,9 +10,8 @@ use uuid::Uuid;
 use super::catalog::{Catalog, Database};
 use super::finding::{Finding, Repair};
 use super::store::{Recorded, Rows};
+use crate::clusters::OWNER;
 use crate::{fleet, groups, templates, tenants};
-
-const OWNER: &str = "rowhouse_owner";
 
 /// A database that a row speaks of.
 struct Expected {

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use rowhouse_database::{AdminConnection, Described, quote_ident};
+use rowhouse_database::AdminConnection;
 use rowhouse_domain::{MigrationDirection, SchemaMigrationState};
 use rowhouse_migrations::{Error as MigrationError, Event, Options, Report, Step};
 use rowhouse_problem::Result;
@@ -65,10 +65,7 @@ pub(super) async fn enter(
     database: &str,
     schema: &str,
 ) -> Result<AdminConnection> {
-    let inside = link.open(context, database).await?;
-    let path = format!("set role rowhouse_owner; set search_path = {}, extensions, pg_temp", quote_ident(schema));
-    inside.run(&path).await.context("becoming the owner")?;
-    Ok(inside)
+    link.open_in(context, database, schema).await
 }
 
 async fn carry_out(

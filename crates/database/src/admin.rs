@@ -41,14 +41,27 @@ impl AdminConnection {
     /// # Errors
     /// Unavailable, where the server refuses or does not answer within five seconds.
     pub async fn open(address: &ServerAddress, database: &str, tls: &Tls) -> Result<Self> {
+        Self::open_with(address, database, tls, &[]).await
+    }
+
+    /// The same with parameters of the session, such as `role`, which would cost another round trip afterwards.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn open_with(
+        address: &ServerAddress,
+        database: &str,
+        tls: &Tls,
+        parameters: &[(&str, &str)],
+    ) -> Result<Self> {
         let mut config =
             connection_config(&address.host, address.port, database, &address.user, "rowhouse_admin", CONNECT_TIMEOUT);
         config.password(address.password.expose_secret());
-        config.options(format!(
-            "-c statement_timeout={} -c lock_timeout={}",
-            CALL_TIMEOUT.as_millis(),
-            LOCK_TIMEOUT.as_millis()
-        ));
+        let limits = [("statement_timeout", CALL_TIMEOUT), ("lock_timeout", LOCK_TIMEOUT)];
+        let limits = limits.map(|(name, limit)| option(name, &limit.as_millis().to_string()));
+        let options: Vec<String> =
+            limits.into_iter().chain(parameters.iter().map(|(name, value)| option(name, value))).collect();
+        config.options(options.join(" "));
         tls.apply(&mut config);
         let connect = async {
             match tls {
@@ -102,6 +115,19 @@ impl AdminConnection {
     ) -> Result<Vec<tokio_postgres::Row>, QueryError> {
         within_deadline(self.client.query(sql, parameters)).await
     }
+}
+
+/// A parameter of the session as the server reads it at the start: white space and backslashes are escaped.
+/// Source: PostgreSQL, "Message Formats", `StartupMessage`, `options`.
+fn option(name: &str, value: &str) -> String {
+    let escaped: String = value
+        .chars()
+        .flat_map(|character| {
+            let needs_escape = character.is_whitespace() || character == '\\';
+            needs_escape.then_some('\\').into_iter().chain([character])
+        })
+        .collect();
+    format!("-c {name}={escaped}")
 }
 
 /// The server's own limit ends a statement that runs; this one also ends the wait for a server that has stopped.

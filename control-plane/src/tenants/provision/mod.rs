@@ -25,13 +25,11 @@ use rowhouse_domain::TenantId;
 
 use super::model::{Place, Tenant};
 use super::store;
-use crate::clusters::ClusterLink;
+use crate::clusters::{ClusterLink, OWNER};
 use crate::context::Context;
 
 /// The schema of a tenant that does not have one of its own.
 const PUBLIC: &str = "public";
-/// The role that owns databases and what is in them.
-const OWNER: &str = "rowhouse_owner";
 
 /// A tenant that is being made, and where.
 struct Site<'a> {

@@ -43,10 +43,7 @@ pub(super) async fn create(site: &Site<'_>) -> Result<()> {
 
 /// The schema is the newest, the login may use it, and it is marked as this tenant's.
 pub(super) async fn ensure(site: &Site<'_>) -> Result<()> {
-    let mut inside = site.link.open(site.context, &site.place.database).await?;
-    let path =
-        format!("set role rowhouse_owner; set search_path = {}, extensions, pg_temp", quote_ident(&site.place.schema));
-    inside.run(&path).await.context("becoming the owner")?;
+    let mut inside = site.link.open_in(site.context, &site.place.database, &site.place.schema).await?;
     if site.tenant.isolation == Isolation::Schema {
         migrate(site.context, &mut inside).await?;
     }
