@@ -56,11 +56,16 @@ create constraint trigger tenant_api_keys_auth_notice_of_delete after delete on 
 create constraint trigger tenants_auth_notice after update on tenants
     deferrable initially deferred for each row
     when ((old.organization_id, old.status, old.isolation, old.cluster_id, old.group_id, old.database_name, old.schema_name,
-            old.role_name, old.credential_version, old.generation, old.schema_version)
+            old.role_name, old.credential_version, old.generation)
         is distinct from
         (new.organization_id, new.status, new.isolation, new.cluster_id, new.group_id, new.database_name, new.schema_name,
-            new.role_name, new.credential_version, new.generation, new.schema_version))
+            new.role_name, new.credential_version, new.generation))
     execute function auth_notice('tenant');
+-- The tenant is where it was, and its connections are as good as before: requests go on while it is migrated.
+create constraint trigger tenants_auth_notice_of_version after update on tenants
+    deferrable initially deferred for each row
+    when (old.schema_version is distinct from new.schema_version)
+    execute function auth_notice('schema_version');
 
 create constraint trigger organizations_auth_notice after update on organizations
     deferrable initially deferred for each row

@@ -84,7 +84,7 @@ async fn what_matters_is_told_and_what_does_not_is_not() {
         ),
         (
             "update tenants set schema_version = 6 where name like 'first%'",
-            "tenant",
+            "schema_version",
             "select id::text from tenants where name like 'first%'",
         ),
         (

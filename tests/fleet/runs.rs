@@ -1,5 +1,7 @@
 //! Runs that go well.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::json;
 
 use crate::{NEW, OLD, go, house, look, make, number_in, start, until};
@@ -73,4 +75,27 @@ async fn a_schema_that_is_held_back_stays_where_it_is() {
     let _ = house.admin.delete(&hold).await.expect(204);
     go(&house, "up", NEW).await;
     assert_eq!(look(&house, &tenants[1]).await, (true, NEW));
+}
+
+#[tokio::test]
+async fn tenants_are_served_while_they_are_migrated() {
+    let house = house().await;
+    let organization = house.organization().await;
+    make(&house, &organization, "dedicated", 2).await;
+    let given = house.tenant().await;
+    let _ = given.data.get("/v1/workspaces").await.expect(200);
+    let is_over = AtomicBool::new(false);
+    let ask = async || {
+        while !is_over.load(Ordering::Relaxed) {
+            let _ = given.data.get("/v1/workspaces").await.expect(200);
+        }
+    };
+    let migrate = async {
+        for _ in 0..3 {
+            go(&house, "down", OLD).await;
+            go(&house, "up", NEW).await;
+        }
+        is_over.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(migrate, futures::future::join_all((0..8).map(|_| ask())));
 }

@@ -152,7 +152,7 @@ impl Inner {
                 self.marks.move_on(id);
                 self.close_tenants_of(id);
             }
-            ("cluster" | "group" | "rate_limit", Ok(id)) => self.marks.move_on(id),
+            ("cluster" | "group" | "rate_limit" | "schema_version", Ok(id)) => self.marks.move_on(id),
             _ => return if missed { Doubt::Missed } else { Doubt::Everything },
         }
         self.changes.fetch_add(1, Ordering::Relaxed);
