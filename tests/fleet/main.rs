@@ -6,6 +6,7 @@ mod canaries;
 mod drafts;
 mod dry_runs;
 mod failures;
+mod gone;
 mod notices;
 mod plans;
 mod platform;
@@ -130,11 +131,16 @@ async fn number_in(house: &TestHouse, sql: &str) -> i64 {
     house.rows(sql).await[0].try_get(0).unwrap()
 }
 
-/// Whether the schema of a tenant has the new column, and what its own history says.
-async fn look(house: &TestHouse, tenant: &str) -> (bool, i64) {
+/// A tenant's database and schema.
+async fn place(house: &TestHouse, tenant: &str) -> (String, String) {
     let id = tenant.parse::<rowhouse_domain::TenantId>().unwrap().as_uuid();
     let place = house.rows(&format!("select database_name, schema_name from tenants where id = '{id}'")).await;
-    let (database, schema): (String, String) = (place[0].try_get(0).unwrap(), place[0].try_get(1).unwrap());
+    (place[0].try_get(0).unwrap(), place[0].try_get(1).unwrap())
+}
+
+/// Whether the schema of a tenant has the new column, and what its own history says.
+async fn look(house: &TestHouse, tenant: &str) -> (bool, i64) {
+    let (database, schema) = place(house, tenant).await;
     let admin = TestCluster::get().admin(&database).await;
     let column = "select exists (select from information_schema.columns
         where table_schema = $1 and table_name = 'workspaces' and column_name = 'motto')";

@@ -22,13 +22,13 @@ async fn back(house: &TestHouse) {
 }
 
 /// Keeps a tenant's table from being altered for as long as the connection lives.
-async fn occupy(house: &TestHouse, tenant: &str) -> AdminConnection {
+pub(crate) async fn occupy(house: &TestHouse, tenant: &str) -> AdminConnection {
     let connection = inside(house, tenant).await;
     connection.run("begin; lock table workspaces in access share mode").await.unwrap();
     connection
 }
 
-async fn until_one_is_running(house: &TestHouse, run: &str) {
+pub(crate) async fn until_one_is_running(house: &TestHouse, run: &str) {
     let begun = Instant::now();
     while house.admin.get(run).await.expect(200).json()["counts"]["running"] != 1 {
         assert!(begun.elapsed() < Duration::from_secs(30), "no worker has begun");

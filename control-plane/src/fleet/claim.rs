@@ -270,6 +270,16 @@ fn task(run: MigrationRunId, row: &Row) -> Result<Task> {
     })
 }
 
+const IS_OF_THE_FLEET: &str = "select exists (select from fleet_schemas where schema_id = $1) as is_there";
+
+/// Whether a schema is one that there is to migrate, by now.
+pub(super) async fn is_of_the_fleet(db: &impl Sql, schema: Uuid) -> Result<bool> {
+    db.query_one(IS_OF_THE_FLEET, &[&schema])
+        .await
+        .context("looking whether a schema is still there")?
+        .column("is_there")
+}
+
 const EXTEND: &str = "
     update migration_run_schemas set leased_until = clock_timestamp() + make_interval(secs => $2)
     where worker = $1 and state = 'running'

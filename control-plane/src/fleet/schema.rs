@@ -2,24 +2,52 @@
 
 use std::sync::Mutex;
 
-use rowhouse_database::AdminConnection;
+use rowhouse_database::{AdminConnection, sqlstate_behind};
 use rowhouse_domain::{MigrationDirection, SchemaMigrationState};
 use rowhouse_migrations::{Error as MigrationError, Event, Options, Report, Step};
 use rowhouse_problem::Result;
 use serde_json::{Value, json};
 use tokio_postgres::error::DbError;
 
-use super::claim::{Outcome, Task};
+use super::claim::{self, Outcome, Task};
 use super::rehearsal;
 use crate::clusters::ClusterLink;
 use crate::context::Context;
 
 /// Times that a schema is left to the one who is at work on it, before it counts as failed.
 const PATIENCE: i32 = 5;
+const NO_SUCH_DATABASE: &str = "3D000";
+const GONE: &str = "its tenant was purged meanwhile";
 
 /// Brings a schema to where its task says; what fails is part of the outcome. None where somebody else is at work on it: the
 /// lease runs out, and whoever takes it over finds it done, or free.
+///
+/// A tenant that is purged takes its database away under a worker's hands, at any moment: whatever failed, it failed only if
+/// the schema is still one of the fleet's.
 pub(super) async fn migrate(context: &Context, link: &ClusterLink, task: &Task) -> Option<Outcome> {
+    let outcome = attempt(context, link, task).await?;
+    if outcome.state != SchemaMigrationState::Failed {
+        return Some(outcome);
+    }
+    let still_there = async { claim::is_of_the_fleet(&context.progress.get().await?, task.schema).await };
+    Some(match still_there.await {
+        Ok(true) => {
+            let (database, error) = (&task.database, outcome.error.as_deref().unwrap_or_default());
+            tracing::warn!(run.id = %task.run, schema = task.name, database, error, "a schema was not migrated");
+            outcome
+        }
+        Ok(false) => {
+            tracing::info!(run.id = %task.run, schema = task.name, "a schema is gone: its tenant was purged meanwhile");
+            Outcome { state: SchemaMigrationState::Skipped, error: Some(GONE.to_owned()), sqlstate: None, ..outcome }
+        }
+        Err(error) => {
+            tracing::warn!(error = error.chain(), "whether a schema that failed is still there can't be told");
+            outcome
+        }
+    })
+}
+
+async fn attempt(context: &Context, link: &ClusterLink, task: &Task) -> Option<Outcome> {
     // Told of each migration as it ends, so that those before one that fails are known too.
     let steps = Mutex::new(Vec::new());
     let observe = |event: Event<'_>| {
@@ -32,8 +60,14 @@ pub(super) async fn migrate(context: &Context, link: &ClusterLink, task: &Task) 
     }
     let mut inside = match enter(context, link, &task.database, &task.schema_name).await {
         Ok(inside) => inside,
-        // A database that was dropped meanwhile is looked for once more, in the catalog: see `worker`.
-        Err(error) => return Some(failed(task, None, Vec::new(), error.chain().to_string(), None)),
+        Err(error) => {
+            let sqlstate = sqlstate_behind(&error);
+            let said = match sqlstate.as_deref() {
+                Some(NO_SUCH_DATABASE) => missing(&format!("The database {}", task.database), &error.chain()),
+                _ => error.chain(),
+            };
+            return Some(failed(None, Vec::new(), said, sqlstate));
+        }
     };
     let done = carry_out(context, &mut inside, task, &observe).await;
     let steps = steps.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -53,7 +87,14 @@ pub(super) async fn migrate(context: &Context, link: &ClusterLink, task: &Task) 
             let version = rowhouse_migrations::current_version(inside.client()).await.ok().flatten();
             let version = version.and_then(|version| i32::try_from(version).ok());
             let sqlstate = error.sqlstate().map(str::to_owned);
-            failed(task, version, steps, chain(&error), sqlstate)
+            let said = match error {
+                MigrationError::NoSchema => {
+                    let what = format!("The schema {} of the database {}", task.schema_name, task.database);
+                    missing(&what, &error.to_string())
+                }
+                _ => chain(&error),
+            };
+            failed(version, steps, said, sqlstate)
         }
     })
 }
@@ -90,8 +131,12 @@ async fn carry_out(
     }
 }
 
-fn failed(task: &Task, version: Option<i32>, steps: Vec<Value>, error: String, sqlstate: Option<String>) -> Outcome {
-    tracing::warn!(run.id = %task.run, schema = task.name, database = task.database, error, "a schema was not migrated");
+/// What is to be done about something that a row speaks of and that is not there.
+fn missing(what: &str, error: &str) -> String {
+    format!("{what} is not there, and its row says that it is: `rowhouse doctor` says what else is wrong. {error}")
+}
+
+fn failed(version: Option<i32>, steps: Vec<Value>, error: String, sqlstate: Option<String>) -> Outcome {
     Outcome {
         state: SchemaMigrationState::Failed,
         version,

@@ -59,6 +59,18 @@ impl QueryError {
     }
 }
 
+/// The SQLSTATE of the server's answer that an error goes back to, where there is one.
+pub fn sqlstate_behind(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(state) = error.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code) {
+            return Some(state.code().to_owned());
+        }
+        next = error.source();
+    }
+    None
+}
+
 /// The driver's error with what was being done; the driver itself prints only "db error".
 #[derive(Debug, thiserror::Error)]
 #[error("{doing}")]
