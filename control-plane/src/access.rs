@@ -93,6 +93,10 @@ pub const TABLE: &[Access] = &[
     row("POST", "/v1/migration-runs/{mig}/resume", PLATFORM),
     row("POST", "/v1/migration-runs/{mig}/cancel", PLATFORM),
     row("POST", "/v1/migration-runs/{mig}/retry", PLATFORM),
+    row("POST", "/v1/schema-sweeps", PLATFORM),
+    row("GET", "/v1/schema-sweeps", PLATFORM),
+    row("GET", "/v1/schema-sweeps/{swp}", PLATFORM),
+    row("GET", "/v1/schema-checks", PLATFORM),
     row("PUT", "/v1/tenants/{ten}/migration-hold", PLATFORM),
     row("DELETE", "/v1/tenants/{ten}/migration-hold", PLATFORM),
 ];

@@ -49,6 +49,8 @@ pub(crate) struct Context {
     pub(crate) fleet_woken: Notify,
     /// Who is told of runs.
     pub(crate) webhook: Option<Webhook>,
+    /// Says that somebody waits for a sweep over schemas.
+    pub(crate) sweep_asked: Notify,
     pub(crate) blobs: BlobStore,
     kept: KeptConnections,
     turns: Turns,
@@ -75,6 +77,7 @@ impl Context {
             stock_taken: Notify::new(),
             fleet_woken: Notify::new(),
             webhook: Webhook::of(&settings)?,
+            sweep_asked: Notify::new(),
             blobs: BlobStore::open(&rowhouse_blobs::Config::of(&settings.blobs)).map_err(Error::internal)?,
             kept: KeptConnections::default(),
             turns: Turns::default(),

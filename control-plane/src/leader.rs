@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
-use crate::{clusters, fleet, operations, stock, tenants};
+use crate::{clusters, fleet, operations, stock, sweeps, tenants};
 
 /// How often somebody who is not the leader tries to be, and the leader makes sure that it still is.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -40,6 +40,7 @@ const DUTIES: &[Duty] = &[
         period: |settings| settings.provisioning.cluster_check,
         run: |context| Box::pin(clusters::watch(context)),
     },
+    Duty { name: "sweeps", period: |_| Duration::from_secs(1), run: |context| Box::pin(sweeps::carry_on(context)) },
     Duty { name: "leases", period: |_| Duration::from_secs(2), run: |context| Box::pin(clusters::bury(context)) },
     Duty { name: "notices", period: |_| Duration::from_secs(1), run: |context| Box::pin(fleet::tell(context)) },
     Duty { name: "rehearsals", period: |_| Duration::from_secs(30), run: |context| Box::pin(fleet::sweep(context)) },
@@ -97,6 +98,7 @@ async fn repeat(context: &Context, duty: &Duty) {
         metrics::histogram!("rowhouse_leader_duty_seconds", "duty" => duty.name).record(begun.elapsed().as_secs_f64());
         tokio::select! {
             () = tokio::time::sleep((duty.period)(&context.settings)) => {}
+            () = context.sweep_asked.notified(), if duty.name == "sweeps" => {}
             () = context.stock_taken.notified(), if duty.name == "stock" => {
                 // Cloning would only slow down the tenant that is being made of what was taken.
                 tokio::time::sleep(AFTER_TAKING).await;

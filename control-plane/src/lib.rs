@@ -29,6 +29,7 @@ mod members;
 mod operations;
 mod organizations;
 mod stock;
+mod sweeps;
 mod templates;
 mod tenants;
 mod usage;

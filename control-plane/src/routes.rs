@@ -5,7 +5,7 @@ use rowhouse_web::{ProblemDocument, no_such_route};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::{api_keys, audit, clusters, doctor, fleet, members, operations, organizations, tenants, usage};
+use crate::{api_keys, audit, clusters, doctor, fleet, members, operations, organizations, sweeps, tenants, usage};
 
 /// A path with all its methods is one resource, so that another method is answered 405 with `Allow`; the same rows
 /// make the OpenAPI document.
@@ -113,6 +113,12 @@ api! {
     "/v1/migration-runs/{mig}/resume" => { post fleet::routes::resume_migration_run }
     "/v1/migration-runs/{mig}/cancel" => { post fleet::routes::cancel_migration_run }
     "/v1/migration-runs/{mig}/retry" => { post fleet::routes::retry_migration_run }
+    "/v1/schema-sweeps" => {
+        post sweeps::routes::start_schema_sweep,
+        get sweeps::routes::list_schema_sweeps,
+    }
+    "/v1/schema-sweeps/{swp}" => { get sweeps::routes::get_schema_sweep }
+    "/v1/schema-checks" => { get sweeps::routes::list_schema_checks }
     "/v1/tenants/{ten}/migration-hold" => {
         put fleet::routes::put_migration_hold,
         delete fleet::routes::delete_migration_hold,

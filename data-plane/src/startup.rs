@@ -23,7 +23,7 @@ use crate::work::{self, WorkerHandle};
 use crate::{admin, openapi, routes};
 
 /// The platform schema that this build's queries are written for. A newer one will do, as long as it says so.
-const PLATFORM_SCHEMA: i32 = 12;
+const PLATFORM_SCHEMA: i32 = 13;
 /// A file that an upload has not touched for this long is nobody's: `uploads.idle_timeout` is far shorter.
 const UNFINISHED: Duration = Duration::from_secs(60 * 60);
 

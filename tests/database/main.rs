@@ -13,6 +13,7 @@ mod partitions;
 mod placements;
 mod platform_functions;
 mod pools;
+mod repairs;
 mod roles;
 mod statements;
 mod support;

@@ -11,6 +11,7 @@ mod notices;
 mod plans;
 mod platform;
 mod runs;
+mod verify;
 mod workers;
 
 use std::path::{Path, PathBuf};
@@ -35,21 +36,25 @@ fn folder() -> PathBuf {
     static FOLDER: OnceLock<TempDir> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
-        let released = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tenant-migrations");
-        for part in ["", "undo"] {
-            std::fs::create_dir_all(folder.path().join(part)).unwrap();
-            for entry in std::fs::read_dir(released.join(part)).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_file() {
-                    std::fs::copy(&path, folder.path().join(part).join(path.file_name().unwrap())).unwrap();
-                }
-            }
-        }
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../tenant-migrations"), folder.path());
         std::fs::write(folder.path().join(format!("V{NEW}__mottos.sql")), FORWARD).unwrap();
         std::fs::write(folder.path().join(format!("undo/{NEW}__mottos.sql")), BACK).unwrap();
         folder
     });
     folder.path().to_owned()
+}
+
+/// Copies the migrations of a folder, and what takes them back.
+fn copy(from: &Path, to: &Path) {
+    for part in ["", "undo"] {
+        std::fs::create_dir_all(to.join(part)).unwrap();
+        for entry in std::fs::read_dir(from.join(part)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                std::fs::copy(&path, to.join(part).join(path.file_name().unwrap())).unwrap();
+            }
+        }
+    }
 }
 
 /// A house whose tenants are born at the new version.
@@ -62,6 +67,8 @@ async fn house_with(change: impl FnOnce(&mut Settings)) -> TestHouse {
     TestHouse::start_with(|settings| {
         settings.migrations.tenant_folder = folder();
         settings.migrations.poll = Duration::from_millis(100);
+        // What tests do by hand between two runs would be found.
+        settings.migrations.verify_after_runs = false;
         change(settings);
     })
     .await

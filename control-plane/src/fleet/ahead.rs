@@ -21,7 +21,7 @@ macro_rules! ahead {
         concat!(
             "select fleet.schema_id, fleet.name, fleet.cluster_id, fleet.database_name, fleet.schema_name, fleet.schema_version,
                 fleet.tenant_id, fleet.isolation, earlier.has_failed, run.direction, run.lock_timeout_ms,
-                run.statement_timeout_ms, run.dry_run, run.lock_cap_ms, 1 as attempts,
+                run.statement_timeout_ms, run.dry_run, run.lock_cap_ms, run.phase, 1 as attempts,
                 case run.direction
                     when 'up' then least(run.target_version, coalesce(hold.version, run.target_version))
                     else run.target_version end as target
@@ -33,6 +33,8 @@ macro_rules! ahead {
                 where earlier.schema_id = fleet.schema_id order by earlier.run_id desc limit 1), false) as has_failed) earlier
             where not exists (select from migration_run_schemas begun
                     where begun.run_id = run.id and begun.schema_id = fleet.schema_id and not begun.is_due_again)
+                and not exists (select from schema_checks seen
+                    where seen.schema_id = fleet.schema_id and seen.is_blocking)
                 and case run.direction
                     when 'up' then fleet.schema_version < run.target_version
                         and (hold.schema_id is null or fleet.schema_version < hold.version)
@@ -85,7 +87,8 @@ impl Sighted {
 const PLANNED: &str = concat!(
     ahead!(
         "(select null::uuid as id, $1::migration_direction as direction, $2::integer as target_version, $3::jsonb as selection,
-            $4::migration_order as ordering, 0 as lock_timeout_ms, 0 as statement_timeout_ms, null::migration_rehearsal as dry_run, 0 as lock_cap_ms)"
+            $4::migration_order as ordering, 0 as lock_timeout_ms, 0 as statement_timeout_ms, null::migration_rehearsal as dry_run, 0 as lock_cap_ms,
+            null as phase)"
     ),
     "limit $5 offset $6"
 );
@@ -120,7 +123,8 @@ const VERSIONS: &str = concat!(
     "select schema_version as version, count(*) as schemas, count(*) filter (where has_failed) as failed from (",
     ahead!(
         "(select null::uuid as id, $1::migration_direction as direction, $2::integer as target_version, $3::jsonb as selection,
-            'oldest'::migration_order as ordering, 0 as lock_timeout_ms, 0 as statement_timeout_ms, null::migration_rehearsal as dry_run, 0 as lock_cap_ms)"
+            'oldest'::migration_order as ordering, 0 as lock_timeout_ms, 0 as statement_timeout_ms, null::migration_rehearsal as dry_run, 0 as lock_cap_ms,
+            null as phase)"
     ),
     ") ahead group by schema_version order by schema_version"
 );
@@ -165,4 +169,17 @@ pub(super) async fn held(db: &impl Sql, wanted: &Wanted, most: i64) -> Result<Ve
         })
     };
     rows.iter().map(read).collect()
+}
+
+const BLOCKED: &str = "
+    select count(*) as blocked from fleet_selected($3) fleet
+    join schema_checks seen on seen.schema_id = fleet.schema_id and seen.is_blocking
+    where case $1::migration_direction
+        when 'up' then fleet.schema_version < $2::integer else fleet.schema_version > $2::integer end";
+
+/// How many it would pass by because they differ from their template.
+pub(super) async fn blocked(db: &impl Sql, wanted: &Wanted) -> Result<i64> {
+    let parameters: rowhouse_database::Parameters<'_> =
+        &[&wanted.direction, &wanted.target, &wanted.selection.stored()];
+    db.query_one(BLOCKED, parameters).await.context("counting the blocked schemas of a plan")?.column("blocked")
 }

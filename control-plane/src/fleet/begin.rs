@@ -6,7 +6,7 @@ use rowhouse_web::IdempotencyKey;
 
 use super::model::Run;
 use super::requests::{StartRun, Wanted};
-use super::store;
+use super::{claim, store};
 use crate::audit::{self, Change};
 use crate::authentication::Caller;
 use crate::context::Context;
@@ -35,7 +35,15 @@ pub(super) async fn start(context: &Context, caller: &Caller, key: &IdempotencyK
             format!("Run {run} was cancelled, and its last schemas are being finished. Try again in a moment.");
         return Err(Error::new(Code::MigrationRunning, detail).with("run_id", run.to_string()));
     }
-    let id = store::insert(&tx, &wanted, &caller.requester).await?;
+    let id = match store::insert(&tx, &wanted, &caller.requester).await {
+        // Another one was quicker between the look and this.
+        Err(error) if error.code() == Code::MigrationRunning => {
+            drop(tx);
+            let other = store::unfinished(&connection).await?;
+            return Err(other.as_ref().map_or(error, is_running));
+        }
+        id => id?,
+    };
     let run = found(&tx, id).await?;
     audit::append(&tx, &caller.requester, &Change::new("migration_run.start", id.as_uuid()).after(&run)).await?;
     claim.record(&tx, 201, &id).await?;
@@ -96,6 +104,7 @@ pub(super) async fn tell(context: &Context, caller: &Caller, id: MigrationRunId,
         (Order::Pause, Running) => store::set_state(&tx, id, Paused, Some("paused by an operator")).await?,
         (Order::Cancel, Running | Paused | Halted) => {
             store::set_state(&tx, id, Cancelled, Some("cancelled by an operator")).await?;
+            claim::follow(&tx, id, &context.settings.migrations).await?;
         }
         (Order::Resume, Paused) => store::set_state(&tx, id, Running, None).await?,
         (Order::Resume, Halted) | (Order::Retry, Running | Paused | Halted) => {

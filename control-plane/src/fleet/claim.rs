@@ -5,9 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rowhouse_database::{Columns, Described, PlatformConnection, Sql};
 use rowhouse_domain::{
-    ClusterId, MigrationDirection, MigrationRehearsal, MigrationRunId, SchemaMigrationState, TenantId,
+    ClusterId, MigrationDirection, MigrationPhase, MigrationRehearsal, MigrationRunId, SchemaMigrationState, TenantId,
 };
 use rowhouse_problem::Result;
+use rowhouse_settings::Migrations;
 use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 use super::ahead::Sighted;
 use super::rules::{self, Standing, Step};
 use super::store;
+use crate::sweeps;
 
 /// One schema that a worker has claimed.
 #[derive(Debug, Clone)]
@@ -24,6 +26,8 @@ pub(super) struct Task {
     /// Where this schema is to go: the run's target, or less where it is held back.
     pub(super) target: i32,
     pub(super) schema: Uuid,
+    /// It is compared with its template before others follow.
+    pub(super) is_canary: bool,
     pub(super) name: String,
     pub(super) cluster: ClusterId,
     pub(super) database: String,
@@ -103,10 +107,11 @@ pub(super) async fn claim(
     connection: &mut PlatformConnection,
     run: MigrationRunId,
     worker: &str,
-    lease: Duration,
+    settings: &Migrations,
     most: i64,
     sighted: &mut Sighted,
 ) -> Result<Vec<Task>> {
+    let lease = settings.lease;
     let tx = connection.transaction().await?;
     store::lock(&tx, run).await?;
     let mut tasks = Vec::new();
@@ -128,11 +133,13 @@ pub(super) async fn claim(
             Step::Halt => {
                 let unhealthy = row.column::<Option<Value>>("unhealthy")?.map(|one| said_of_canary(&one));
                 tx.execute(HALT, &[&run, &standing.failed, &unhealthy]).await.context("halting a run")?;
+                follow(&tx, run, settings).await?;
                 tracing::error!(run.id = %run, failed = standing.failed, unhealthy, "a run of migrations halted");
                 break;
             }
             Step::End => {
                 tx.execute(END, &[&run]).await.context("ending a run")?;
+                follow(&tx, run, settings).await?;
                 tracing::info!(run.id = %run, "a run of migrations is done");
                 break;
             }
@@ -145,6 +152,11 @@ pub(super) async fn claim(
     }
     tx.commit().await?;
     Ok(tasks)
+}
+
+/// Has what a run has migrated compared with its template.
+pub(super) async fn follow(tx: &impl Sql, run: MigrationRunId, settings: &Migrations) -> Result<()> {
+    if settings.verify_after_runs { sweeps::follow(tx, run).await } else { Ok(()) }
 }
 
 fn count(tasks: &[Task]) -> i64 {
@@ -225,11 +237,11 @@ const TAKE_OVER: &str = "
         update migration_run_schemas begun
         set worker = $3, leased_until = clock_timestamp() + make_interval(secs => $4), attempts = attempts + 1
         from abandoned where begun.run_id = $1 and begun.schema_id = abandoned.schema_id
-        returning begun.schema_id, begun.attempts)
+        returning begun.schema_id, begun.attempts, begun.phase)
     select fleet.schema_id, fleet.name, fleet.cluster_id, fleet.database_name, fleet.schema_name, fleet.schema_version,
         case run.direction when 'up' then least(run.target_version, coalesce(hold.version, run.target_version))
             else run.target_version end as target,
-        run.direction, run.lock_timeout_ms, run.statement_timeout_ms, run.dry_run, run.lock_cap_ms, taken.attempts
+        run.direction, run.lock_timeout_ms, run.statement_timeout_ms, run.dry_run, run.lock_cap_ms, taken.attempts, taken.phase
     from migration_runs run, taken
     join fleet_schemas fleet on fleet.schema_id = taken.schema_id
     left join migration_holds hold on hold.schema_id = taken.schema_id
@@ -257,6 +269,7 @@ fn task(run: MigrationRunId, row: &Row) -> Result<Task> {
         direction: row.column("direction")?,
         target: row.column("target")?,
         schema: row.column("schema_id")?,
+        is_canary: row.column::<MigrationPhase>("phase")? == MigrationPhase::Canary,
         name: row.column("name")?,
         cluster: row.column("cluster_id")?,
         database: row.column("database_name")?,

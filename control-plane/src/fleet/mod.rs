@@ -21,7 +21,9 @@ mod store;
 mod sweep;
 mod worker;
 
+pub(crate) use model::Selection;
 pub(crate) use notices::{Webhook, tell};
 pub(crate) use rehearsal::cloned_schema;
+pub(crate) use requests::Where;
 pub(crate) use sweep::sweep;
 pub(crate) use worker::work;

@@ -86,6 +86,8 @@ pub(crate) struct Counts {
     pub(crate) left: i64,
     /// Left out because somebody holds them back.
     pub(crate) held: i64,
+    /// Left out because they differ from their template.
+    pub(crate) blocked: i64,
 }
 
 /// What a run did with a schema.
@@ -133,6 +135,8 @@ pub(crate) struct FleetStatus {
     pub(crate) held: i64,
     /// Those that failed in the last run that came to them.
     pub(crate) failed: i64,
+    /// Those that differ from their template: runs pass them by until they were seen to be the same again.
+    pub(crate) blocked: i64,
     pub(crate) versions: Vec<VersionCount>,
     /// The run that is under way, if one is.
     pub(crate) run: Option<Run>,
@@ -145,6 +149,7 @@ pub(crate) struct VersionCount {
     pub(crate) schemas: i64,
     pub(crate) held: i64,
     pub(crate) failed: i64,
+    pub(crate) blocked: i64,
 }
 
 /// What a run would do now.
@@ -168,6 +173,8 @@ pub(crate) struct Plan {
     pub(crate) versions: Vec<PlannedVersion>,
     /// Those that it would pass by, or bring only so far; the first hundred.
     pub(crate) held: Vec<HeldSchema>,
+    /// How many it would pass by because they differ from their template.
+    pub(crate) blocked: i64,
     /// What it would apply, or take back, in that order.
     pub(crate) migrations: Vec<PlannedMigration>,
     /// The run that would have to end first.

@@ -24,6 +24,7 @@ pub(super) async fn plan(context: &Context, request: &StartRun, limit: i64, offs
     let wanted = Wanted::parse(request, selection, &context.tenant_migrations, schemas)?;
     let versions = ahead::versions(&connection, &wanted).await?;
     let held = ahead::held(&connection, &wanted, HELD).await?;
+    let blocked = ahead::blocked(&connection, &wanted).await?;
     let page = ahead::planned(&connection, &wanted, limit + 1, offset).await?;
     let waits_for = store::unfinished(&connection).await?.map(|run| run.id);
     drop(connection);
@@ -42,6 +43,7 @@ pub(super) async fn plan(context: &Context, request: &StartRun, limit: i64, offs
         ahead: versions.iter().map(|one| one.schemas).sum(),
         versions,
         held,
+        blocked,
         migrations,
         waits_for,
         schemas: Listing::new(page, limit, |schema| schema.position),

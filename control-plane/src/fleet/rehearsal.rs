@@ -71,9 +71,11 @@ async fn in_place(context: &Context, link: &ClusterLink, task: &Task, note: Opti
     Ok(rehearsed)
 }
 
+// The control plane's own looks are over in no time, and a clone waits for them.
 const LOOK: &str = "
     select pg_database_size(oid) as bytes,
-        (select count(*) from pg_stat_activity where datid = pg_database.oid and usesysid is not null) as sessions
+        (select count(*) from pg_stat_activity where datid = pg_database.oid and usesysid is not null
+            and usename <> session_user) as sessions
     from pg_database where datname = $1::text::name";
 
 /// In a clone, unless its making would keep the schema's users waiting.

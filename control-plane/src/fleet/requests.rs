@@ -37,7 +37,7 @@ pub(crate) struct Where {
 
 impl Where {
     /// The same with the cluster's id for its name.
-    pub(super) async fn resolve(&self, db: &impl Sql) -> Result<Selection> {
+    pub(crate) async fn resolve(&self, db: &impl Sql) -> Result<Selection> {
         const POINTER: &str = "/where/cluster";
         let named = match self.cluster.as_deref() {
             None => None,

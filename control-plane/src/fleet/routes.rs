@@ -31,6 +31,7 @@ pub(crate) async fn get_fleet_status(_: PlatformAdmin, context: web::Data<Contex
         behind: versions.iter().filter(|one| one.version < newest_version).map(|one| one.schemas).sum(),
         held: sum(|one| one.held),
         failed: sum(|one| one.failed),
+        blocked: sum(|one| one.blocked),
         run: store::unfinished(&connection).await?,
         versions,
     };

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use rowhouse_database::{AdminConnection, sqlstate_behind};
-use rowhouse_domain::{MigrationDirection, SchemaMigrationState};
+use rowhouse_domain::{MigrationDirection, SchemaCheckState, SchemaMigrationState};
 use rowhouse_migrations::{Error as MigrationError, Event, Options, Report, Step};
 use rowhouse_problem::Result;
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use super::claim::{self, Outcome, Task};
 use super::rehearsal;
 use crate::clusters::ClusterLink;
 use crate::context::Context;
+use crate::sweeps;
 
 /// Times that a schema is left to the one who is at work on it, before it counts as failed.
 const PATIENCE: i32 = 5;
@@ -72,31 +73,55 @@ async fn attempt(context: &Context, link: &ClusterLink, task: &Task) -> Option<O
     let done = carry_out(context, &mut inside, task, &observe).await;
     let steps = steps.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     Some(match done {
-        Ok(report) => Outcome {
-            state: SchemaMigrationState::Done,
-            version: report.version.and_then(|version| i32::try_from(version).ok()).or(Some(0)),
-            steps: Value::Array(steps),
-            error: None,
-            sqlstate: None,
-            rehearsed: None,
-            note: None,
-        },
+        Ok(report) => {
+            let version = report.version.and_then(|version| i32::try_from(version).ok()).or(Some(0));
+            if let Some(said) = differs(context, link, &mut inside, task).await {
+                return Some(failed(version, steps, said, None));
+            }
+            let (state, steps) = (SchemaMigrationState::Done, Value::Array(steps));
+            Outcome { state, version, steps, error: None, sqlstate: None, rehearsed: None, note: None }
+        }
         // It was taken over from a worker that lives after all, and only was not heard of for a while.
         Err(MigrationError::Locked { .. }) if (2..PATIENCE).contains(&task.attempts) => return None,
         Err(error) => {
             let version = rowhouse_migrations::current_version(inside.client()).await.ok().flatten();
             let version = version.and_then(|version| i32::try_from(version).ok());
             let sqlstate = error.sqlstate().map(str::to_owned);
-            let said = match error {
-                MigrationError::NoSchema => {
-                    let what = format!("The schema {} of the database {}", task.schema_name, task.database);
-                    missing(&what, &error.to_string())
-                }
-                _ => chain(&error),
+            let said = if matches!(error, MigrationError::NoSchema) {
+                let what = format!("The schema {} of the database {}", task.schema_name, task.database);
+                missing(&what, &error.to_string())
+            } else {
+                chain(&error)
             };
             failed(version, steps, said, sqlstate)
         }
     })
+}
+
+/// Holds a canary against the template before others follow; in what it differs. The others are compared after the run: that
+/// costs a multiple of most migrations.
+async fn differs(context: &Context, link: &ClusterLink, inside: &mut AdminConnection, task: &Task) -> Option<String> {
+    if !task.is_canary {
+        return None;
+    }
+    let seen = match sweeps::look_inside(context, link, inside, &task.schema_name).await {
+        Ok(seen) => seen?,
+        Err(error) => {
+            // The sweep after the run says so, if it is still so.
+            tracing::warn!(
+                schema = task.name,
+                error = error.chain(),
+                "a canary could not be compared with its template"
+            );
+            return None;
+        }
+    };
+    let recorded = async { sweeps::record_of_run(&context.progress.get().await?, task.schema, &seen).await };
+    if let Err(error) = recorded.await {
+        tracing::warn!(schema = task.name, error = error.chain(), "what was seen of a canary could not be recorded");
+    }
+    (seen.state == SchemaCheckState::Different)
+        .then(|| format!("it is migrated, and differs from its template: {}", sweeps::shown(&seen.differences)))
 }
 
 /// A connection to a schema as its owner.

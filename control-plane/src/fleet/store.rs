@@ -15,7 +15,7 @@ use crate::audit::Requester;
 
 impl Selection {
     /// As the column has it: ids are bare.
-    pub(super) fn stored(&self) -> Value {
+    pub(crate) fn stored(&self) -> Value {
         let mut stored = json!({});
         let mut put = |name: &str, value: Option<String>| {
             if let Some(value) = value {
@@ -29,7 +29,7 @@ impl Selection {
         stored
     }
 
-    fn read(stored: &Value) -> Result<Self> {
+    pub(crate) fn read(stored: &Value) -> Result<Self> {
         let text = |name: &str| stored.get(name).and_then(Value::as_str);
         let id = |name: &str| text(name).map(|text| text.parse::<Uuid>().map_err(Error::internal)).transpose();
         Ok(Self {
@@ -100,7 +100,7 @@ macro_rules! runs {
     select run.id, run.direction, run.target_version, run.selection, run.ordering, run.canaries, run.soak_seconds,
         run.batch_size, run.pause_seconds, run.parallelism, run.max_failures, run.lock_timeout_ms, run.statement_timeout_ms,
         run.dry_run, run.lock_cap_ms, run.max_error_rate, run.state, run.phase, run.reason, run.waits_until, run.started_by_kind, run.started_by, run.created_at, run.ended_at,
-        begun.running, begun.done, begun.failed, begun.skipped, ahead.behind, ahead.held
+        begun.running, begun.done, begun.failed, begun.skipped, ahead.behind, ahead.held, ahead.blocked
     from migration_runs run
     cross join lateral (
         select count(*) filter (where state = 'running') as running, count(*) filter (where state = 'done') as done,
@@ -108,12 +108,15 @@ macro_rules! runs {
             count(*) filter (where state = 'skipped' and not is_due_again) as skipped
         from migration_run_schemas where run_id = run.id) begun
     cross join lateral (
-        select count(*) filter (where not is_held) as behind, count(*) filter (where is_held) as held
+        select count(*) filter (where not is_held and not is_blocked) as behind,
+            count(*) filter (where is_held and not is_blocked) as held, count(*) filter (where is_blocked) as blocked
         from (
-            select hold.schema_id is not null and (run.direction = 'down' or hold.version is null
+            select coalesce(seen.is_blocking, false) as is_blocked,
+                hold.schema_id is not null and (run.direction = 'down' or hold.version is null
                 or fleet.schema_version >= hold.version) as is_held
             from fleet_selected(run.selection) fleet
             left join migration_holds hold on hold.schema_id = fleet.schema_id
+            left join schema_checks seen on seen.schema_id = fleet.schema_id
             where run.ended_at is null
                 and case run.direction when 'up' then fleet.schema_version < run.target_version
                     else fleet.schema_version > run.target_version end
@@ -178,6 +181,7 @@ fn run(row: &Row) -> Result<Run> {
             skipped: row.column("skipped")?,
             left: row.column("behind")?,
             held: row.column("held")?,
+            blocked: row.column("blocked")?,
         },
         started_by_kind: row.column::<ActorKind>("started_by_kind")?,
         started_by: row.column("started_by")?,
@@ -272,9 +276,11 @@ pub(super) async fn schemas(
 const VERSIONS: &str = "
     select fleet.schema_version as version, count(*) as schemas,
         count(*) filter (where hold.schema_id is not null) as held,
-        count(*) filter (where latest.state = 'failed') as failed
+        count(*) filter (where latest.state = 'failed') as failed,
+        count(*) filter (where seen.is_blocking) as blocked
     from fleet_schemas fleet
     left join migration_holds hold on hold.schema_id = fleet.schema_id
+    left join schema_checks seen on seen.schema_id = fleet.schema_id
     left join lateral (
         select begun.state from migration_run_schemas begun
         join migration_runs run on run.id = begun.run_id and run.dry_run is null
@@ -290,6 +296,7 @@ pub(super) async fn versions(db: &impl Sql) -> Result<Vec<VersionCount>> {
             schemas: row.column("schemas")?,
             held: row.column("held")?,
             failed: row.column("failed")?,
+            blocked: row.column("blocked")?,
         })
     };
     rows.iter().map(read).collect()

@@ -99,11 +99,11 @@ impl Worker {
             if free == 0 || stop.is_cancelled() {
                 break;
             }
-            let lease = context.settings.migrations.lease;
+            let settings = &context.settings.migrations;
             let tasks = {
                 let mut connection = context.progress.get().await?;
                 let sighted = sighted.entry(run).or_default();
-                claim::claim(&mut connection, run, &self.name, lease, free, sighted).await?
+                claim::claim(&mut connection, run, &self.name, settings, free, sighted).await?
             };
             has_begun |= !tasks.is_empty();
             self.begin(run, tasks).await?;

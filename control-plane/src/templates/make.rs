@@ -6,12 +6,12 @@ use rowhouse_database::{AdminConnection, Columns, Described, quote_ident, quote_
 use rowhouse_migrations::{Migrations, Options, unobserved};
 use rowhouse_problem::{Error, Result};
 
-use super::store;
+use super::{fingerprints, store};
 use crate::clusters::{ClusterLink, Kept};
 use crate::context::Context;
 
 /// What is being made has a name that begins so.
-const UNFINISHED: &str = "rowhouse_making_template_";
+pub(super) const UNFINISHED: &str = "rowhouse_making_template_";
 /// How long to wait for another process that makes it.
 const PATIENCE: Duration = Duration::from_secs(60);
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);
@@ -48,12 +48,7 @@ pub(crate) async fn ensure(context: &Context, link: &ClusterLink) -> Result<()> 
     let admin = context.administer_cluster(link).await?;
     if !is_there(context, &admin, link, version).await? {
         let begun = Instant::now();
-        while !take_lock(&admin).await? {
-            if begun.elapsed() > PATIENCE {
-                return Err(Error::unavailable("another process has been making the template for a minute"));
-            }
-            tokio::time::sleep(BETWEEN_TRIES).await;
-        }
+        wait_for_lock(&admin).await?;
         // On an error the connection closes, and the lock goes with it.
         if !is_there(context, &admin, link, version).await? {
             make(context, link, &admin, version).await?;
@@ -64,7 +59,7 @@ pub(crate) async fn ensure(context: &Context, link: &ClusterLink) -> Result<()> 
                 "made a template"
             );
         }
-        admin.query(UNLOCK, &[]).await.context("giving the lock on templates back")?;
+        unlock(&admin).await?;
     }
     admin.give_back();
     let (name, checksum) = (name_of(version), context.tenant_migrations.checksum(version));
@@ -72,6 +67,23 @@ pub(crate) async fn ensure(context: &Context, link: &ClusterLink) -> Result<()> 
     store::publish(&context.platform.get().await?, link.id(), version, &name, &checksum).await?;
     context.templates.insert(link.id());
     Ok(())
+}
+
+/// Takes the lock on templates, whenever its holder gives it back.
+pub(super) async fn wait_for_lock(admin: &AdminConnection) -> Result<()> {
+    let begun = Instant::now();
+    while !take_lock(admin).await? {
+        if begun.elapsed() > PATIENCE {
+            return Err(Error::unavailable("another process has been making the template for a minute"));
+        }
+        tokio::time::sleep(BETWEEN_TRIES).await;
+    }
+    Ok(())
+}
+
+/// Gives it back.
+pub(super) async fn unlock(admin: &AdminConnection) -> Result<()> {
+    admin.query(UNLOCK, &[]).await.context("giving the lock on templates back").map(drop)
 }
 
 async fn take_lock(admin: &AdminConnection) -> Result<bool> {
@@ -102,32 +114,16 @@ async fn is_there(context: &Context, admin: &AdminConnection, link: &ClusterLink
 async fn make(context: &Context, link: &ClusterLink, admin: &Kept, version: u32) -> Result<()> {
     admin.run("set role rowhouse_owner").await.context("becoming the owner")?;
     drop_unfinished(admin).await?;
-    let source = match version.checked_sub(1).filter(|earlier| *earlier > 0) {
-        Some(earlier) if is_there(context, admin, link, earlier).await.unwrap_or(false) => name_of(earlier),
-        _ => context.settings.provisioning.base.clone(),
-    };
+    let source = source(context, admin, link, version - 1).await;
     let unfinished = format!("{UNFINISHED}v{version}_{}", uuid::Uuid::now_v7().simple());
-    let created = format!(
-        "create database {unfinished} template {source} strategy wal_log",
-        unfinished = quote_ident(&unfinished),
-        source = quote_ident(&source)
-    );
-    admin.run(&created).await.context("cloning what a template is made from")?;
-    let closed = format!(
-        "revoke all on database {0} from public; grant connect on database {0} to rowhouse_control",
-        quote_ident(&unfinished)
-    );
-    admin.run(&closed).await.context("closing a template to the public")?;
-    {
-        let mut inside = link.open(context, &unfinished).await?;
-        inside
-            .run("set role rowhouse_owner; set search_path = public, extensions, pg_temp")
-            .await
-            .context("becoming the owner")?;
+    clone(admin, &unfinished, &source).await?;
+    let seen = {
+        let mut inside = fingerprints::enter(context, link, &unfinished).await?;
         rowhouse_migrations::run(inside.client(), &context.tenant_migrations, &Options::default(), &unobserved)
             .await
             .map_err(Error::unavailable)?;
-    }
+        fingerprints::inspect(&mut inside).await?
+    };
     let published = format!(
         "begin;
         alter database {unfinished} allow_connections false;
@@ -140,13 +136,33 @@ async fn make(context: &Context, link: &ClusterLink, admin: &Kept, version: u32)
         name = quote_ident(&name_of(version)),
     );
     admin.run(&published).await.context("publishing a template")?;
-    admin.run("reset role").await.context("being oneself again")
+    admin.run("reset role").await.context("being oneself again")?;
+    fingerprints::keep(context, link, version, &seen).await
+}
+
+/// What a template of a version is cloned from: itself or, where it is not there, what every template begins with.
+pub(super) async fn source(context: &Context, admin: &AdminConnection, link: &ClusterLink, version: u32) -> String {
+    if version > 0 && is_there(context, admin, link, version).await.unwrap_or(false) {
+        name_of(version)
+    } else {
+        context.settings.provisioning.base.clone()
+    }
+}
+
+/// Clones a database that is only for those who make templates.
+pub(super) async fn clone(admin: &AdminConnection, name: &str, source: &str) -> Result<()> {
+    let (name, source) = (quote_ident(name), quote_ident(source));
+    let created = format!("create database {name} template {source} strategy wal_log");
+    admin.run(&created).await.context("cloning what a template is made from")?;
+    let closed =
+        format!("revoke all on database {name} from public; grant connect on database {name} to rowhouse_control");
+    admin.run(&closed).await.context("closing a template to the public")
 }
 
 const UNFINISHED_ONES: &str = "select datname::text as name from pg_database where starts_with(datname::text, $1)";
 
 /// What makers left that died: the lock is ours, so none of them is at work.
-async fn drop_unfinished(admin: &AdminConnection) -> Result<()> {
+pub(super) async fn drop_unfinished(admin: &AdminConnection) -> Result<()> {
     let rows = admin.query(UNFINISHED_ONES, &[&UNFINISHED]).await.context("looking for unfinished templates")?;
     for row in &rows {
         let name: String = row.column("name")?;

@@ -70,3 +70,34 @@ text_enum! {
         Skipped = "skipped",
     }
 }
+text_enum! {
+    /// Why every schema is compared with its template.
+    SweepCause {
+        /// Somebody asked for it.
+        Operator = "operator",
+        /// It was time.
+        Schedule = "schedule",
+        /// A run was over.
+        Run = "run",
+    }
+}
+text_enum! {
+    /// How far a sweep over schemas is.
+    SweepState {
+        /// It goes on.
+        Running = "running",
+        /// All were looked at.
+        Done = "done",
+    }
+}
+text_enum! {
+    /// What a look at a schema found.
+    SchemaCheckState {
+        /// It is what its version's template is.
+        Same = "same",
+        /// Something is missing, additional or changed.
+        Different = "different",
+        /// It could not be told.
+        Unreadable = "unreadable",
+    }
+}

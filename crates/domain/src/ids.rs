@@ -142,6 +142,8 @@ ids! {
     OrganizationId "org";
     /// Room set aside for an upload.
     ReservationId "rsv";
+    /// A comparison of schemas with their templates.
+    SweepId "swp";
     /// A customer's customer: the owner of one isolated store.
     TenantId "ten";
     /// A person, or a service account.

@@ -23,7 +23,9 @@ mod undo;
 
 pub use directive::{Allowance, Backfill, InvalidDirective, Kind, UndoKind};
 pub use error::{Divergence, Error};
-pub use fingerprint::{Difference, Entry, Fingerprint, difference, fingerprint, functions};
+pub use fingerprint::{
+    Difference, Entry, Fingerprint, Inspection, Repair, difference, fingerprint, functions, inspect, repair,
+};
 pub use history::current_version;
 pub use migration::{InvalidSet, Migration, Migrations, Undo};
 pub use options::{Event, Observer, Options, Report, Step, unobserved};

@@ -12,7 +12,7 @@ use crate::history::{self, Applied};
 use crate::{Error, Options, Set};
 
 /// What tells the two sets apart in the key of a schema's lock: "migr" and a number.
-const fn seed(set: Set) -> i64 {
+pub(crate) const fn seed(set: Set) -> i64 {
     match set {
         Set::Platform => 0x6d69_6772_0001,
         Set::Tenant => 0x6d69_6772_0002,

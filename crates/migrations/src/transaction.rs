@@ -62,7 +62,30 @@ pub(crate) async fn query(
     client: &Client,
     statements: &[&str],
 ) -> Result<Vec<tokio_postgres::SimpleQueryMessage>, tokio_postgres::Error> {
-    let failed = match client.simple_query(&one_message(statements)).await {
+    or_roll_back(client, &one_message(statements)).await
+}
+
+/// The same, with the transaction left open.
+pub(crate) async fn begin_with(
+    client: &Client,
+    statements: &[&str],
+) -> Result<Vec<tokio_postgres::SimpleQueryMessage>, tokio_postgres::Error> {
+    or_roll_back(client, &format!("{BEGIN}{}", in_a_row(statements))).await
+}
+
+/// The same in a transaction that is open, which ends with it.
+pub(crate) async fn end_with(
+    client: &Client,
+    statements: &[&str],
+) -> Result<Vec<tokio_postgres::SimpleQueryMessage>, tokio_postgres::Error> {
+    or_roll_back(client, &format!("{}{COMMIT}", in_a_row(statements))).await
+}
+
+async fn or_roll_back(
+    client: &Client,
+    message: &str,
+) -> Result<Vec<tokio_postgres::SimpleQueryMessage>, tokio_postgres::Error> {
+    let failed = match client.simple_query(message).await {
         Ok(messages) => return Ok(messages),
         Err(error) => error,
     };
@@ -71,16 +94,19 @@ pub(crate) async fn query(
 }
 
 fn one_message(statements: &[&str]) -> String {
-    let mut message = BEGIN.to_owned();
+    format!("{BEGIN}{}{COMMIT}", in_a_row(statements))
+}
+
+fn in_a_row(statements: &[&str]) -> String {
+    let mut message = String::new();
     for statement in statements.iter().filter(|statement| !statement.is_empty()) {
         message.push_str(statement);
         message.push_str(NEXT);
     }
-    message.push_str(COMMIT);
     message
 }
 
-async fn roll_back(client: &Client) {
+pub(crate) async fn roll_back(client: &Client) {
     if client.is_closed() {
         return;
     }

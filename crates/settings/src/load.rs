@@ -48,7 +48,7 @@ pub fn load_from(file: Option<&Path>, environment: Environment) -> Result<Settin
 
 /// Rules that need more than one key, or a range.
 fn check(settings: &Settings) -> Result<(), SettingsError> {
-    let rules: [(&str, bool, &str); 19] = [
+    let rules: [(&str, bool, &str); 20] = [
         (
             "platform.password",
             !settings.platform.password.expose_secret().is_empty(),
@@ -85,6 +85,7 @@ fn check(settings: &Settings) -> Result<(), SettingsError> {
             "must be at least 1 and at most pools.cluster_budget",
         ),
         ("provisioning.parallel", settings.provisioning.parallel > 0, "must be at least 1"),
+        ("migrations.verify_parallel", settings.migrations.verify_parallel > 0, "must be at least 1"),
         ("provisioning.clones", settings.provisioning.clones > 0, "must be at least 1"),
         (
             "tenancy.isolation_by_tier",

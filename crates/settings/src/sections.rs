@@ -234,6 +234,10 @@ pub struct Migrations {
     pub clone_max_bytes: u64,
     pub webhook_url: String,
     pub webhook_secret: SecretString,
+    #[serde(with = "humantime_serde")]
+    pub verify_every: Duration,
+    pub verify_after_runs: bool,
+    pub verify_parallel: usize,
     pub tenant_folder: PathBuf,
 }
 

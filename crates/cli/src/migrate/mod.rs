@@ -7,9 +7,11 @@ mod from_diff;
 mod lint;
 mod plan;
 mod platform;
+mod repair_plan;
 mod runs;
 mod server;
 mod start;
+mod verify;
 mod watch;
 mod worker;
 
@@ -62,6 +64,8 @@ enum Command {
     Cancel(runs::OfRun),
     /// Try again what failed in a run.
     Retry(runs::OfRun),
+    /// Compare every schema with the template of its version, and show in what it differs. Exit code 6: some differ
+    Verify(verify::Arguments),
     /// Take part in runs until SIGTERM, beside the control planes and any number of other workers, on any machine that reaches the
     /// clusters. What was begun is finished.
     Worker(worker::Arguments),
@@ -115,6 +119,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Cancel(arguments) => runs::tell(&arguments, "cancel").await,
         Command::Retry(arguments) => runs::tell(&arguments, "retry").await,
         Command::Worker(arguments) => worker::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments).await,
         Command::Hold(arguments) => runs::hold(&arguments).await,
         Command::Release(arguments) => runs::release(&arguments).await,
     }

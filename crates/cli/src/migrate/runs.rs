@@ -47,11 +47,21 @@ pub(super) async fn status(connection: &Connection) -> Result<()> {
     if connection.json {
         return print(connection, &status, &[]);
     }
-    print(connection, &status["versions"], &["version", "schemas", "held", "failed"])?;
+    print(connection, &status["versions"], &["version", "schemas", "held", "failed", "blocked"])?;
     println!(
-        "{} schemas, {} behind version {}, {} held back, {} failed",
-        status["schemas"], status["behind"], status["newest_version"], status["held"], status["failed"]
+        "{} schemas, {} behind version {}, {} held back, {} failed, {} blocked",
+        status["schemas"],
+        status["behind"],
+        status["newest_version"],
+        status["held"],
+        status["failed"],
+        status["blocked"]
     );
+    if status["blocked"].as_i64().is_some_and(|blocked| blocked > 0) {
+        println!(
+            "Runs pass by schemas that differ from their template, until `rowhouse migrate verify` sees that they are the same."
+        );
+    }
     if status["run"].is_null() {
         return Ok(());
     }

@@ -154,7 +154,7 @@ fn order_name(order: Order) -> &'static str {
     }
 }
 
-fn selection(text: &str) -> Result<Value> {
+pub(super) fn selection(text: &str) -> Result<Value> {
     let mut selection = Map::new();
     for part in text.split(',') {
         let Some((key, value)) = part.trim().split_once('=') else {

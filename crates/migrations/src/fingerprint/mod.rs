@@ -4,6 +4,8 @@
 //! expressions in another way: compare what lies on one server, or on two of the same version.
 
 mod difference;
+mod inspect;
+mod repair;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +17,8 @@ use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 use crate::{Error, transaction};
 
 pub use difference::{Difference, difference};
+pub use inspect::{Inspection, inspect};
+pub use repair::{Repair, repair};
 
 const CATALOG: &str = include_str!("catalog.sql");
 /// Whatever a session or a login may have set that shows in how an expression is spelled. And no time spent on planning joins

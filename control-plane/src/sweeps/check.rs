@@ -1,0 +1,97 @@
+//! One schema, held against the template of its version.
+
+use rowhouse_database::AdminConnection;
+use rowhouse_domain::SchemaCheckState;
+use rowhouse_migrations::{Difference, Error as MigrationError, Fingerprint, Repair, Set, difference, repair};
+use rowhouse_problem::{Error, Result};
+
+use super::model::ObjectDifference;
+use crate::clusters::ClusterLink;
+use crate::context::Context;
+use crate::templates;
+
+/// What was seen of a schema.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) state: SchemaCheckState,
+    pub(crate) version: Option<i32>,
+    pub(crate) differences: Vec<ObjectDifference>,
+    pub(crate) error: Option<String>,
+}
+
+/// Objects that a sentence names.
+const NAMED: usize = 10;
+
+/// What differs, in one sentence.
+pub(crate) fn shown(differences: &[ObjectDifference]) -> String {
+    let one = |one: &ObjectDifference| {
+        let what = match (&one.expected, &one.found) {
+            (Some(_), None) => "is missing",
+            (None, _) => "should not be there",
+            (Some(_), Some(_)) => "has changed",
+        };
+        format!("{} {} {what}", one.kind, one.name)
+    };
+    let named: Vec<String> = differences.iter().take(NAMED).map(one).collect();
+    let more = match differences.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    format!("{}{more}", named.join(", "))
+}
+
+/// Looks into a schema by a connection of its own; none where a worker is migrating it.
+pub(super) async fn look(context: &Context, link: &ClusterLink, database: &str, schema: &str) -> Result<Option<Seen>> {
+    let mut inside = link.open_in(context, database, schema).await?;
+    look_inside(context, link, &mut inside, schema).await
+}
+
+/// The same by the owner's connection.
+pub(crate) async fn look_inside(
+    context: &Context,
+    link: &ClusterLink,
+    inside: &mut AdminConnection,
+    schema: &str,
+) -> Result<Option<Seen>> {
+    let Some(seen) = compare(context, link, inside, schema).await? else { return Ok(None) };
+    if seen.state == SchemaCheckState::Same {
+        return Ok(Some(seen));
+    }
+    // A worker may have come while the first look was under way, and be through.
+    compare(context, link, inside, schema).await
+}
+
+async fn compare(
+    context: &Context,
+    link: &ClusterLink,
+    inside: &mut AdminConnection,
+    schema: &str,
+) -> Result<Option<Seen>> {
+    let found = match rowhouse_migrations::inspect(inside.client(), Set::Tenant, schema).await {
+        Ok(Some(found)) => found,
+        Ok(None) => return Ok(None),
+        Err(error @ MigrationError::NoSchema) => return Err(Error::internal(error)),
+        Err(error) => return Err(Error::unavailable(error)),
+    };
+    let version = found.version.unwrap_or(0);
+    let expected = templates::fingerprint(context, link, version, found.server).await?;
+    let is_same = expected.hash == found.fingerprint.hash;
+    let differences = if is_same { Vec::new() } else { difference(&expected, &found.fingerprint) };
+    let seen = Seen {
+        state: if is_same { SchemaCheckState::Same } else { SchemaCheckState::Different },
+        version: i32::try_from(version).ok(),
+        differences: differences.into_iter().map(|one| described(&expected, schema, one)).collect(),
+        error: None,
+    };
+    Ok(Some(seen))
+}
+
+fn described(expected: &Fingerprint, schema: &str, one: Difference) -> ObjectDifference {
+    let (repair, is_outside, by_hand) = match repair(expected, schema, &one) {
+        Repair::Transactional(sql) => (Some(sql), false, None),
+        Repair::Outside(sql) => (Some(sql), true, None),
+        Repair::ByHand(reason) => (None, false, Some(reason)),
+    };
+    let Difference { kind, name, expected, found } = one;
+    ObjectDifference { kind, name, expected, found, repair, is_outside, by_hand }
+}

@@ -1,0 +1,286 @@
+//! Platform tables `schema_sweeps` and `schema_checks`. Owns their SQL; decides nothing.
+
+use rowhouse_database::{Columns, Described, Sql};
+use rowhouse_domain::{ActorKind, ClusterId, MigrationRunId, SchemaCheckState, SweepCause, SweepId};
+use rowhouse_problem::{Error, Result};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::check::Seen;
+use super::model::{ObjectDifference, SchemaCheck, Sweep};
+use crate::audit::Requester;
+use crate::fleet::Selection;
+
+const INSERT: &str = "
+    insert into schema_sweeps (id, cause, selection, schemas, started_by_kind, started_by)
+    select $1, $2, $3, count(*), $4, $5 from fleet_selected($3)";
+
+/// Records a sweep that somebody asked for, or that it is time for.
+pub(super) async fn insert(
+    db: &impl Sql,
+    cause: SweepCause,
+    selection: &Selection,
+    requester: &Requester,
+) -> Result<SweepId> {
+    let id = SweepId::new();
+    db.execute(INSERT, &[&id, &cause, &selection.stored(), &requester.actor.kind, &requester.actor.id])
+        .await
+        .context("recording a sweep")?;
+    Ok(id)
+}
+
+const FOLLOW: &str = "
+    insert into schema_sweeps (id, cause, run_id, selection, schemas, started_by_kind, started_by)
+    select $1, 'run', run.id, run.selection, begun.schemas, run.started_by_kind, run.started_by
+    from migration_runs run
+    cross join lateral (
+        select count(*) as schemas from migration_run_schemas begun
+        left join schema_checks seen on seen.schema_id = begun.schema_id
+        where begun.run_id = run.id and begun.state = 'done'
+            and (seen.schema_id is null or seen.checked_at < begun.finished_at)) begun
+    where run.id = $2 and run.dry_run is null and begun.schemas > 0";
+
+/// Has a look at what a run has migrated, now that it is over or halted.
+pub(crate) async fn follow(tx: &impl Sql, run: MigrationRunId) -> Result<()> {
+    tx.execute(FOLLOW, &[&SweepId::new(), &run]).await.context("recording a sweep after a run").map(drop)
+}
+
+// A house that is younger needs no look yet: all of its schemas were made of the template since.
+const IS_DUE: &str = "
+    select exists (select from fleet_schemas where created_at < now() - make_interval(secs => $1))
+        and not exists (select from schema_sweeps
+            where cause = 'schedule' and created_at > now() - make_interval(secs => $1)) as is_due";
+
+/// Whether the last scheduled sweep began longer ago.
+pub(super) async fn is_due(db: &impl Sql, seconds: f64) -> Result<bool> {
+    db.query_one(IS_DUE, &[&seconds]).await.context("looking when schemas were compared")?.column("is_due")
+}
+
+macro_rules! sweeps {
+    () => {
+        "select id, cause, run_id, selection, state, schemas, same, different, unreadable, passed_by, started_by_kind, started_by,
+            created_at, ended_at from schema_sweeps "
+    };
+}
+
+const FIND: &str = concat!(sweeps!(), "where id = $1");
+
+/// A sweep.
+pub(super) async fn find(db: &impl Sql, id: SweepId) -> Result<Option<Sweep>> {
+    let row = db.query_opt(FIND, &[&id]).await.context("reading a sweep")?;
+    row.as_ref().map(sweep).transpose()
+}
+
+const LIST: &str = concat!(sweeps!(), "where $1::uuid is null or id < $1 order by id desc limit $2");
+
+/// Sweeps, the newest first, before one of them.
+pub(super) async fn list(db: &impl Sql, before: Option<SweepId>, limit: i64) -> Result<Vec<Sweep>> {
+    let rows = db.query(LIST, &[&before, &limit]).await.context("listing sweeps")?;
+    rows.iter().map(sweep).collect()
+}
+
+// While schemas are migrated, only what somebody waits for takes time from the server.
+const NEXT: &str = concat!(
+    sweeps!(),
+    "where state = 'running'
+        and (cause = 'operator' or not exists (select from migration_runs where state = 'running'))
+    order by cause <> 'operator', id limit 1"
+);
+
+/// The sweep to go on with.
+pub(super) async fn next(db: &impl Sql) -> Result<Option<Sweep>> {
+    let row = db.query_opt(NEXT, &[]).await.context("looking for a sweep")?;
+    row.as_ref().map(sweep).transpose()
+}
+
+fn sweep(row: &Row) -> Result<Sweep> {
+    Ok(Sweep {
+        id: row.column("id")?,
+        cause: row.column("cause")?,
+        run_id: row.column("run_id")?,
+        selection: Selection::read(&row.column("selection")?)?,
+        state: row.column("state")?,
+        schemas: row.column("schemas")?,
+        same: row.column("same")?,
+        different: row.column("different")?,
+        unreadable: row.column("unreadable")?,
+        passed_by: row.column("passed_by")?,
+        started_by_kind: row.column::<ActorKind>("started_by_kind")?,
+        started_by: row.column("started_by")?,
+        created_at: row.column("created_at")?,
+        ended_at: row.column("ended_at")?,
+    })
+}
+
+/// A schema to look at.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) schema_id: Uuid,
+    pub(super) name: String,
+    pub(super) cluster: ClusterId,
+    pub(super) database: String,
+    pub(super) schema: String,
+}
+
+const AHEAD: &str = "
+    select fleet.schema_id, fleet.name, fleet.cluster_id, fleet.database_name, fleet.schema_name
+    from schema_sweeps sweep cross join lateral fleet_selected(sweep.selection) fleet
+    where sweep.id = $1 and (sweep.position is null or fleet.schema_id > sweep.position)
+        and (sweep.run_id is null or exists (
+            select from migration_run_schemas begun
+            left join schema_checks seen on seen.schema_id = begun.schema_id
+            where begun.run_id = sweep.run_id and begun.schema_id = fleet.schema_id and begun.state = 'done'
+                and (seen.schema_id is null or seen.checked_at < begun.finished_at)))
+    order by fleet.schema_id limit $2";
+
+/// The next schemas of a sweep.
+pub(super) async fn ahead(db: &impl Sql, sweep: SweepId, most: i64) -> Result<Vec<Place>> {
+    let rows = db.query(AHEAD, &[&sweep, &most]).await.context("looking for schemas to compare")?;
+    let read = |row: &Row| {
+        Ok(Place {
+            schema_id: row.column("schema_id")?,
+            name: row.column("name")?,
+            cluster: row.column("cluster_id")?,
+            database: row.column("database_name")?,
+            schema: row.column("schema_name")?,
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
+const IS_OF_THE_FLEET: &str = "select exists (select from fleet_schemas where schema_id = $1) as is_there";
+
+/// Whether a schema is one that there is to migrate, by now.
+pub(super) async fn is_of_the_fleet(db: &impl Sql, schema: Uuid) -> Result<bool> {
+    db.query_one(IS_OF_THE_FLEET, &[&schema])
+        .await
+        .context("looking whether a schema is still there")?
+        .column("is_there")
+}
+
+// What a migration that failed has left is for the run to mend that tries it again: so it must come to it.
+const RECORD: &str = "
+    insert into schema_checks (schema_id, sweep_id, state, version, differences, error, is_blocking)
+    values ($1, $2, $3, $4, $5, $6,
+        $3::schema_check_state = 'different' and coalesce((
+            select begun.state not in ('failed', 'running') from migration_run_schemas begun
+            join migration_runs run on run.id = begun.run_id and run.dry_run is null
+            where begun.schema_id = $1 order by begun.run_id desc limit 1), true))
+    on conflict (schema_id) do update
+        set sweep_id = excluded.sweep_id, state = excluded.state, version = excluded.version,
+            differences = excluded.differences, error = excluded.error, checked_at = clock_timestamp(),
+            is_blocking = excluded.state <> 'same' and (schema_checks.is_blocking or excluded.is_blocking)";
+
+/// Keeps what a sweep saw.
+pub(super) async fn record(db: &impl Sql, schema: Uuid, sweep: SweepId, seen: &Seen) -> Result<()> {
+    let differences = serde_json::to_value(&seen.differences).map_err(Error::internal)?;
+    db.execute(RECORD, &[&schema, &sweep, &seen.state, &seen.version, &differences, &seen.error])
+        .await
+        .context("recording what was seen of a schema")
+        .map(drop)
+}
+
+const RECORD_OF_RUN: &str = "
+    insert into schema_checks (schema_id, state, version, differences, error, is_blocking)
+    values ($1, $2, $3, $4, $5, $2::schema_check_state = 'different')
+    on conflict (schema_id) do update
+        set sweep_id = null, state = excluded.state, version = excluded.version, differences = excluded.differences,
+            error = excluded.error, is_blocking = excluded.is_blocking, checked_at = clock_timestamp()";
+
+/// Keeps what a worker saw of a schema that it has just migrated.
+pub(crate) async fn record_of_run(db: &impl Sql, schema: Uuid, seen: &Seen) -> Result<()> {
+    let differences = serde_json::to_value(&seen.differences).map_err(Error::internal)?;
+    db.execute(RECORD_OF_RUN, &[&schema, &seen.state, &seen.version, &differences, &seen.error])
+        .await
+        .context("recording what a worker saw of a schema")
+        .map(drop)
+}
+
+/// What came of a part of a sweep.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counted {
+    pub(super) same: i32,
+    pub(super) different: i32,
+    pub(super) unreadable: i32,
+    pub(super) passed_by: i32,
+}
+
+// Not where another leader has come further meanwhile.
+const ADVANCE: &str = "
+    update schema_sweeps set position = $2, same = same + $3, different = different + $4, unreadable = unreadable + $5,
+        passed_by = passed_by + $6
+    where id = $1 and state = 'running' and (position is null or position < $2)";
+
+/// Says how far a sweep is.
+pub(super) async fn advance(db: &impl Sql, sweep: SweepId, position: Uuid, counted: Counted) -> Result<()> {
+    let Counted { same, different, unreadable, passed_by } = counted;
+    db.execute(ADVANCE, &[&sweep, &position, &same, &different, &unreadable, &passed_by])
+        .await
+        .context("bringing a sweep on")
+        .map(drop)
+}
+
+const END: &str = "update schema_sweeps set state = 'done', ended_at = now() where id = $1 and state = 'running'";
+const FORGET: &str = "
+    delete from schema_checks seen where not exists (select from tenants where tenants.id = seen.schema_id and status <> 'purged')
+        and not exists (select from group_databases where group_databases.id = seen.schema_id)";
+
+/// Ends it, and forgets schemas that are gone for good. Whether it was not ended yet.
+pub(super) async fn end(db: &impl Sql, sweep: SweepId) -> Result<bool> {
+    db.execute(FORGET, &[]).await.context("forgetting schemas that are gone")?;
+    Ok(db.execute(END, &[&sweep]).await.context("ending a sweep")? > 0)
+}
+
+const COUNT: &str = "
+    select count(*) filter (where seen.state = 'different') as different, count(*) filter (where seen.is_blocking) as blocked,
+        count(*) filter (where seen.state = 'unreadable') as unreadable
+    from fleet_schemas fleet join schema_checks seen on seen.schema_id = fleet.schema_id";
+
+/// How many schemas differed, are blocked, and could not be read, when they were looked at the last time.
+pub(super) async fn count(db: &impl Sql) -> Result<(i64, i64, i64)> {
+    let row = db.query_one(COUNT, &[]).await.context("counting schemas that differ")?;
+    Ok((row.column("different")?, row.column("blocked")?, row.column("unreadable")?))
+}
+
+const CHECKS: &str = "
+    select fleet.schema_id, fleet.name, fleet.tenant_id, fleet.cluster_id, fleet.database_name, fleet.schema_name, seen.sweep_id,
+        seen.state, seen.version, seen.differences, seen.error, seen.is_blocking, seen.checked_at
+    from fleet_schemas fleet join schema_checks seen on seen.schema_id = fleet.schema_id
+    where ($1::uuid is null or seen.sweep_id = $1) and ($2::schema_check_state is null or seen.state = $2)
+        and ($3::boolean is null or seen.is_blocking = $3) and ($4::uuid is null or fleet.schema_id > $4)
+    order by fleet.schema_id limit $5";
+
+/// What was seen of schemas the last time.
+pub(super) async fn checks(
+    db: &impl Sql,
+    sweep: Option<SweepId>,
+    state: Option<SchemaCheckState>,
+    is_blocking: Option<bool>,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<SchemaCheck>> {
+    let rows = db
+        .query(CHECKS, &[&sweep, &state, &is_blocking, &after, &limit])
+        .await
+        .context("listing what was seen of schemas")?;
+    let read = |row: &Row| {
+        let differences: Vec<ObjectDifference> =
+            serde_json::from_value(row.column("differences")?).map_err(Error::internal)?;
+        Ok(SchemaCheck {
+            schema_id: row.column("schema_id")?,
+            name: row.column("name")?,
+            tenant_id: row.column("tenant_id")?,
+            cluster_id: row.column("cluster_id")?,
+            database_name: row.column("database_name")?,
+            schema_name: row.column("schema_name")?,
+            sweep_id: row.column("sweep_id")?,
+            state: row.column("state")?,
+            version: row.column("version")?,
+            differences,
+            error: row.column("error")?,
+            is_blocking: row.column("is_blocking")?,
+            checked_at: row.column("checked_at")?,
+        })
+    };
+    rows.iter().map(read).collect()
+}
