@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod canaries;
+mod deaths;
 mod drafts;
 mod dry_runs;
 mod failures;
+mod faults;
 mod gone;
 mod notices;
 mod plans;

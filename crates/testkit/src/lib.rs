@@ -14,6 +14,7 @@ mod pgbouncer;
 mod placements;
 mod process;
 mod processes;
+mod small_disk;
 
 pub use client::{Answer, Client};
 pub use cluster::{CONTROL_PASSWORD, DATA_PASSWORD, FURTHER_CONTROL_PASSWORD, StoppedCluster, TestCluster};
@@ -25,3 +26,4 @@ pub use pgbouncer::PgBouncer;
 pub use placements::{GroupDatabase, SchemaTenant, SharedDatabase, group_database, shared_database};
 pub use process::{ControlPlaneProcess, DataPlaneProcess};
 pub use processes::Frozen;
+pub use small_disk::{SmallDisk, open_to_all};

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::house::{TestHouse, program};
+use crate::processes::Frozen;
 
 /// `rowhouse migrate worker` over a house's tenants.
 pub struct MigrationWorker {
@@ -24,8 +25,9 @@ impl TestHouse {
     pub fn migration_worker(&self, tenant_folder: &Path, parallel: usize) -> MigrationWorker {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let file = folder.path().join("settings.toml");
-        let further =
-            format!("migrations = {{ poll = \"100ms\", lease = \"3s\", tenant_folder = {tenant_folder:?} }}\n");
+        let further = format!(
+            "migrations = {{ poll = \"100ms\", lease = \"3s\", verify_after_runs = false, tenant_folder = {tenant_folder:?} }}\n"
+        );
         std::fs::write(&file, self.control_plane_settings(&further)).expect("a temporary file can be written");
         let mut command = Command::new(program("rowhouse"));
         command.args(["migrate", "worker", "--settings"]).arg(&file).args(["--parallel", &parallel.to_string()]);
@@ -43,6 +45,15 @@ impl MigrationWorker {
     pub fn terminate(&self) {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         kill_process(id.expect("the process runs"), Signal::TERM).expect("the process can be signalled");
+    }
+
+    /// Stops it in the middle of what it does, until the value is dropped.
+    ///
+    /// # Panics
+    /// Where it is gone already.
+    pub fn freeze(&self) -> Frozen {
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok());
+        Frozen::freeze(id.expect("the process runs"))
     }
 
     /// Ends it on the spot.
