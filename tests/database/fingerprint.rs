@@ -67,6 +67,23 @@ async fn what_a_session_has_set_does_not_show() {
 }
 
 #[tokio::test]
+async fn how_a_search_path_was_spelled_does_not_show() {
+    let database = tenant_database().await;
+    let mut connection = as_owner(&database.name, "public").await;
+    let before = read(&mut connection, "public").await;
+    // As a session has it that was given its path when it began: quotation marks stay.
+    run(
+        &connection,
+        "select set_config('search_path', '\"public\", extensions, pg_temp', false);
+         alter function set_updated_at() set search_path from current",
+    )
+    .await;
+    let spelled = "select array_to_string(proconfig, ' ') from pg_proc where proname = 'set_updated_at'";
+    assert_eq!(crate::support::texts(&connection, spelled).await, ["search_path=\"public\", extensions, pg_temp"]);
+    assert_eq!(read(&mut connection, "public").await, before);
+}
+
+#[tokio::test]
 async fn every_change_by_hand_is_found_and_named() {
     let pristine = tenant_database().await;
     let expected = read(&mut as_owner(&pristine.name, "public").await, "public").await;

@@ -127,7 +127,10 @@ select 'function', proc.title,
         format('cost %s rows %s', proc.procost, proc.prorows),
         'owner ' || pg_get_userbyid(proc.proowner),
         -- Only a search path is expected to name the schema; where another setting does, it is the same in every schema.
-        'set ' || replace(array_to_string(proc.proconfig, ' set '), 'search_path=' || quote_ident(current_schema()) || ',', 'search_path={schema},'),
+        -- With quotation marks or without, as the session had it that made the function.
+        'set ' || replace(replace(array_to_string(proc.proconfig, ' set '),
+            'search_path=' || quote_ident(current_schema()) || ',', 'search_path={schema},'),
+            'search_path="' || replace(current_schema(), '"', '""') || '",', 'search_path={schema},'),
         'as ' || coalesce(pg_get_function_sqlbody(proc.oid), proc.prosrc))
 from proc join pg_language language on language.oid = proc.prolang
 union all
