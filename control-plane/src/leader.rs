@@ -43,7 +43,11 @@ const DUTIES: &[Duty] = &[
     Duty { name: "sweeps", period: |_| Duration::from_secs(1), run: |context| Box::pin(sweeps::carry_on(context)) },
     Duty { name: "leases", period: |_| Duration::from_secs(2), run: |context| Box::pin(clusters::bury(context)) },
     Duty { name: "notices", period: |_| Duration::from_secs(1), run: |context| Box::pin(fleet::tell(context)) },
-    Duty { name: "rehearsals", period: |_| Duration::from_secs(30), run: |context| Box::pin(fleet::sweep(context)) },
+    Duty {
+        name: "rehearsals",
+        period: |settings| settings.migrations.lease,
+        run: |context| Box::pin(fleet::sweep(context)),
+    },
     Duty {
         name: "retention",
         period: |_| Duration::from_secs(10),
