@@ -22,6 +22,7 @@ pub(crate) async fn house_with(change: impl FnOnce(&mut rowhouse_settings::Setti
     rowhouse_testkit::TestHouse::start_with(|settings| {
         settings.tenancy.isolation_by_tier =
             rowhouse_domain::Tier::ALL.iter().map(|tier| (*tier, crate::ISOLATION)).collect();
+        settings.migrations.tenant_folder = (crate::MIGRATIONS)();
         if crate::IS_POOLED {
             settings.pools.through = vec![rowhouse_testkit::PgBouncer::get().pooler()];
         }

@@ -7,6 +7,9 @@ const ISOLATION: rowhouse_domain::Isolation = rowhouse_domain::Isolation::Dedica
 /// Whether PgBouncer stands before the suite's cluster.
 const IS_POOLED: bool = true;
 
+/// Migrations other than this build's own.
+const MIGRATIONS: fn() -> std::path::PathBuf = std::path::PathBuf::new;
+
 #[path = "suite.rs"]
 mod suite;
 

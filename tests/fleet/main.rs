@@ -13,6 +13,7 @@ mod notices;
 mod plans;
 mod platform;
 mod runs;
+mod serving;
 mod verify;
 mod workers;
 
