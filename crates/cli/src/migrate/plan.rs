@@ -69,6 +69,12 @@ fn show(connection: &Connection, plan: &Value) -> Result<()> {
         println!("\nheld back:");
         print(connection, &plan["held"], &["name", "from_version", "up_to_version", "reason"])?;
     }
+    if plan["blocked"].as_u64().is_some_and(|blocked| blocked > 0) {
+        println!(
+            "\n{} more differ from their template and are passed by: rowhouse migrate verify names them",
+            plan["blocked"]
+        );
+    }
     for migration in plan["migrations"].as_array().into_iter().flatten() {
         println!("\n-- V{}__{} ({})", migration["version"], text(&migration["name"]), text(&migration["kind"]));
         println!("{}", text(&migration["sql"]).trim_end());
