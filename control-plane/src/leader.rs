@@ -41,6 +41,7 @@ const DUTIES: &[Duty] = &[
         run: |context| Box::pin(clusters::watch(context)),
     },
     Duty { name: "sweeps", period: |_| Duration::from_secs(1), run: |context| Box::pin(sweeps::carry_on(context)) },
+    Duty { name: "differences", period: |_| Duration::from_secs(15), run: |context| Box::pin(sweeps::show(context)) },
     Duty { name: "leases", period: |_| Duration::from_secs(2), run: |context| Box::pin(clusters::bury(context)) },
     Duty { name: "notices", period: |_| Duration::from_secs(1), run: |context| Box::pin(fleet::tell(context)) },
     Duty {

@@ -38,6 +38,20 @@ pub(crate) async fn carry_on(context: &Context) -> Result<()> {
     }
 }
 
+/// Shows how many schemas differ. Now and then, not when a sweep ends: what is not set for two minutes is shown no more.
+pub(crate) async fn show(context: &Context) -> Result<()> {
+    let (different, blocked, unreadable) = store::count(&context.platform.get().await?).await?;
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than a float can count")]
+    for (name, count) in [
+        ("rowhouse_schemas_different", different),
+        ("rowhouse_schemas_blocked", blocked),
+        ("rowhouse_schemas_unreadable", unreadable),
+    ] {
+        metrics::gauge!(name).set(count as f64);
+    }
+    Ok(())
+}
+
 async fn step(context: &Context, sweep: &Sweep) -> Result<()> {
     let places = store::ahead(&context.platform.get().await?, sweep.id, AT_A_TIME).await?;
     let Some(last) = places.last().map(|place| place.schema_id) else { return end(context, sweep).await };
@@ -100,15 +114,6 @@ async fn end(context: &Context, sweep: &Sweep) -> Result<()> {
     let connection = context.platform.get().await?;
     if !store::end(&connection, sweep.id).await? {
         return Ok(());
-    }
-    let (different, blocked, unreadable) = store::count(&connection).await?;
-    #[expect(clippy::cast_precision_loss, reason = "far fewer than a float can count")]
-    for (name, count) in [
-        ("rowhouse_schemas_different", different),
-        ("rowhouse_schemas_blocked", blocked),
-        ("rowhouse_schemas_unreadable", unreadable),
-    ] {
-        metrics::gauge!(name).set(count as f64);
     }
     let (seen, cause) = (sweep.same + sweep.different + sweep.unreadable, sweep.cause.as_str());
     if sweep.different + sweep.unreadable > 0 {

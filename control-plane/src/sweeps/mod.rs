@@ -10,6 +10,6 @@ mod model;
 pub(crate) mod routes;
 mod store;
 
-pub(crate) use carry::carry_on;
+pub(crate) use carry::{carry_on, show};
 pub(crate) use check::{look_inside, shown};
 pub(crate) use store::{follow, record_of_run};
