@@ -16,10 +16,13 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
 #[tokio::test]
 async fn both_services_say_how_they_are_and_what_they_offer() {
     let house = TestHouse::start().await;
-    for service in [house.admin.anonymous(), house.data.anonymous()] {
+    // The data plane's metrics name tenants: they are on its admin port.
+    for (service, metrics) in
+        [(house.admin.anonymous(), house.admin.anonymous()), (house.data.anonymous(), house.data_admin.clone())]
+    {
         let _ = service.get("/healthz").await.expect(200);
         let _ = service.get("/readyz").await.expect(200);
-        let metrics = service.get("/metrics").await.expect(200);
+        let metrics = metrics.get("/metrics").await.expect(200);
         assert!(String::from_utf8(metrics.bytes).unwrap().contains("rowhouse_http_requests_total"));
         let api = service.get("/openapi.json").await.expect(200).json();
         assert!(api["paths"].as_object().unwrap().len() > 8);
