@@ -86,7 +86,7 @@ fn limit(operation: &mut Operation) {
     ];
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemDocument::name()))).build();
     let refused = ResponseBuilder::new()
-        .description("The address, the key or the tenant has sent too many requests; the member `limit` says which.")
+        .description("The address, the key or the tenant has sent too many requests, or the address too many wrong keys; `limit` says which.")
         .header("Retry-After", header(Type::Integer, "Seconds to wait."))
         .content("application/problem+json", content);
     operation.responses.responses.insert("429".to_owned(), refused.build().into());

@@ -82,8 +82,7 @@ impl House {
                 (folder.canonicalize()?, None)
             }
             None => {
-                let target = program.parent().and_then(Path::parent).context("the programs lie in a target folder")?;
-                let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(target)?;
+                let folder = temporary()?;
                 (folder.path().to_owned(), Some(folder))
             }
         };
@@ -198,8 +197,40 @@ impl House {
     }
 }
 
+/// The folder of a house that is started more than once: one to keep, or one that is deleted afterwards.
+pub(crate) struct Ground {
+    pub(crate) folder: PathBuf,
+    temporary: Option<TempDir>,
+}
+
+impl Ground {
+    /// The folder to keep; a temporary one beside the programs unless given.
+    pub(crate) fn of(kept: Option<&Path>) -> Result<Self> {
+        if let Some(kept) = kept {
+            return Ok(Self { folder: kept.to_owned(), temporary: None });
+        }
+        let temporary = temporary()?;
+        Ok(Self { folder: temporary.path().to_owned(), temporary: Some(temporary) })
+    }
+
+    /// Deletes what is not to be kept.
+    pub(crate) async fn clear(self) -> Result<()> {
+        match self.temporary {
+            Some(temporary) => demolish(temporary.path()).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// On the disk of the programs, whose folder has room for databases.
+fn temporary() -> Result<TempDir> {
+    let program = beside("rowhouse")?;
+    let target = program.parent().and_then(Path::parent).context("the programs lie in a target folder")?;
+    Ok(tempfile::Builder::new().prefix("bench-").tempdir_in(target)?)
+}
+
 /// Deletes what a house left in its folder.
-pub(crate) async fn demolish(folder: &Path) -> Result<()> {
+async fn demolish(folder: &Path) -> Result<()> {
     let house = folder.join("house");
     Command::new(beside("rowhouse")?).args(["dev", "reset", "--yes", "--data-dir"]).arg(house).status().await?;
     Ok(())

@@ -190,14 +190,20 @@ async fn the_part_of_a_dead_replica_is_given_on_when_its_sessions_are_gone() {
     tokio::join!(more, watch);
 }
 
-#[tokio::test]
-async fn a_replica_that_is_cut_off_falls_back_to_its_floor() {
-    let platform = Platform::with_budget(6).await;
+/// A replica with a floor of two that has been given a whole budget of six, and what is between it and `saas_platform`.
+async fn with_everything(platform: &Platform) -> (Running, FaultProxy, TenantDatabase) {
     let tenant = tenant_database().await;
     let proxy = FaultProxy::before(TestCluster::get().port());
     let replica = Running::start(platform.pool(proxy.port()), 2);
     drop(replica.pools.checkout(&tenant.active()).await.unwrap());
     replica.until("it has everything", |budget| budget == 6).await;
+    (replica, proxy, tenant)
+}
+
+#[tokio::test]
+async fn a_replica_that_is_cut_off_falls_back_to_its_floor() {
+    let platform = Platform::with_budget(6).await;
+    let (replica, proxy, tenant) = with_everything(&platform).await;
     proxy.refuse();
     proxy.cut(Cut::Reset);
     replica.until("the lease runs out", |budget| budget == 2).await;
@@ -209,11 +215,7 @@ async fn a_replica_that_is_cut_off_falls_back_to_its_floor() {
 #[tokio::test]
 async fn a_replica_that_hears_nothing_has_let_go_before_others_take_its_part() {
     let platform = Platform::with_budget(6).await;
-    let tenant = tenant_database().await;
-    let proxy = FaultProxy::before(TestCluster::get().port());
-    let replica = Running::start(platform.pool(proxy.port()), 2);
-    drop(replica.pools.checkout(&tenant.active()).await.unwrap());
-    replica.until("it has everything", |budget| budget == 6).await;
+    let (replica, proxy, _tenant) = with_everything(&platform).await;
     proxy.set(Faults { silent: true, ..Faults::default() });
     let begun = Instant::now();
     replica.until("the lease runs out", |budget| budget == 2).await;

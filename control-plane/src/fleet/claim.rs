@@ -203,7 +203,8 @@ const BEGIN: &str = "
     on conflict (run_id, schema_id) do update
     set state = 'running', phase = excluded.phase, attempts = migration_run_schemas.attempts + 1,
         from_version = excluded.from_version, worker = excluded.worker, leased_until = excluded.leased_until,
-        error = null, sqlstate = null, rehearsed = null, note = null, is_due_again = false, started_at = clock_timestamp(), finished_at = null";
+        error = null, sqlstate = null, rehearsed = null, note = null, is_due_again = false,
+        started_at = clock_timestamp(), finished_at = null";
 const COUNT_BEGUN: &str = "
     update migration_runs set begun_in_batch = begun_in_batch + $2::integer where id = $1 and pause_seconds > 0";
 
@@ -283,16 +284,6 @@ fn task(run: MigrationRunId, row: &Row) -> Result<Task> {
     })
 }
 
-const IS_OF_THE_FLEET: &str = "select exists (select from fleet_schemas where schema_id = $1) as is_there";
-
-/// Whether a schema is one that there is to migrate, by now.
-pub(super) async fn is_of_the_fleet(db: &impl Sql, schema: Uuid) -> Result<bool> {
-    db.query_one(IS_OF_THE_FLEET, &[&schema])
-        .await
-        .context("looking whether a schema is still there")?
-        .column("is_there")
-}
-
 const EXTEND: &str = "
     update migration_run_schemas set leased_until = clock_timestamp() + make_interval(secs => $2)
     where worker = $1 and state = 'running'
@@ -317,8 +308,8 @@ const RECORD: &str = "
     sharing as (
         update tenants set schema_version = $4 where group_id = $2 and isolation = 'shared' and schema_version <> $4)
     update migration_run_schemas
-    set state = $5, to_version = $4, steps = steps || $6::jsonb, error = $7, sqlstate = $8, rehearsed = $9, note = $10, worker = null,
-        leased_until = null, finished_at = clock_timestamp()
+    set state = $5, to_version = $4, steps = steps || $6::jsonb, error = $7, sqlstate = $8, rehearsed = $9, note = $10,
+        worker = null, leased_until = null, finished_at = clock_timestamp()
     where run_id = $1 and schema_id = $2 and worker = $3 and state = 'running'";
 
 /// Writes down what came of a schema.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::claim::{Outcome, Task};
-use super::schema::{self, chain};
+use super::schema::chain;
 use crate::clusters::ClusterLink;
 use crate::context::Context;
 use crate::tenants::provision::clone_closed;
@@ -50,7 +50,7 @@ pub(super) async fn rehearse(context: &Context, link: &ClusterLink, task: &Task,
 
 /// Within one transaction of the live schema, which holds its locks for no longer than the run allows.
 async fn in_place(context: &Context, link: &ClusterLink, task: &Task, note: Option<String>) -> Result<Rehearsed> {
-    let mut inside = schema::enter(context, link, &task.database, &task.schema_name).await?;
+    let mut inside = link.open_in(context, &task.database, &task.schema_name).await?;
     let migrations = &context.tenant_migrations;
     let done =
         rowhouse_migrations::rehearse(inside.client(), migrations, &options(task, task.target), task.lock_cap).await;
@@ -135,7 +135,7 @@ async fn within(
         quote_ident(name)
     );
     admin.run(&opened).await.context("opening the clone of a dry run")?;
-    let mut inside = schema::enter(context, link, name, &task.schema_name).await?;
+    let mut inside = link.open_in(context, name, &task.schema_name).await?;
     let mut rehearsed = Rehearsed { how: MigrationRehearsal::Clone, note: None, steps: Vec::new(), failed: None };
     let migrations = &context.tenant_migrations;
     for version in task.from + 1..=task.target {

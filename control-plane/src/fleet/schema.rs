@@ -5,12 +5,11 @@ use std::sync::Mutex;
 use rowhouse_database::{AdminConnection, sqlstate_behind};
 use rowhouse_domain::{MigrationDirection, SchemaCheckState, SchemaMigrationState};
 use rowhouse_migrations::{Error as MigrationError, Event, Options, Report, Step};
-use rowhouse_problem::Result;
 use serde_json::{Value, json};
 use tokio_postgres::error::DbError;
 
-use super::claim::{self, Outcome, Task};
-use super::rehearsal;
+use super::claim::{Outcome, Task};
+use super::{rehearsal, store};
 use crate::clusters::ClusterLink;
 use crate::context::Context;
 use crate::sweeps;
@@ -30,7 +29,7 @@ pub(super) async fn migrate(context: &Context, link: &ClusterLink, task: &Task) 
     if outcome.state != SchemaMigrationState::Failed {
         return Some(outcome);
     }
-    let still_there = async { claim::is_of_the_fleet(&context.progress.get().await?, task.schema).await };
+    let still_there = async { store::is_of_the_fleet(&context.progress.get().await?, task.schema).await };
     Some(match still_there.await {
         Ok(true) => {
             let (database, error) = (&task.database, outcome.error.as_deref().unwrap_or_default());
@@ -59,7 +58,7 @@ async fn attempt(context: &Context, link: &ClusterLink, task: &Task) -> Option<O
     if let Some(how) = task.dry_run {
         return Some(rehearsal::rehearse(context, link, task, how).await);
     }
-    let mut inside = match enter(context, link, &task.database, &task.schema_name).await {
+    let mut inside = match link.open_in(context, &task.database, &task.schema_name).await {
         Ok(inside) => inside,
         Err(error) => {
             let sqlstate = sqlstate_behind(&error);
@@ -122,16 +121,6 @@ async fn differs(context: &Context, link: &ClusterLink, inside: &mut AdminConnec
     }
     (seen.state == SchemaCheckState::Different)
         .then(|| format!("it is migrated, and differs from its template: {}", sweeps::shown(&seen.differences)))
-}
-
-/// A connection to a schema as its owner.
-pub(super) async fn enter(
-    context: &Context,
-    link: &ClusterLink,
-    database: &str,
-    schema: &str,
-) -> Result<AdminConnection> {
-    link.open_in(context, database, schema).await
 }
 
 async fn carry_out(

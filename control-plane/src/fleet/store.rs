@@ -324,6 +324,16 @@ pub(super) async fn schema_of(db: &impl Sql, tenant: TenantId) -> Result<Option<
     Ok(row.map(|row| row.column::<Option<Uuid>>("schema_id")).transpose()?.flatten())
 }
 
+const IS_OF_THE_FLEET: &str = "select exists (select from fleet_schemas where schema_id = $1) as is_there";
+
+/// Whether a schema is one that there is to migrate, by now.
+pub(crate) async fn is_of_the_fleet(db: &impl Sql, schema: Uuid) -> Result<bool> {
+    db.query_one(IS_OF_THE_FLEET, &[&schema])
+        .await
+        .context("looking whether a schema is still there")?
+        .column("is_there")
+}
+
 const AT_WORK: &str = "
     select begun.run_id from migration_run_schemas begun join migration_runs run on run.id = begun.run_id
     where begun.state = 'running' and run.ended_at is not null limit 1";

@@ -14,7 +14,7 @@ use super::store::{self, Counted, Place};
 use crate::audit::Requester;
 use crate::clusters::{ClusterLink, find_link};
 use crate::context::Context;
-use crate::fleet::Selection;
+use crate::fleet::{self, Selection};
 
 /// Schemas between two notes of how far it is.
 const AT_A_TIME: i64 = 50;
@@ -89,7 +89,7 @@ async fn look(context: &Context, sweep: &Sweep, link: &ClusterLink, place: &Plac
         Ok(None) => return Ok(None),
         Ok(Some(seen)) => seen,
         Err(error) => {
-            if !store::is_of_the_fleet(&context.platform.get().await?, place.schema_id).await? {
+            if !fleet::is_of_the_fleet(&context.platform.get().await?, place.schema_id).await? {
                 return Ok(None);
             }
             tracing::warn!(

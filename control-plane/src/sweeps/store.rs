@@ -148,16 +148,6 @@ pub(super) async fn ahead(db: &impl Sql, sweep: SweepId, most: i64) -> Result<Ve
     rows.iter().map(read).collect()
 }
 
-const IS_OF_THE_FLEET: &str = "select exists (select from fleet_schemas where schema_id = $1) as is_there";
-
-/// Whether a schema is one that there is to migrate, by now.
-pub(super) async fn is_of_the_fleet(db: &impl Sql, schema: Uuid) -> Result<bool> {
-    db.query_one(IS_OF_THE_FLEET, &[&schema])
-        .await
-        .context("looking whether a schema is still there")?
-        .column("is_there")
-}
-
 // What a migration that failed has left is for the run to mend that tries it again: so it must come to it.
 const RECORD: &str = "
     insert into schema_checks (schema_id, sweep_id, state, version, differences, error, is_blocking)

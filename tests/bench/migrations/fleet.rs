@@ -101,8 +101,8 @@ impl<'a> Fleet<'a> {
         }
     }
 
-    /// Lets what PostgreSQL keeps beside its tables of a database's catalog be built anew at the next session.
-    pub(super) async fn restart_postgres_cache(&self) -> Result<()> {
+    /// So that the first run does not pay for what was written before it.
+    pub(super) async fn checkpoint(&self) -> Result<()> {
         self.platform.batch_execute("checkpoint").await.context("a checkpoint")
     }
 }

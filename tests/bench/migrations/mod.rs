@@ -7,10 +7,10 @@ mod served;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 
-use crate::house::{House, Wanted, beside, demolish};
+use crate::house::{Ground, House, Wanted};
 use crate::population::Population;
 use crate::process::peak_memory_mib;
 use crate::report::Report;
@@ -60,20 +60,9 @@ enum Part {
 
 pub(crate) async fn measure(arguments: Arguments) -> Result<Report> {
     ensure!(arguments.tenants >= SAMPLE, "the bench needs {SAMPLE} tenants at least");
-    let temporary = match arguments.house {
-        Some(_) => None,
-        None => {
-            let programs = beside("rowhouse")?;
-            let target = programs.parent().and_then(Path::parent).context("the programs lie in a target folder")?;
-            Some(tempfile::Builder::new().prefix("bench-").tempdir_in(target)?)
-        }
-    };
-    let folder = arguments.house.clone().or_else(|| temporary.as_ref().map(|folder| folder.path().to_owned()));
-    let folder = folder.context("one of both")?;
-    let outcome = walk(&arguments, &folder).await;
-    if temporary.is_some() {
-        demolish(&folder).await?;
-    }
+    let ground = Ground::of(arguments.house.as_deref())?;
+    let outcome = walk(&arguments, &ground.folder).await;
+    ground.clear().await?;
     outcome
 }
 
@@ -116,7 +105,7 @@ async fn speed(house: &House, migrations: &Path, arguments: &Arguments, report: 
     let bare = Bare::of(house, arguments.parallel).await?;
     // Whatever was left by an interrupted run.
     fleet.go("down").await?;
-    fleet.restart_postgres_cache().await?;
+    fleet.checkpoint().await?;
     let cold = fleet.go("up").await?;
     fleet.go("down").await?;
     let (mut ours, mut floor, mut loops, mut refinery) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -139,7 +128,7 @@ async fn speed(house: &House, migrations: &Path, arguments: &Arguments, report: 
     report.rate(&name("a bare program"), rate, "1/s", Some(median(floor)), Some(0.85));
     report.rate(&name("psql in a loop"), rate, "1/s", Some(median(loops)), Some(8.0));
     report.rate(&name("refinery, one at a time"), rate, "1/s", Some(median(refinery)), Some(1.6));
-    report.rate("the same at the first touch, nothing cached", cold.rate(), "1/s", None, None);
+    report.rate("the same at the first touch after a restart of PostgreSQL", cold.rate(), "1/s", None, None);
     Ok(())
 }
 

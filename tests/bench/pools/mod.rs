@@ -8,10 +8,10 @@ mod touched;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 
-use crate::house::{House, Wanted, beside, demolish};
+use crate::house::{Ground, House, Wanted};
 use crate::population::Population;
 use crate::report;
 use crate::report::Report;
@@ -65,20 +65,9 @@ enum Part {
 pub(crate) async fn measure(arguments: Arguments, output: &Path) -> Result<Report> {
     ensure!(arguments.dedicated + arguments.schema <= arguments.tenants, "more tenants of some kinds than of all");
     ensure!(arguments.dedicated >= 100, "the experiments need 100 dedicated tenants at least");
-    let temporary = match arguments.house {
-        Some(_) => None,
-        None => {
-            let programs = beside("rowhouse")?;
-            let target = programs.parent().and_then(Path::parent).context("the programs lie in a target folder")?;
-            Some(tempfile::Builder::new().prefix("bench-").tempdir_in(target)?)
-        }
-    };
-    let folder = arguments.house.clone().or_else(|| temporary.as_ref().map(|folder| folder.path().to_owned()));
-    let street = Street { folder: folder.context("one of both")?, arguments };
-    let outcome = street.walk(output).await;
-    if temporary.is_some() {
-        demolish(&street.folder).await?;
-    }
+    let ground = Ground::of(arguments.house.as_deref())?;
+    let outcome = Street { folder: ground.folder.clone(), arguments }.walk(output).await;
+    ground.clear().await?;
     outcome
 }
 
