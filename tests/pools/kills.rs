@@ -20,6 +20,7 @@ async fn postgres_is_killed_under_load_and_serves_as_before_within_five_seconds_
     let tenants = Arc::new(settle(&house, "further", 6, &ISOLATIONS).await);
     let watch = Watch::begin(&cluster);
     let load = Load::begin(&tenants, Kind::default());
+    load.until_an_upload_is_kept().await;
     tokio::time::sleep(WHILE).await;
     let killed = cluster.kill().await;
     tokio::time::sleep(WHILE).await;
@@ -42,6 +43,7 @@ async fn connections_are_terminated_at_random_under_load_and_nobody_notices_but_
     let tenants = Arc::new(settle(&house, "further", 6, &ISOLATIONS).await);
     let watch = Watch::begin(&cluster);
     let load = Load::begin(&tenants, Kind::default());
+    load.until_an_upload_is_kept().await;
     let admin = cluster.admin("postgres").await;
     let mut dice = Dice::new(4711);
     let mut terminated = 0;

@@ -136,6 +136,15 @@ impl Load {
         self.asked.load(Ordering::Relaxed)
     }
 
+    /// Waits until an upload was acknowledged: before that there is no promise that could be broken.
+    pub(crate) async fn until_an_upload_is_kept(&self) {
+        let patience = tokio::time::Instant::now() + Duration::from_secs(60);
+        while self.tally.lock().unwrap().ledger.acknowledged() == 0 {
+            assert!(tokio::time::Instant::now() < patience, "no upload was acknowledged within a minute");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// What came so far and was not taken out before.
     pub(crate) fn take_complaints(&self) -> Vec<String> {
         std::mem::take(&mut self.tally.lock().unwrap().complaints)

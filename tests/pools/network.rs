@@ -37,6 +37,7 @@ impl Behind {
         let watch = Watch::begin(&self.cluster);
         let load = Load::begin(&self.tenants, Kind { uploads: 50, ..Kind::default() });
         tokio::time::sleep(WHILE / 2).await;
+        load.until_an_upload_is_kept().await;
         faults(&self.proxy).await;
         self.proxy.heal();
         served_again(&self.tenants, what).await;

@@ -21,6 +21,7 @@ async fn a_server_with_fewer_places_than_the_budget_is_answered_503_and_never_50
     let cluster = cluster.stop().await.start_with_room_for(few.try_into().unwrap()).await;
     let load = Load::begin(&tenants, Kind { clients: 24, ..Kind::default() });
     tokio::time::sleep(Duration::from_secs(3)).await;
+    load.until_an_upload_is_kept().await;
     let tally = load.end().await;
     tally.expect_no_complaints("starved");
     assert_eq!(tally.unanswered, 0, "the data plane itself is well");
