@@ -24,6 +24,7 @@ pub mod workspaces;
 // What resources share.
 mod answer;
 pub mod canaries;
+pub mod changes;
 pub mod idempotency;
 pub mod quota;
 mod serial;

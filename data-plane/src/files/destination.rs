@@ -1,13 +1,14 @@
 //! Where an upload goes: checked before its body is read, and again, under locks, when it is recorded.
 
 use rowhouse_database::Sql;
-use rowhouse_domain::{AccountId, Actor, BlobId, FileId, ItemName, WorkspaceId};
+use rowhouse_domain::{AccountId, BlobId, FileId, ItemName, WorkspaceId};
 use rowhouse_problem::{Error, Result};
 use rowhouse_web::{ETag, IfMatch};
 
 use super::model::{File, Place};
 use super::store::{self, Content};
 use super::versions;
+use crate::changes::{Change, Verb};
 use crate::workspaces::model::Room;
 use crate::{folders, workspaces};
 
@@ -56,24 +57,25 @@ impl Destination {
     /// Records file and version. The workspace's row is locked first, then folder or file: the order of every change.
     pub(super) async fn record(
         &self,
-        transaction: &impl Sql,
+        change: &Change<'_>,
         blob: BlobId,
         content: &Content<'_>,
         account: Option<AccountId>,
-        actor: Actor,
     ) -> Result<File> {
-        workspaces::store::charge(transaction, self.workspace(), content.size).await?;
+        workspaces::store::charge(change, self.workspace(), content.size).await?;
         match self {
             Self::New(id, place) => {
                 if let Some(folder) = place.folder {
-                    folders::store::hold(transaction, folder, place.workspace).await?;
+                    folders::store::hold(change, folder, place.workspace).await?;
                 }
-                let file = store::insert(transaction, *id, place, content, actor).await?;
-                versions::store::insert(transaction, *id, file.current_version, blob, content, account, actor).await?;
+                let file = store::insert(change, *id, place, content, change.actor()).await?;
+                versions::store::insert(change, *id, file.current_version, blob, content, account, change.actor())
+                    .await?;
+                change.record(Verb::Made, *id).await?;
                 Ok(file)
             }
             Self::Version(seen, condition) => {
-                let file = store::lock(transaction, seen.id).await?;
+                let file = store::lock(change, seen.id).await?;
                 if file.workspace_id != seen.workspace_id {
                     return Err(Error::unavailable(
                         "the file was moved to another workspace while its version came in",
@@ -81,8 +83,9 @@ impl Destination {
                 }
                 condition.check(&ETag::of_content(&file.checksum))?;
                 let number = file.current_version + 1;
-                versions::store::insert(transaction, file.id, number, blob, content, account, actor).await?;
-                store::set_content(transaction, file.id, number, content).await
+                versions::store::insert(change, file.id, number, blob, content, account, change.actor()).await?;
+                change.record(Verb::Revised, file.id).await?;
+                store::set_content(change, file.id, number, content).await
             }
         }
     }

@@ -3,11 +3,9 @@
 use std::error::Error as _;
 
 use rowhouse_blobs::{BlobWriter, Written};
-use rowhouse_database::TenantTransaction;
 use rowhouse_problem::{Error, Result};
 use rowhouse_settings::BlobBackend;
 use rowhouse_web::ETag;
-use serde_json::json;
 use tokio_postgres::error::Severity;
 
 use super::cleanup::Debris;
@@ -23,11 +21,11 @@ use super::versions::{self, NewBlob};
 use super::views::{FileView, etag};
 use crate::answer::Answer;
 use crate::authentication::Caller;
+use crate::changes::{Change, Charge};
 use crate::idempotency::Ticket;
 use crate::media::{MediaType, media_type};
 use crate::quota;
 use crate::state::AppState;
-use crate::work::{self, NewJob, UsageEvent};
 
 /// An upload whose body has come.
 pub(super) struct Plan {
@@ -122,11 +120,11 @@ impl Recording<'_> {
             return Err(ran_out());
         }
         let mut tenant = self.caller.connection(self.state).await?;
-        let transaction = tenant.transaction().await?;
-        let (answer, is_duplicate) = self.write(&transaction).await?;
+        let change = Change::begin(&mut tenant, self.caller.actor()).await?;
+        let (answer, is_duplicate) = self.write(&change).await?;
         // From here on nobody knows before the answer comes, and without one nobody ever does.
         let traces = debris.keep();
-        if let Err(error) = transaction.commit().await {
+        if let Err(error) = change.commit().await {
             if is_refusal(&error) {
                 debris.take_back(traces);
             }
@@ -141,9 +139,8 @@ impl Recording<'_> {
         Ok(answer)
     }
 
-    async fn write(&self, transaction: &TenantTransaction<'_>) -> Result<(Answer, bool)> {
+    async fn write(&self, change: &Change<'_>) -> Result<(Answer, bool)> {
         let size = i64::try_from(self.written.size).map_err(Error::internal)?;
-        let actor = self.caller.actor();
         let content = Content {
             size,
             checksum: &self.written.sha256,
@@ -159,38 +156,31 @@ impl Recording<'_> {
             bucket: bucket(self.state),
             object: self.intent.object,
         };
-        let (blob, is_duplicate) = versions::store::insert_or_share_blob(transaction, &new, actor).await?;
+        let (blob, is_duplicate) = versions::store::insert_or_share_blob(change, &new, change.actor()).await?;
         // The intent ends with the blob's row, and stays where the object is to go.
         let still_stood = if is_duplicate {
-            intents::store::abandon(transaction, self.intent.id).await?
+            intents::store::abandon(change, self.intent.id).await?
         } else {
-            intents::store::fulfil(transaction, self.intent.id).await?
+            intents::store::fulfil(change, self.intent.id).await?
         };
         if !still_stood {
             return Err(ran_out());
         }
-        let file = self.destination.record(transaction, blob, &content, self.caller.account(), actor).await?;
-        self.queue(transaction, &file, size).await?;
+        let file = self.destination.record(change, blob, &content, self.caller.account()).await?;
+        change
+            .charge(&Charge {
+                file: file.id,
+                version: file.current_version,
+                bytes: size,
+                account: self.caller.account(),
+                reservation: Some(self.intent.reservation),
+            })
+            .await?;
         let answer = self.answer(file);
         if let Some(ticket) = self.ticket {
-            ticket.complete(transaction, &answer).await?;
+            ticket.complete(change, &answer).await?;
         }
         Ok((answer, is_duplicate))
-    }
-
-    /// What follows from the upload, in its own transaction.
-    async fn queue(&self, transaction: &TenantTransaction<'_>, file: &File, size: i64) -> Result<()> {
-        let details = json!({ "file_id": file.id, "version": file.current_version });
-        let event = UsageEvent {
-            event_type: "storage".to_owned(),
-            quantity: size,
-            unit: "bytes".to_owned(),
-            details: details.as_object().cloned().unwrap_or_default(),
-            reservation_id: Some(self.intent.reservation),
-            account_id: self.caller.account(),
-        };
-        work::enqueue(transaction, &NewJob::usage(&event)).await?;
-        work::enqueue(transaction, &NewJob::index_file(file.id)).await
     }
 
     fn answer(&self, file: File) -> Answer {

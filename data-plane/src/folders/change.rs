@@ -2,25 +2,21 @@
 //!
 //! Invariant: whatever changes the tree of a workspace holds the workspace's row, so it changes by one at a time.
 
-use std::time::Duration;
-
 use rowhouse_domain::FolderId;
 use rowhouse_problem::{Error, Result};
-use rowhouse_web::{IdempotencyKey, IfMatch, fingerprint};
+use rowhouse_web::{IdempotencyKey, IfMatch};
 
 use super::model::{ChangeFolder, CreateFolder, Folder, NewFolder};
 use super::store;
 use super::views::{FolderView, etag};
 use crate::answer::Answer;
 use crate::authentication::Caller;
-use crate::idempotency::{self, Claim, Request};
+use crate::changes::{Verb, apply, apply_once};
+use crate::idempotency::Request;
 use crate::state::AppState;
-use crate::work::{self, NewJob};
 use crate::workspaces;
 
 const CREATE: &str = "POST /v1/folders";
-/// Creations are one short transaction: whoever holds the key longer than this has died.
-const LEASE: Duration = Duration::from_secs(60);
 /// As the table's trigger has it for moves.
 const MAX_DEPTH: i64 = 100;
 
@@ -31,32 +27,21 @@ pub(super) async fn create(
     key: &IdempotencyKey,
     body: CreateFolder,
 ) -> Result<Answer> {
-    let hash = fingerprint(CREATE, &body);
+    let request = Request::new(caller, CREATE, key, &body);
     let new = NewFolder::parse(body)?;
-    work::mark(&state.platform.get().await?, caller.tenant()).await?;
-    let mut connection = caller.connection(state).await?;
-    let transaction = connection.transaction().await?;
-    let request = Request { caller, route: CREATE, key, hash };
-    let ticket = match idempotency::claim(&transaction, &request, LEASE).await? {
-        Claim::Replay(answer) => return Ok(answer),
-        Claim::Fresh(ticket) => ticket,
-    };
-    workspaces::store::hold(&transaction, new.workspace).await?;
-    if let Some(parent) = new.parent {
-        store::hold(&transaction, parent, new.workspace).await?;
-        if store::depth(&transaction, parent).await? >= MAX_DEPTH {
-            return Err(Error::invalid_field("/parent_id", "lies too deep already: folders lie at most 100 deep"));
+    apply_once(state, &request, async |change| {
+        workspaces::store::hold(change, new.workspace).await?;
+        if let Some(parent) = new.parent {
+            store::hold(change, parent, new.workspace).await?;
+            if store::depth(change, parent).await? >= MAX_DEPTH {
+                return Err(Error::invalid_field("/parent_id", "lies too deep already: folders lie at most 100 deep"));
+            }
         }
-    }
-    let folder = store::insert(&transaction, &new, caller.actor()).await?;
-    work::enqueue(&transaction, &NewJob::index_folder(folder.id)).await?;
-    let answer = created(folder);
-    if let Some(ticket) = ticket {
-        ticket.complete(&transaction, &answer).await?;
-    }
-    transaction.commit().await?;
-    state.nudge.tenant(caller.tenant());
-    Ok(answer)
+        let folder = store::insert(change, &new, change.actor()).await?;
+        change.record(Verb::Made, folder.id).await?;
+        Ok(created(folder))
+    })
+    .await
 }
 
 fn created(folder: Folder) -> Answer {
@@ -72,36 +57,35 @@ pub(super) async fn change(
     condition: &IfMatch,
     body: ChangeFolder,
 ) -> Result<Answer> {
-    work::mark(&state.platform.get().await?, caller.tenant()).await?;
-    let mut connection = caller.connection(state).await?;
-    let transaction = connection.transaction().await?;
-    // A folder never leaves its workspace, so what was read before its lock still holds.
-    let workspace = store::find(&transaction, id).await?.workspace_id;
-    workspaces::store::lock(&transaction, workspace).await?;
-    let mut folder = store::lock(&transaction, id).await?;
-    condition.check(&etag(&folder))?;
-    let parent = folder.parent_id;
-    body.apply(&mut folder)?;
-    if let Some(new_parent) = folder.parent_id.filter(|_| folder.parent_id != parent) {
-        store::hold(&transaction, new_parent, workspace).await?;
-    }
-    let after = store::update(&transaction, &folder).await?;
-    work::enqueue(&transaction, &NewJob::index_folder(id)).await?;
-    transaction.commit().await?;
-    state.nudge.tenant(caller.tenant());
-    let etag = etag(&after);
-    Ok(Answer::ok(&etag, &FolderView::from(after)))
+    apply(state, caller, async |change| {
+        // A folder never leaves its workspace, so what was read before its lock still holds.
+        let workspace = store::find(change, id).await?.workspace_id;
+        workspaces::store::lock(change, workspace).await?;
+        let mut folder = store::lock(change, id).await?;
+        condition.check(&etag(&folder))?;
+        let parent = folder.parent_id;
+        body.apply(&mut folder)?;
+        if let Some(new_parent) = folder.parent_id.filter(|_| folder.parent_id != parent) {
+            store::hold(change, new_parent, workspace).await?;
+        }
+        let after = store::update(change, &folder).await?;
+        change.record(Verb::Changed, id).await?;
+        let etag = etag(&after);
+        Ok(Answer::ok(&etag, &FolderView::from(after)))
+    })
+    .await
 }
 
 /// Deletes a folder with everything in it, in one transaction.
 pub(super) async fn delete(state: &AppState, caller: &Caller, id: FolderId, condition: &IfMatch) -> Result<()> {
-    let mut connection = caller.connection(state).await?;
-    let transaction = connection.transaction().await?;
-    let workspace = store::find(&transaction, id).await?.workspace_id;
-    workspaces::store::lock(&transaction, workspace).await?;
-    let folder = store::lock(&transaction, id).await?;
-    condition.check(&etag(&folder))?;
-    let folders = store::tree(&transaction, id).await?;
-    store::delete(&transaction, &folders).await?;
-    transaction.commit().await
+    apply(state, caller, async |change| {
+        let workspace = store::find(change, id).await?.workspace_id;
+        workspaces::store::lock(change, workspace).await?;
+        let folder = store::lock(change, id).await?;
+        condition.check(&etag(&folder))?;
+        let folders = store::tree(change, id).await?;
+        store::delete(change, &folders).await?;
+        change.record(Verb::Deleted, id).await
+    })
+    .await
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use rowhouse_database::Sql;
 use rowhouse_problem::{Code, Error, Result};
-use rowhouse_web::IdempotencyKey;
+use rowhouse_web::{IdempotencyKey, fingerprint};
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::answer::Answer;
@@ -27,6 +28,13 @@ pub struct Request<'a> {
     pub key: &'a IdempotencyKey,
     /// From `rowhouse_web::fingerprint`.
     pub hash: Vec<u8>,
+}
+
+impl<'a> Request<'a> {
+    /// A request for `body` at `route`.
+    pub fn new(caller: &'a Caller, route: &'a str, key: &'a IdempotencyKey, body: &impl Serialize) -> Self {
+        Self { caller, route, key, hash: fingerprint(route, body) }
+    }
 }
 
 /// The right to answer for a key.

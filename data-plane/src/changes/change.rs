@@ -1,0 +1,102 @@
+//! A change under way.
+
+use rowhouse_database::{Parameters, QueryError, Sql, TenantConnection, TenantTransaction};
+use rowhouse_domain::Actor;
+use rowhouse_problem::{Error, Result};
+use serde_json::json;
+use tokio_postgres::Row;
+
+use super::event::{Charge, Subject, Verb};
+use crate::work::{self, NewJob, UsageEvent};
+
+/// A tenant's transaction in which content changes. Dropped, it has changed nothing.
+pub struct Change<'a> {
+    transaction: TenantTransaction<'a>,
+    actor: Actor,
+}
+
+impl<'a> Change<'a> {
+    /// Begins a change that `actor` makes.
+    ///
+    /// # Errors
+    /// Whatever the server says.
+    pub async fn begin(connection: &'a mut TenantConnection, actor: Actor) -> Result<Self> {
+        Ok(Self { transaction: connection.transaction().await?, actor })
+    }
+
+    /// Who makes it.
+    pub fn actor(&self) -> Actor {
+        self.actor
+    }
+
+    /// Says what has happened, and queues what follows from it.
+    ///
+    /// # Errors
+    /// Whatever the server says.
+    pub async fn record(&self, verb: Verb, subject: impl Into<Subject>) -> Result<()> {
+        if !verb.is_searchable() {
+            return Ok(());
+        }
+        let job = match subject.into() {
+            Subject::File(id) => NewJob::index_file(id),
+            Subject::Folder(id) => NewJob::index_folder(id),
+            Subject::Workspace(id) => NewJob::index_workspace(id),
+        };
+        work::enqueue(&self.transaction, &job).await
+    }
+
+    /// Has organization, tenant and account charged, exactly once, also after a crash.
+    ///
+    /// # Errors
+    /// Whatever the server says.
+    pub async fn charge(&self, charge: &Charge) -> Result<()> {
+        let details = json!({ "file_id": charge.file, "version": charge.version });
+        self.report(&UsageEvent {
+            event_type: "storage".to_owned(),
+            quantity: charge.bytes,
+            unit: "bytes".to_owned(),
+            details: details.as_object().cloned().unwrap_or_default(),
+            reservation_id: charge.reservation,
+            account_id: charge.account,
+        })
+        .await
+    }
+
+    /// Has the organization count so many workspaces fewer, exactly once. One more is counted before it is made.
+    ///
+    /// # Errors
+    /// Whatever the server says.
+    pub async fn uncount_workspaces(&self, count: usize) -> Result<()> {
+        self.report(&UsageEvent {
+            event_type: "workspaces".to_owned(),
+            quantity: -i64::try_from(count).map_err(Error::internal)?,
+            unit: "workspaces".to_owned(),
+            details: serde_json::Map::new(),
+            reservation_id: None,
+            account_id: None,
+        })
+        .await
+    }
+
+    async fn report(&self, event: &UsageEvent) -> Result<()> {
+        work::enqueue(&self.transaction, &NewJob::usage(event)).await
+    }
+
+    /// Makes it so.
+    ///
+    /// # Errors
+    /// Whatever the server says; without an answer the outcome is unknown.
+    pub async fn commit(self) -> Result<()> {
+        self.transaction.commit().await
+    }
+}
+
+impl Sql for Change<'_> {
+    async fn query(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<Vec<Row>, QueryError> {
+        self.transaction.query(sql, parameters).await
+    }
+
+    async fn execute(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<u64, QueryError> {
+        self.transaction.execute(sql, parameters).await
+    }
+}
