@@ -24,6 +24,8 @@ create table workspaces (
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     deleted_at timestamptz,
+    -- The workspace whose deletion took this one along, and whose restoring brings it back; none: it was deleted itself.
+    deleted_with uuid,
     is_deleted boolean not null generated always as (deleted_at is not null) stored,
     constraint workspaces_pkey primary key (tenant_id, id),
     constraint workspaces_tenant_id_fkey foreign key (tenant_id) references tenant_identity (tenant_id),
@@ -36,6 +38,7 @@ create table workspaces (
     constraint workspaces_workspace_path_check check (length(workspace_path) <= 1024),
     constraint workspaces_tags_check check (array_position(tags, null) is null),
     constraint workspaces_metadata_check check (jsonb_typeof(metadata) = 'object'),
+    constraint workspaces_deleted_with_check check (deleted_with is null or deleted_at is not null),
     constraint workspaces_created_by_kind_check check (created_by_kind in ('system', 'platform_key', 'organization_key', 'tenant_key', 'user', 'anonymous'))
 ) with (fillfactor = 80);
 create unique index workspaces_name_key on workspaces (tenant_id, parent_workspace_id, name_normalized) nulls not distinct where deleted_at is null;
@@ -48,6 +51,7 @@ create index workspaces_deleted_at_idx on workspaces (tenant_id, deleted_at) whe
 create index workspaces_workspace_type_idx on workspaces (tenant_id, workspace_type, id);
 create index workspaces_workspace_path_idx on workspaces (tenant_id, workspace_path);
 create index workspaces_tags_idx on workspaces using gin (tenant_id, tags);
+create index workspaces_deleted_with_idx on workspaces (tenant_id, deleted_with, id) where deleted_with is not null;
 create index workspaces_metadata_idx on workspaces using gin (tenant_id, metadata jsonb_path_ops);
 -- Not for the counter: it moves with every upload and would break an `If-Match` that has nothing to do with it.
 create trigger workspaces_set_updated_at before update on workspaces for each row
@@ -108,6 +112,8 @@ create table folders (
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     deleted_at timestamptz,
+    -- The folder or workspace whose deletion took this one along, and whose restoring brings it back.
+    deleted_with uuid,
     is_deleted boolean not null generated always as (deleted_at is not null) stored,
     constraint folders_pkey primary key (tenant_id, id),
     -- What lies in a folder refers to it with its workspace, so it can't be in another one, and moves along.
@@ -118,6 +124,7 @@ create table folders (
         on update cascade,
     constraint folders_name_check check (name <> '' and octet_length(name) <= 255),
     constraint folders_metadata_check check (jsonb_typeof(metadata) = 'object'),
+    constraint folders_deleted_with_check check (deleted_with is null or deleted_at is not null),
     constraint folders_created_by_kind_check check (created_by_kind in ('system', 'platform_key', 'organization_key', 'tenant_key', 'user', 'anonymous'))
 );
 create unique index folders_name_key on folders (tenant_id, workspace_id, parent_id, name_normalized) nulls not distinct where deleted_at is null;
@@ -126,36 +133,54 @@ create index folders_parent_id_idx on folders (tenant_id, parent_id, id);
 create index folders_name_idx on folders (tenant_id, name_normalized, id);
 create index folders_live_idx on folders (tenant_id, id) where deleted_at is null;
 create index folders_deleted_at_idx on folders (tenant_id, deleted_at) where deleted_at is not null;
+create index folders_deleted_with_idx on folders (tenant_id, deleted_with, id) where deleted_with is not null;
 create index folders_metadata_idx on folders using gin (tenant_id, metadata jsonb_path_ops);
 create trigger folders_set_updated_at before update on folders for each row execute function set_updated_at();
 
--- Refuses a folder inside itself. Moves within a workspace take its lock, so that two of them can't make a ring together.
-create function folders_check_parent() returns trigger
+-- Refuses a folder inside itself, and one that would lie deeper than 64 or take what is in it so deep; what is deleted counts,
+-- it may be restored. A move takes its workspace's lock, so that two of them can't make a ring together. Whoever makes a folder
+-- holds its workspace already: where it lies, nothing moves.
+create function folders_check_place() returns trigger
 language plpgsql
 set search_path from current
 as $$
 declare
     ancestor uuid := new.parent_id;
+    depth integer := 1;
+    height integer := 0;
 begin
-    perform from workspaces where tenant_id = new.tenant_id and id = new.workspace_id for no key update;
-    for depth in 1..100 loop
-        exit when ancestor is null;
+    if tg_op = 'UPDATE' then
+        perform from workspaces where tenant_id = new.tenant_id and id = new.workspace_id for no key update;
+    end if;
+    while ancestor is not null and depth <= 64 loop
         if ancestor = new.id then
             raise exception 'a folder can''t lie in itself'
                 using errcode = 'check_violation', constraint = 'folders_no_cycle_check', table = 'folders';
         end if;
+        depth := depth + 1;
         select parent_id into ancestor from folders where tenant_id = new.tenant_id and id = ancestor;
     end loop;
-    if ancestor is not null then
-        raise exception 'folders lie at most 100 deep'
+    if tg_op = 'UPDATE' and depth <= 64 then
+        with recursive inside as (
+            select id, 1 as level from folders where tenant_id = new.tenant_id and parent_id = new.id
+            union all
+            select folder.id, level + 1 from inside
+            join folders folder on folder.tenant_id = new.tenant_id and folder.parent_id = inside.id where level <= 64
+        )
+        select coalesce(max(level), 0) into height from inside;
+    end if;
+    if depth + height > 64 then
+        raise exception 'folders lie at most 64 deep'
             using errcode = 'check_violation', constraint = 'folders_depth_check', table = 'folders';
     end if;
     return new;
 end
 $$;
-revoke all on function folders_check_parent() from public;
-create trigger folders_check_parent before update of parent_id on folders for each row
-    when (new.parent_id is not null and old.parent_id is distinct from new.parent_id) execute function folders_check_parent();
+revoke all on function folders_check_place() from public;
+create trigger folders_check_place_of_new before insert on folders for each row
+    when (new.parent_id is not null) execute function folders_check_place();
+create trigger folders_check_place before update of parent_id on folders for each row
+    when (new.parent_id is not null and old.parent_id is distinct from new.parent_id) execute function folders_check_place();
 
 alter table workspaces enable row level security;
 create policy tenant_isolation on workspaces to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());

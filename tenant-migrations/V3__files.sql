@@ -58,6 +58,8 @@ create table files (
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     deleted_at timestamptz,
+    -- The folder or workspace whose deletion took this one along, and whose restoring brings it back.
+    deleted_with uuid,
     is_deleted boolean not null generated always as (deleted_at is not null) stored,
     constraint files_pkey primary key (tenant_id, id),
     constraint files_tenant_id_fkey foreign key (tenant_id) references tenant_identity (tenant_id),
@@ -72,6 +74,7 @@ create table files (
     constraint files_checksum_check check (octet_length(checksum) = 32),
     constraint files_tags_check check (array_position(tags, null) is null),
     constraint files_metadata_check check (jsonb_typeof(metadata) = 'object'),
+    constraint files_deleted_with_check check (deleted_with is null or deleted_at is not null),
     constraint files_created_by_kind_check check (created_by_kind in ('system', 'platform_key', 'organization_key', 'tenant_key', 'user', 'anonymous'))
 );
 create unique index files_name_key on files (tenant_id, workspace_id, folder_id, name_normalized) nulls not distinct where deleted_at is null;
@@ -85,6 +88,7 @@ create index files_created_at_idx on files (tenant_id, created_at, id);
 create index files_live_idx on files (tenant_id, id) where deleted_at is null;
 create index files_deleted_at_idx on files (tenant_id, deleted_at) where deleted_at is not null;
 create index files_tags_idx on files using gin (tenant_id, tags);
+create index files_deleted_with_idx on files (tenant_id, deleted_with, id) where deleted_with is not null;
 create index files_metadata_idx on files using gin (tenant_id, metadata jsonb_path_ops);
 create trigger files_set_updated_at before update on files for each row execute function set_updated_at();
 
@@ -124,6 +128,18 @@ create trigger file_versions_set_updated_at before update on file_versions for e
 -- Each refers to the other, so this side is checked at the commit.
 alter table files add constraint files_current_version_fkey foreign key (tenant_id, id, current_version)
     references file_versions (tenant_id, file_id, version_number) deferrable initially deferred;
+
+-- Bytes of all versions of all files in the folders.
+create function folders_size(folders uuid[]) returns bigint
+language sql stable
+set search_path from current
+as $$
+    select coalesce(sum(version.size), 0)::bigint
+    from files join file_versions version on version.tenant_id = files.tenant_id and version.file_id = files.id
+    where files.tenant_id = app_tenant_id() and files.folder_id = any(folders)
+$$;
+revoke all on function folders_size(uuid[]) from public;
+grant execute on function folders_size(uuid[]) to tenant_app;
 
 -- Written before an object is: whatever a crash leaves behind is found by it.
 create table upload_intents (

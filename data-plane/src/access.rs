@@ -29,6 +29,7 @@ pub const TABLE: &[Access] = &[
     takes("POST", "/v1/folders", Scope::WriteFiles),
     takes("GET", "/v1/folders", Scope::ReadFiles),
     takes("GET", "/v1/folders/{fld}", Scope::ReadFiles),
+    takes("GET", "/v1/folders/{fld}/ancestors", Scope::ReadFiles),
     takes("PATCH", "/v1/folders/{fld}", Scope::WriteFiles),
     takes("DELETE", "/v1/folders/{fld}", Scope::WriteFiles),
     takes("POST", "/v1/files", Scope::WriteFiles),

@@ -24,6 +24,7 @@ use crate::{files, folders, search, usage, workspaces};
         folders::routes::create_folder,
         folders::routes::list_folders,
         folders::routes::get_folder,
+        folders::routes::list_folder_ancestors,
         folders::routes::change_folder,
         folders::routes::delete_folder,
         files::content::upload_file,

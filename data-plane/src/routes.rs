@@ -7,7 +7,9 @@ use actix_web::web::{ServiceConfig, delete, get, head, patch, post, put, resourc
 use crate::authentication::{authenticate, authenticate_transfer};
 use crate::files::content::{get_file_content, head_file_content, put_file_content, upload_file};
 use crate::files::routes::{change_file, delete_file, get_file, list_file_versions, list_files, restore_file};
-use crate::folders::routes::{change_folder, create_folder, delete_folder, get_folder, list_folders};
+use crate::folders::routes::{
+    change_folder, create_folder, delete_folder, get_folder, list_folder_ancestors, list_folders,
+};
 use crate::search::routes::search_items;
 use crate::usage::routes::get_usage;
 use crate::workspaces::routes::{change_workspace, create_workspace, delete_workspace, get_workspace, list_workspaces};
@@ -43,7 +45,8 @@ pub fn configure(config: &mut ServiceConfig) {
                         .route(quick(patch().to(change_folder)))
                         .route(quick(delete().to(delete_folder))),
                 )
-                .service(resource("").route(quick(post().to(create_folder))).route(quick(get().to(list_folders)))),
+                .service(resource("").route(quick(post().to(create_folder))).route(quick(get().to(list_folders))))
+                .service(resource("/{fld}/ancestors").route(quick(get().to(list_folder_ancestors)))),
         )
         .service(
             scope("/v1/workspaces")

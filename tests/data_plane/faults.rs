@@ -7,12 +7,6 @@ use rowhouse_testkit::{Answer, Client, Given, TestCluster};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Whether the tests that take minutes are wanted (`cargo xtask test --soak`).
-fn is_soak() -> bool {
-    #[expect(clippy::disallowed_methods, reason = "a switch of these tests alone")]
-    std::env::var("ROWHOUSE_SOAK").is_ok()
-}
-
 /// The head of an upload and the first bytes of its body; the rest is the caller's to send.
 async fn begin_upload(service: &Client, given: &Given, name: &str, length: usize) -> TcpStream {
     let address = service.base().trim_start_matches("http://");
@@ -51,7 +45,7 @@ async fn a_service_that_is_told_to_stop_finishes_what_it_has_begun() {
 
 #[tokio::test]
 async fn what_a_killed_service_left_is_cleaned_up_by_another() {
-    if !is_soak() {
+    if !crate::suite::is_soak() {
         return;
     }
     let house = crate::house().await;
@@ -74,7 +68,7 @@ async fn what_a_killed_service_left_is_cleaned_up_by_another() {
 
 #[tokio::test]
 async fn work_that_a_killed_service_had_taken_on_is_done_by_another() {
-    if !is_soak() {
+    if !crate::suite::is_soak() {
         return;
     }
     let house = crate::house().await;

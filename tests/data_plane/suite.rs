@@ -30,3 +30,9 @@ pub(crate) async fn house_with(change: impl FnOnce(&mut rowhouse_settings::Setti
     })
     .await
 }
+
+/// Whether the tests that take minutes are wanted (`cargo xtask test --soak`).
+pub(crate) fn is_soak() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "a switch of these tests alone")]
+    std::env::var("ROWHOUSE_SOAK").is_ok()
+}

@@ -20,7 +20,7 @@ async fn workspaces_are_made_changed_nested_and_deleted() {
     );
     given.data.post("/v1/workspaces", &json!({"name": "projekte"})).await.problem(409, "name_taken");
     let cycle = json!({"parent_workspace_id": child.text("id")});
-    given.data.patch(&path, &cycle).await.problem(422, "invalid_request");
+    given.data.patch(&path, &cycle).await.problem(409, "move_into_itself");
     assert!(given.data.delete(&path).await.status.is_success());
     given.data.get(&path).await.problem(404, "not_found");
     given.data.get(child.header("location")).await.problem(404, "not_found");

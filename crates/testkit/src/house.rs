@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use config::Environment;
 use rowhouse_control_plane::Signals;
-use rowhouse_database::quote_ident;
-use rowhouse_domain::RateLimit;
+use rowhouse_database::{AdminConnection, quote_ident};
+use rowhouse_domain::{RateLimit, TenantId};
 use rowhouse_settings::{RateLimits, Settings};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -161,6 +161,17 @@ impl TestHouse {
     pub async fn rows(&self, sql: &str) -> Vec<Row> {
         let connection = TestCluster::get().admin(&self.platform).await;
         connection.query(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+    }
+
+    /// The tenant's own schema as superuser, pinned to the tenant.
+    pub async fn inside(&self, given: &Given) -> AdminConnection {
+        let id = given.tenant.parse::<TenantId>().expect("the tenant's id can be read").as_uuid();
+        let rows = self.rows(&format!("select database_name, schema_name from tenants where id = '{id}'")).await;
+        let text = |column: usize| rows[0].try_get::<_, String>(column).expect("a placement is text");
+        let inside = TestCluster::get().admin(&text(0)).await;
+        let enter = format!("set search_path = {}, extensions, pg_temp; set app.tenant_id = '{id}'", text(1));
+        inside.run(&enter).await.expect("the tenant's schema is there");
+        inside
     }
 
     async fn number(&self, sql: &str) -> i64 {

@@ -11,14 +11,14 @@ use super::store;
 use super::views::{FolderView, etag};
 use crate::answer::Answer;
 use crate::authentication::Caller;
-use crate::changes::{Verb, apply, apply_once};
+use crate::changes::{Change, Verb, apply, apply_once};
 use crate::idempotency::Request;
 use crate::state::AppState;
 use crate::workspaces;
 
 const CREATE: &str = "POST /v1/folders";
-/// As the table's trigger has it for moves.
-const MAX_DEPTH: i64 = 100;
+/// What goes to another workspace takes each folder and file in it along, in one transaction.
+const MOST_MOVED: usize = 10_000;
 
 /// Makes a folder.
 pub(super) async fn create(
@@ -33,9 +33,6 @@ pub(super) async fn create(
         workspaces::store::hold(change, new.workspace).await?;
         if let Some(parent) = new.parent {
             store::hold(change, parent, new.workspace).await?;
-            if store::depth(change, parent).await? >= MAX_DEPTH {
-                return Err(Error::invalid_field("/parent_id", "lies too deep already: folders lie at most 100 deep"));
-            }
         }
         let folder = store::insert(change, &new, change.actor()).await?;
         change.record(Verb::Made, folder.id).await?;
@@ -49,7 +46,7 @@ fn created(folder: Folder) -> Answer {
     Answer::created(location, &etag, &FolderView::from(folder))
 }
 
-/// Changes what the body names.
+/// Changes what the body names. One row changes however much lies in the folder, unless it goes to another workspace.
 pub(super) async fn change(
     state: &AppState,
     caller: &Caller,
@@ -58,22 +55,44 @@ pub(super) async fn change(
     body: ChangeFolder,
 ) -> Result<Answer> {
     apply(state, caller, async |change| {
-        // A folder never leaves its workspace, so what was read before its lock still holds.
-        let workspace = store::find(change, id).await?.workspace_id;
-        workspaces::store::lock(change, workspace).await?;
-        let mut folder = store::lock(change, id).await?;
-        condition.check(&etag(&folder))?;
-        let parent = folder.parent_id;
-        body.apply(&mut folder)?;
-        if let Some(new_parent) = folder.parent_id.filter(|_| folder.parent_id != parent) {
-            store::hold(change, new_parent, workspace).await?;
+        let seen = store::find(change, id).await?.workspace_id;
+        workspaces::store::lock_both(change, seen, body.workspace().unwrap_or(seen)).await?;
+        let before = store::lock(change, id).await?;
+        if before.workspace_id != seen {
+            return Err(Error::unavailable("the folder was moved to another workspace meanwhile"));
         }
-        let after = store::update(change, &folder).await?;
+        condition.check(&etag(&before))?;
+        let mut wanted = before.clone();
+        body.apply(&mut wanted)?;
+        let moves = (wanted.workspace_id, wanted.parent_id) != (before.workspace_id, before.parent_id);
+        if let Some(parent) = wanted.parent_id.filter(|_| moves) {
+            store::hold(change, parent, wanted.workspace_id).await?;
+        }
+        if wanted.workspace_id != before.workspace_id {
+            carry_charge(change, &before, &wanted).await?;
+        }
+        let after = store::update(change, &wanted).await?;
         change.record(Verb::Changed, id).await?;
         let etag = etag(&after);
         Ok(Answer::ok(&etag, &FolderView::from(after)))
     })
     .await
+}
+
+/// What is in the folder is charged to the workspace that it goes to; the rows themselves follow by their foreign keys.
+async fn carry_charge(change: &Change<'_>, before: &Folder, wanted: &Folder) -> Result<()> {
+    let too_many = || {
+        let detail = format!("holds more than {MOST_MOVED} folders and files: move what is in it in parts");
+        Error::invalid_field("/workspace_id", detail)
+    };
+    let folders = store::inside(change, before.id, MOST_MOVED + 1).await?;
+    let room = MOST_MOVED.checked_sub(folders.len()).ok_or_else(too_many)?;
+    if store::count_files(change, &folders, room + 1).await? > room {
+        return Err(too_many());
+    }
+    let size = store::size(change, &folders).await?;
+    workspaces::store::uncharge(change, before.workspace_id, size).await?;
+    workspaces::store::charge(change, wanted.workspace_id, size).await
 }
 
 /// Deletes a folder with everything in it, in one transaction.

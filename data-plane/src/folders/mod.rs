@@ -1,6 +1,7 @@
 //! Folders: the tree in a workspace that files lie in.
 
 mod change;
+mod lists;
 pub mod model;
 pub mod routes;
 pub(crate) mod store;

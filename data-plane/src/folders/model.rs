@@ -76,7 +76,10 @@ impl NewFolder {
 #[serde(deny_unknown_fields)]
 pub struct ChangeFolder {
     name: Option<String>,
-    /// The folder of the same workspace that it goes to; `null` for the workspace's top.
+    /// The workspace that it goes to, with everything in it; to its top, unless `parent_id` says where.
+    #[schema(value_type = Option<String>)]
+    workspace_id: Option<WorkspaceId>,
+    /// The folder that it goes to; `null` for the workspace's top.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>)]
     parent_id: Option<Option<FolderId>>,
@@ -94,10 +97,11 @@ impl ChangeFolder {
         if let Some(name) = self.name.and_then(|name| checks.name("/name", &name)) {
             folder.name = name;
         }
+        if let Some(workspace) = self.workspace_id.filter(|workspace| *workspace != folder.workspace_id) {
+            folder.workspace_id = workspace;
+            folder.parent_id = None;
+        }
         if let Some(parent) = self.parent_id {
-            if parent == Some(folder.id) {
-                checks.complain("/parent_id", "must not be the folder itself");
-            }
             folder.parent_id = parent;
         }
         if let Some(metadata) = self.metadata {
@@ -105,6 +109,35 @@ impl ChangeFolder {
         }
         checks.finish()
     }
+
+    /// The workspace that it goes to, where one is named.
+    pub(super) fn workspace(&self) -> Option<WorkspaceId> {
+        self.workspace_id
+    }
+}
+
+/// What a list is sorted by. Equals are in the order of their making.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Sort {
+    /// The order of their making.
+    #[default]
+    CreatedAt,
+    /// Their names, whatever the case.
+    Name,
+    /// Their last change.
+    UpdatedAt,
+}
+
+/// Which way a list goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Upwards.
+    #[default]
+    Asc,
+    /// Downwards.
+    Desc,
 }
 
 /// Which folders to list.
@@ -117,6 +150,14 @@ pub struct ListFolders {
     pub(super) workspace_id: Option<WorkspaceId>,
     /// Only those directly in this folder; `root` for those at the top of the workspace.
     pub(super) parent_id: Option<String>,
+    /// What to sort by; another order than that of their making needs `parent_id`.
+    #[serde(default)]
+    #[param(inline)]
+    pub(super) sort: Sort,
+    /// Which way.
+    #[serde(default)]
+    #[param(inline)]
+    pub(super) order: Order,
     /// Most items to answer with, 1 to 200 (default 50).
     limit: Option<i64>,
     /// `next_cursor` of the page before.

@@ -3,15 +3,13 @@
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Json};
 use rowhouse_domain::FolderId;
-use rowhouse_problem::Error;
 use rowhouse_web::{
-    ApiJson, ApiPath, ApiQuery, ApiResult, IdempotencyKey, IfMatch, IfNoneMatch, Listing, ProblemDocument, parse_id,
+    ApiJson, ApiPath, ApiQuery, ApiResult, IdempotencyKey, IfMatch, IfNoneMatch, Listing, ProblemDocument,
 };
-use uuid::Uuid;
 
-use super::model::{ChangeFolder, CreateFolder, Folder, ListFolders};
+use super::model::{ChangeFolder, CreateFolder, ListFolders};
 use super::views::{FolderView, etag};
-use super::{change, store};
+use super::{change, lists, store};
 use crate::authentication::{Reader, Writer};
 use crate::state::AppState;
 
@@ -40,7 +38,7 @@ pub async fn create_folder(
     Ok(change::create(&state, &writer, &key, body.0).await?.into())
 }
 
-/// Lists folders in the order of their making.
+/// Lists folders.
 #[utoipa::path(
     get,
     path = "/v1/folders",
@@ -59,28 +57,8 @@ pub async fn list_folders(
     reader: Reader,
     query: ApiQuery<ListFolders>,
 ) -> ApiResult<Json<Listing<FolderView>>> {
-    let page = query.0.page();
-    let (limit, after) = (page.limit()?, page.after::<FolderId>()?.map_or(Uuid::nil(), |id| id.as_uuid()));
-    let ask = limit + 1;
-    let found = match (query.0.workspace_id, query.0.parent_id.as_deref()) {
-        (None, Some("root")) => {
-            return Err(Error::invalid_field("workspace_id", "is needed with `parent_id=root`").into());
-        }
-        (None, None) => store::list(&reader.connection(&state).await?, after, ask).await?,
-        (Some(workspace), Some("root")) => {
-            store::list_top(&reader.connection(&state).await?, workspace, after, ask).await?
-        }
-        (Some(workspace), None) => {
-            store::list_of_workspace(&reader.connection(&state).await?, workspace, after, ask).await?
-        }
-        (workspace, Some(parent)) => {
-            let parent = parse_id::<FolderId>(parent)?;
-            let found = store::list_in(&reader.connection(&state).await?, parent, after, ask).await?;
-            // A folder's folders are all of one workspace: another one has none of them.
-            found.into_iter().filter(|folder| workspace.is_none_or(|id| id == folder.workspace_id)).collect()
-        }
-    };
-    Ok(Json(Listing::new(found, limit, |folder: &Folder| folder.id).map(FolderView::from)))
+    let page = lists::page(&reader.connection(&state).await?, &query.0).await?;
+    Ok(Json(page.map(FolderView::from)))
 }
 
 /// Shows a folder.
@@ -111,6 +89,29 @@ pub async fn get_folder(
     Ok(HttpResponse::Ok().insert_header(("etag", etag.as_str())).json(FolderView::from(folder)))
 }
 
+/// Lists the folders that a folder lies in, outermost first: none for one at the workspace's top.
+#[utoipa::path(
+    get,
+    path = "/v1/folders/{fld}/ancestors",
+    operation_id = "list_folder_ancestors",
+    tag = "folders",
+    params(("fld" = String, Path)),
+    responses(
+        (status = 200, description = "All of them: at most 63.", body = Listing<FolderView>),
+        (status = 404, description = "There is none of this id.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = ["read_files"]))
+)]
+pub async fn list_folder_ancestors(
+    state: Data<AppState>,
+    reader: Reader,
+    id: ApiPath<FolderId>,
+) -> ApiResult<Json<Listing<FolderView>>> {
+    let mut path = store::path(&reader.connection(&state).await?, id.0).await?;
+    path.pop();
+    Ok(Json(Listing { items: path.into_iter().map(FolderView::from).collect(), next_cursor: None }))
+}
+
 /// Changes what the body names.
 #[utoipa::path(
     patch,
@@ -122,9 +123,10 @@ pub async fn get_folder(
     responses(
         (status = 200, description = "The folder as it is now.", body = FolderView),
         (status = 404, description = "There is none of this id.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "The name is in use there.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The name is in use there, or the folder would lie in itself.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 412, description = "It has changed since it was read.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "A field is not valid, or the folder would lie in itself.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 413, description = "The workspace that it goes to has too little room.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "A field is not valid, the folder would lie deeper than 64, or too much lies in it to go to another workspace.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("api_key" = ["write_files"]))
 )]

@@ -4,11 +4,11 @@ use rowhouse_database::{Columns, Described, QueryError, Sql};
 use rowhouse_domain::{Actor, FolderId, ItemName, WorkspaceId};
 use rowhouse_problem::{Code, Error, Result};
 use tokio_postgres::Row;
-use uuid::Uuid;
 
 use super::model::{Folder, NewFolder};
 
-fn from_row(row: &Row) -> Result<Folder> {
+/// A folder out of a row with its columns.
+pub(super) fn from_row(row: &Row) -> Result<Folder> {
     let name: &str = row.column("name")?;
     Ok(Folder {
         id: row.column("id")?,
@@ -22,13 +22,16 @@ fn from_row(row: &Row) -> Result<Folder> {
 }
 
 fn explained<T>(result: Result<T, QueryError>) -> Result<T, QueryError> {
-    let invalid = |detail: &'static str| move || Error::invalid_field("/parent_id", detail);
     result
         .on_constraint("folders_name_key", || {
             Error::new(Code::NameTaken, "A folder of this name exists in the same place. Choose another name.")
         })
-        .on_constraint("folders_no_cycle_check", invalid("must not lie in the folder itself"))
-        .on_constraint("folders_depth_check", invalid("lies too deep already: folders lie at most 100 deep"))
+        .on_constraint("folders_no_cycle_check", || {
+            Error::new(Code::MoveIntoItself, "The folder that it is to go to is the folder itself or lies in it.")
+        })
+        .on_constraint("folders_depth_check", || {
+            Error::invalid_field("/parent_id", "lies too deep: a folder, and what is in it, lies at most 64 deep")
+        })
 }
 
 const INSERT: &str = "
@@ -92,81 +95,78 @@ pub(crate) async fn hold(transaction: &impl Sql, id: FolderId, workspace: Worksp
     row.map(|_| ()).ok_or_else(|| Error::not_found("folder", id))
 }
 
-const DEPTH: &str = "
+const ANCESTORS: &str = "
     with recursive ancestors as (
-        select parent_id, 1 as depth from folders where id = $1
+        select id, parent_id, 0 as distance from folders where id = $1 and deleted_at is null
         union all
-        select folder.parent_id, depth + 1 from ancestors join folders folder on folder.id = ancestors.parent_id
-        where depth <= 100
+        select folder.id, folder.parent_id, distance + 1
+        from ancestors join folders folder on folder.id = ancestors.parent_id where distance < 64
     )
-    select count(*) as depth from ancestors";
+    select folder.id, workspace_id, folder.parent_id, name, metadata, created_at, updated_at
+    from ancestors join folders folder on folder.id = ancestors.id order by distance desc";
 
-/// How many folders there are from the workspace's top to this one.
-pub(super) async fn depth(transaction: &impl Sql, id: FolderId) -> Result<i64> {
-    transaction.query_one(DEPTH, &[&id]).await.context("measuring a folder's depth")?.column("depth")
-}
-
-const LIST: &str = "
-    select id, workspace_id, parent_id, name, metadata, created_at, updated_at from folders
-    where deleted_at is null and id > $1 order by id limit $2";
-
-/// Live folders in the order of their making, after `after`.
-pub(super) async fn list(tenant: &impl Sql, after: Uuid, limit: i64) -> Result<Vec<Folder>> {
-    let rows = tenant.query(LIST, &[&after, &limit]).await.context("listing folders")?;
-    rows.iter().map(from_row).collect()
-}
-
-const LIST_OF_WORKSPACE: &str = "
-    select id, workspace_id, parent_id, name, metadata, created_at, updated_at from folders
-    where workspace_id = $3 and deleted_at is null and id > $1 order by id limit $2";
-
-/// Live folders of a workspace.
-pub(super) async fn list_of_workspace(
-    tenant: &impl Sql,
-    workspace: WorkspaceId,
-    after: Uuid,
-    limit: i64,
-) -> Result<Vec<Folder>> {
-    let rows = tenant.query(LIST_OF_WORKSPACE, &[&after, &limit, &workspace]).await.context("listing folders")?;
-    rows.iter().map(from_row).collect()
-}
-
-const LIST_TOP: &str = "
-    select id, workspace_id, parent_id, name, metadata, created_at, updated_at from folders
-    where workspace_id = $3 and parent_id is null and deleted_at is null and id > $1 order by id limit $2";
-
-/// Live folders at the top of a workspace.
-pub(super) async fn list_top(
-    tenant: &impl Sql,
-    workspace: WorkspaceId,
-    after: Uuid,
-    limit: i64,
-) -> Result<Vec<Folder>> {
-    let rows = tenant.query(LIST_TOP, &[&after, &limit, &workspace]).await.context("listing top folders")?;
-    rows.iter().map(from_row).collect()
-}
-
-const LIST_IN: &str = "
-    select id, workspace_id, parent_id, name, metadata, created_at, updated_at from folders
-    where parent_id = $3 and deleted_at is null and id > $1 order by id limit $2";
-
-/// Live folders directly in a folder.
-pub(super) async fn list_in(tenant: &impl Sql, parent: FolderId, after: Uuid, limit: i64) -> Result<Vec<Folder>> {
-    let rows = tenant.query(LIST_IN, &[&after, &limit, &parent]).await.context("listing inner folders")?;
+/// The folders from the workspace's top to a live one, itself included.
+pub(super) async fn path(tenant: &impl Sql, id: FolderId) -> Result<Vec<Folder>> {
+    let rows = tenant.query(ANCESTORS, &[&id]).await.context("reading a folder's ancestors")?;
+    if rows.is_empty() {
+        return Err(Error::not_found("folder", id));
+    }
     rows.iter().map(from_row).collect()
 }
 
 const UPDATE: &str = "
-    update folders set name = $2, name_normalized = $3, parent_id = $4, metadata = $5 where id = $1
+    update folders set name = $2, name_normalized = $3, workspace_id = $4, parent_id = $5, metadata = $6 where id = $1
     returning id, workspace_id, parent_id, name, metadata, created_at, updated_at";
 
 /// Writes everything that can change.
 pub(super) async fn update(transaction: &impl Sql, folder: &Folder) -> Result<Folder> {
     let name: &ItemName = &folder.name;
     let row = transaction
-        .query_one(UPDATE, &[&folder.id, &name.as_str(), &name.normalized(), &folder.parent_id, &folder.metadata])
+        .query_one(
+            UPDATE,
+            &[
+                &folder.id,
+                &name.as_str(),
+                &name.normalized(),
+                &folder.workspace_id,
+                &folder.parent_id,
+                &folder.metadata,
+            ],
+        )
         .await;
     from_row(&explained(row).context("changing a folder")?)
+}
+
+const INSIDE: &str = "
+    with recursive inside as (
+        select id from folders where id = $1
+        union all
+        select folder.id from inside join folders folder on folder.parent_id = inside.id
+    )
+    select id from inside limit $2";
+
+/// A folder and those in it, deleted ones too, but no more than `most` of them.
+pub(super) async fn inside(transaction: &impl Sql, id: FolderId, most: usize) -> Result<Vec<FolderId>> {
+    let most = i64::try_from(most).map_err(Error::internal)?;
+    let rows = transaction.query(INSIDE, &[&id, &most]).await.context("walking through a folder")?;
+    rows.iter().map(|row| row.column("id")).collect()
+}
+
+const COUNT_FILES: &str =
+    "select count(*) as files from (select from files where folder_id = any($1) limit $2) counted";
+
+/// How many files lie in the folders, deleted ones too; it counts no further than `most`.
+pub(super) async fn count_files(transaction: &impl Sql, folders: &[FolderId], most: usize) -> Result<usize> {
+    let most = i64::try_from(most).map_err(Error::internal)?;
+    let row = transaction.query_one(COUNT_FILES, &[&folders, &most]).await.context("counting the files of folders")?;
+    usize::try_from(row.column::<i64>("files")?).map_err(Error::internal)
+}
+
+const SIZE: &str = "select folders_size($1) as size";
+
+/// Bytes of all versions of all files in the folders.
+pub(super) async fn size(transaction: &impl Sql, folders: &[FolderId]) -> Result<i64> {
+    transaction.query_one(SIZE, &[&folders]).await.context("measuring folders")?.column("size")
 }
 
 const TREE: &str = "

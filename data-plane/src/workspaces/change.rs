@@ -1,7 +1,7 @@
 //! Making, changing and deleting workspaces: what spans more than one statement.
 
 use rowhouse_domain::{AccountId, WorkspaceId};
-use rowhouse_problem::{Error, Result};
+use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::{IdempotencyKey, IfMatch};
 use tracing::Instrument;
 
@@ -122,7 +122,7 @@ pub(super) async fn change(
 async fn move_to(change: &Change<'_>, wanted: &Workspace) -> Result<()> {
     if let Some(parent) = wanted.parent_workspace_id {
         if parent == wanted.id {
-            return Err(Error::invalid_field("/parent_workspace_id", "must not be the workspace itself"));
+            return Err(Error::new(Code::MoveIntoItself, "A workspace can't be its own parent."));
         }
         // At once as strong as the move's own trigger needs it: two moves into one parent would wait for each other.
         store::lock(change, parent).await?;

@@ -68,10 +68,9 @@ fn explained<T>(result: Result<T, QueryError>) -> Result<T, QueryError> {
         .on_constraint("workspaces_unique_identifier_key", || {
             Error::new(Code::NameTaken, "Another workspace has this `unique_identifier`. Choose another.")
         })
-        .on_constraint(
-            "workspaces_no_cycle_check",
-            invalid("/parent_workspace_id", "must not be the workspace itself or lie in it"),
-        )
+        .on_constraint("workspaces_no_cycle_check", || {
+            Error::new(Code::MoveIntoItself, "The workspace that it is to go to lies in it.")
+        })
         .on_constraint("workspaces_workspace_path_check", invalid("/parent_workspace_id", "lies too deep already"))
 }
 
@@ -95,6 +94,15 @@ const LOCK: &str = "
 pub(crate) async fn lock(transaction: &impl Sql, id: WorkspaceId) -> Result<Workspace> {
     let row = transaction.query_opt(LOCK, &[&id]).await.context("locking a workspace")?;
     row.as_ref().map(from_row).transpose()?.ok_or_else(|| Error::not_found("workspace", id))
+}
+
+/// Locks one live workspace or two, in the order in which everybody does.
+pub(crate) async fn lock_both(transaction: &impl Sql, one: WorkspaceId, other: WorkspaceId) -> Result<()> {
+    lock(transaction, one.min(other)).await?;
+    if one != other {
+        lock(transaction, one.max(other)).await?;
+    }
+    Ok(())
 }
 
 const HOLD: &str = "select id from workspaces where id = $1 and deleted_at is null for share";
