@@ -11,12 +11,16 @@ pub struct Access {
     pub method: &'static str,
     /// The path, ids as `{…}`.
     pub path: &'static str,
-    /// The scope that a tenant key needs.
-    pub scope: Scope,
+    /// The scope that a tenant key needs; none where the address is signed and no key is asked for.
+    pub scope: Option<Scope>,
 }
 
 const fn takes(method: &'static str, path: &'static str, scope: Scope) -> Access {
-    Access { method, path, scope }
+    Access { method, path, scope: Some(scope) }
+}
+
+const fn signed(method: &'static str, path: &'static str) -> Access {
+    Access { method, path, scope: None }
 }
 
 /// Every route under `/v1`.
@@ -42,6 +46,15 @@ pub const TABLE: &[Access] = &[
     takes("HEAD", "/v1/files/{fil}/content", Scope::ReadFiles),
     takes("PUT", "/v1/files/{fil}/content", Scope::WriteFiles),
     takes("GET", "/v1/files/{fil}/versions", Scope::ReadFiles),
+    takes("POST", "/v1/files/{fil}/links", Scope::ReadFiles),
+    takes("DELETE", "/v1/files/{fil}/links", Scope::WriteFiles),
+    takes("POST", "/v1/upload-links", Scope::WriteFiles),
+    takes("GET", "/v1/links", Scope::ReadFiles),
+    takes("DELETE", "/v1/links", Scope::WriteFiles),
+    takes("DELETE", "/v1/links/{lnk}", Scope::ReadFiles),
+    signed("GET", "/v1/links/{lnk}/content"),
+    signed("HEAD", "/v1/links/{lnk}/content"),
+    signed("PUT", "/v1/links/{lnk}/content"),
     takes("GET", "/v1/search", Scope::ReadFiles),
     takes("GET", "/v1/usage", Scope::ReadUsage),
 ];

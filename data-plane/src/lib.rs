@@ -17,6 +17,7 @@ pub mod state;
 // Resources.
 pub mod files;
 pub mod folders;
+pub mod links;
 pub mod search;
 pub mod usage;
 pub mod workspaces;

@@ -7,7 +7,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Header, Object, Ref, RefOr, ResponseBuilder, Type};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use crate::{files, folders, search, usage, workspaces};
+use crate::{files, folders, links, search, usage, workspaces};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -37,6 +37,15 @@ use crate::{files, folders, search, usage, workspaces};
         files::content::head_file_content,
         files::content::put_file_content,
         files::routes::list_file_versions,
+        links::routes::create_link,
+        links::routes::revoke_links_of_file,
+        links::routes::create_upload_link,
+        links::routes::list_links,
+        links::routes::revoke_links_of_key,
+        links::routes::revoke_link,
+        links::content::get_link_content,
+        links::content::head_link_content,
+        links::content::put_link_content,
         search::routes::search_items,
         usage::routes::get_usage,
     ),
@@ -46,6 +55,7 @@ use crate::{files, folders, search, usage, workspaces};
         (name = "workspaces", description = "The outermost places; they may contain each other."),
         (name = "folders", description = "The tree in a workspace."),
         (name = "files", description = "Contents, their versions and what is known about them."),
+        (name = "links", description = "Addresses that open one file, or take one in, without a key."),
         (name = "search", description = "Finding all of them."),
         (name = "usage", description = "What is in use."),
     )
@@ -142,7 +152,13 @@ mod tests {
         }
         let table: BTreeSet<_> = TABLE
             .iter()
-            .map(|access| (access.method.to_owned(), access.path.to_owned(), access.scope.as_str().to_owned()))
+            .map(|access| {
+                (
+                    access.method.to_owned(),
+                    access.path.to_owned(),
+                    access.scope.map_or("none", |scope| scope.as_str()).to_owned(),
+                )
+            })
             .collect();
         assert_eq!(documented, table);
     }

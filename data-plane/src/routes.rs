@@ -4,11 +4,15 @@ use actix_web::Route;
 use actix_web::middleware::from_fn;
 use actix_web::web::{ServiceConfig, delete, get, head, patch, post, put, resource, scope};
 
-use crate::authentication::{authenticate, authenticate_transfer};
+use crate::authentication::{authenticate, authenticate_link, authenticate_transfer};
 use crate::files::content::{get_file_content, head_file_content, put_file_content, upload_file};
 use crate::files::routes::{change_file, delete_file, get_file, list_file_versions, list_files, restore_file};
 use crate::folders::routes::{
     change_folder, create_folder, delete_folder, get_folder, list_folder_ancestors, list_folders,
+};
+use crate::links::content::{get_link_content, head_link_content, put_link_content};
+use crate::links::routes::{
+    create_link, create_upload_link, list_links, revoke_link, revoke_links_of_file, revoke_links_of_key,
 };
 use crate::search::routes::search_items;
 use crate::usage::routes::get_usage;
@@ -35,8 +39,25 @@ pub fn configure(config: &mut ServiceConfig) {
                 )
                 .service(resource("").route(transfer(post().to(upload_file))).route(quick(get().to(list_files))))
                 .service(resource("/{fil}/versions").route(quick(get().to(list_file_versions))))
-                .service(resource("/{fil}/restore").route(quick(post().to(restore_file)))),
+                .service(resource("/{fil}/restore").route(quick(post().to(restore_file))))
+                .service(
+                    resource("/{fil}/links")
+                        .route(quick(post().to(create_link)))
+                        .route(quick(delete().to(revoke_links_of_file))),
+                ),
         )
+        .service(
+            scope("/v1/links")
+                .service(
+                    resource("/{lnk}/content")
+                        .route(linked(get().to(get_link_content)))
+                        .route(linked(head().to(head_link_content)))
+                        .route(linked(put().to(put_link_content))),
+                )
+                .service(resource("").route(quick(get().to(list_links))).route(quick(delete().to(revoke_links_of_key))))
+                .service(resource("/{lnk}").route(quick(delete().to(revoke_link)))),
+        )
+        .service(resource("/v1/upload-links").route(quick(post().to(create_upload_link))))
         .service(
             scope("/v1/folders")
                 .service(
@@ -72,4 +93,9 @@ fn quick(route: Route) -> Route {
 /// Authenticated; content may take its time.
 fn transfer(route: Route) -> Route {
     route.wrap(from_fn(authenticate_transfer))
+}
+
+/// Let in by the signature in the address; content may take its time.
+fn linked(route: Route) -> Route {
+    route.wrap(from_fn(authenticate_link))
 }

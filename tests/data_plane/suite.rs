@@ -7,6 +7,7 @@ mod downloads;
 mod faults;
 mod files;
 mod folders;
+mod links;
 mod quota;
 mod search;
 mod uploads;

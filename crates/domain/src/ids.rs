@@ -132,6 +132,8 @@ ids! {
     JobId "job";
     /// An API key of any kind.
     KeyId "key";
+    /// A signed link to a file, or to a place for one.
+    LinkId "lnk";
     /// A membership of an organization.
     MemberId "mem";
     /// A migration of all tenants, or of some.

@@ -6,6 +6,7 @@ mod api_key;
 mod base62;
 mod master;
 mod seal;
+mod signature;
 mod webhook;
 
 pub use api_key::{ApiKeyHash, KeyKind, MalformedKey, Pepper, PlainApiKey};

@@ -44,6 +44,9 @@ catalogue! {
     RevokedKey "revoked_key" 401 "The API key has been revoked";
     WrongKeyKind "wrong_key_kind" 401 "This kind of API key is not accepted here";
     MissingScope "missing_scope" 403 "The API key lacks a scope";
+    InvalidLink "invalid_link" 403 "The link is not valid";
+    ExpiredLink "expired_link" 403 "The link has expired";
+    RevokedLink "revoked_link" 403 "The link has been revoked";
     OrganizationSuspended "organization_suspended" 403 "The organization is suspended or cancelled";
     TenantSuspended "tenant_suspended" 403 "The tenant is suspended or inactive";
     TierLimit "tier_limit" 403 "The subscription tier does not allow that";

@@ -35,6 +35,11 @@ impl Caller {
         self.facts().key
     }
 
+    /// What the key begins with, which names it and is no secret.
+    pub(crate) fn key_prefix(&self) -> &str {
+        &self.facts().prefix
+    }
+
     /// The storage account that uploads are charged to, where the key names one.
     pub fn account(&self) -> Option<AccountId> {
         self.facts().account
@@ -57,7 +62,8 @@ impl Caller {
         &self.entry.known.facts
     }
 
-    pub(super) fn require(&self, scope: Scope) -> Result<()> {
+    /// Refuses where the key lacks a scope.
+    pub(crate) fn require(&self, scope: Scope) -> Result<()> {
         if self.entry.known.scopes.allow(scope) {
             return Ok(());
         }

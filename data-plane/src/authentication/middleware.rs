@@ -13,6 +13,8 @@ use rowhouse_web::{ApiError, BearerKey, within};
 use super::caller::Caller;
 use super::known::unknown_key;
 use super::refusal::{Circumstances, Refusal};
+use crate::links::content::Holder;
+use crate::links::terms;
 use crate::rate_limits::Standing;
 use crate::state::AppState;
 
@@ -58,6 +60,74 @@ pub async fn authenticate_transfer<B: MessageBody + 'static>(
     let answer = answer(result, copy, &standing);
     state.canaries.count(tenant, answer.status().as_u16());
     Ok(answer)
+}
+
+/// For what signed links open: the address of the request stands for the key that made the link.
+///
+/// # Errors
+/// None: what goes wrong is the answer.
+pub async fn authenticate_link<B: MessageBody + 'static>(
+    state: web::Data<AppState>,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Answer<B> {
+    let copy = request.request().clone();
+    let (mut standing, mut tenant) = (Standing::default(), None);
+    let result = match admit_link(&state, &request, &mut standing, &mut tenant).await {
+        Ok(()) => next.call(request).await,
+        Err(error) => Err(ApiError(error).into()),
+    };
+    let answer = answer(result, copy, &standing);
+    state.canaries.count(tenant, answer.status().as_u16());
+    Ok(answer)
+}
+
+/// Verifies the signature before anything is looked up, and leaves the link where its handler looks for it.
+async fn admit_link(
+    state: &AppState,
+    request: &ServiceRequest,
+    standing: &mut Standing,
+    seen: &mut Option<TenantId>,
+) -> Result<()> {
+    let address = request.peer_addr().map(|address| address.ip());
+    state.rate_limits.count_address(address, standing)?;
+    let id = request.match_info().query("lnk");
+    let terms = match terms::read(&state.master, request.method().as_str(), id, request.query_string()) {
+        Ok(terms) => terms,
+        Err(error) => {
+            if error.code() == Code::InvalidLink {
+                state.wrong_keys.count(address, standing)?;
+            }
+            return Err(error);
+        }
+    };
+    let caller = vouched(state, &terms.key).await.map_err(without_a_key)?;
+    if caller.tenant() != terms.tenant {
+        return Err(terms::invalid());
+    }
+    let (tenant, organization, key) = (caller.tenant(), caller.organization(), caller.key());
+    *seen = Some(tenant);
+    tracing::record_all!(tracing::Span::current(), tenant.id = %tenant, org.id = %organization, key.id = %key);
+    caller.entry.buckets.count(standing)?;
+    caller.require(terms.grant.scope()).map_err(without_a_key)?;
+    request.extensions_mut().insert(Holder::new(caller, terms));
+    Ok(())
+}
+
+/// The caller that a key of this prefix makes, whose holder has proven by other means than its secret to act for it.
+pub(crate) async fn vouched(state: &AppState, prefix: &str) -> Result<Caller> {
+    let entry = state.keys.find(prefix, || Ok(())).await?.ok_or_else(unknown_key)?;
+    let placement = entry.known.decide()?;
+    Ok(Caller { entry, placement })
+}
+
+/// A link is worth what its key is worth; whoever uses it knows nothing of keys.
+fn without_a_key(error: Error) -> Error {
+    match error.code().status() {
+        401 => terms::revoked().caused_by(error),
+        403 if error.code() == Code::MissingScope => terms::revoked().caused_by(error),
+        _ => error,
+    }
 }
 
 fn answer<B>(

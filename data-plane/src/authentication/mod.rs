@@ -23,10 +23,10 @@ use std::ops::RangeInclusive;
 pub use cache::KeyCache;
 pub use caller::Caller;
 pub use guards::{Reader, UsageReader, WorkspaceManager, Writer};
-pub use middleware::{authenticate, authenticate_transfer};
+pub use middleware::{authenticate, authenticate_link, authenticate_transfer};
 pub use refusal::RefusalAudit;
 pub use wrong_keys::WrongKeys;
 pub(crate) use wrong_keys::network;
 
 /// The tenant schema versions that this build can work with: its own, and the next one, which older builds must survive.
-pub const SERVED_SCHEMAS: RangeInclusive<i32> = 6..=7;
+pub const SERVED_SCHEMAS: RangeInclusive<i32> = 7..=8;

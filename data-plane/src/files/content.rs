@@ -1,20 +1,19 @@
 //! HTTP in and out of contents: the routes whose bodies are streams.
 
 use actix_multipart::Multipart;
-use actix_web::http::Method;
 use actix_web::http::header;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use futures::StreamExt;
 use rowhouse_domain::FileId;
 use rowhouse_problem::{Code, Error, Result};
-use rowhouse_web::{ApiPath, ApiQuery, ApiResult, ETag, IdempotencyKey, IfMatch, IfNoneMatch, ProblemDocument};
-use serde::Deserialize;
+use rowhouse_web::{ApiPath, ApiQuery, ApiResult, IdempotencyKey, IfMatch, IfNoneMatch, ProblemDocument};
+use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
 use super::destination::Destination;
 use super::digest::Expected;
-use super::download::{Wish, send};
+use super::doors;
 use super::model::{Place, UploadQuery};
 use super::multipart::{MAX_PREAMBLE, expect_end, find_file, malformed};
 use super::pace::{Paced, broken};
@@ -80,7 +79,7 @@ pub async fn upload_file(
     Ok(answer.into())
 }
 
-async fn receive_raw(state: &AppState, begun: Begun, payload: Payload) -> Result<Answer> {
+pub(super) async fn receive_raw(state: &AppState, begun: Begun, payload: Payload) -> Result<Answer> {
     let body = Paced::new(payload, state.settings.uploads.idle_timeout);
     let body = body.map(|chunk| chunk.map_err(|error| broken(&error)));
     match begun {
@@ -190,7 +189,7 @@ pub struct ContentQuery {
 }
 
 /// How a browser is to treat the content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WantedDisposition {
     /// Save it.
@@ -237,18 +236,9 @@ pub async fn get_file_content(
         let tenant = reader.connection(&state).await?;
         versions::store::find_stored(&tenant, id.0, query.0.version).await?
     };
-    let stored = stored.ok_or_else(|| match query.0.version {
-        None => Error::not_found("file", id.0),
-        Some(version) => Error::not_found("version of a file", format!("{} of {}", version, id.0)),
-    })?;
-    condition.check(&ETag::of_content(&stored.sha256))?;
-    let wish = Wish {
-        request: &request,
-        known: &known,
-        inline: query.0.disposition == Some(WantedDisposition::Inline),
-        head_only: request.method() == Method::HEAD,
-    };
-    Ok(send(&state, stored, wish).await?)
+    let stored = stored.ok_or_else(|| doors::no_content(id.0, query.0.version))?;
+    let inline = query.0.disposition == Some(WantedDisposition::Inline);
+    Ok(doors::send(&state, stored, (&condition, &known), inline, &request).await?)
 }
 
 /// Says what a download would answer, without the content.
@@ -288,7 +278,7 @@ fn content_length(request: &HttpRequest) -> Result<Option<u64>> {
 }
 
 /// What the headers say of a body that is the content itself.
-fn declared(request: &HttpRequest) -> Result<Declared> {
+pub(super) fn declared(request: &HttpRequest) -> Result<Declared> {
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     Ok(Declared {
         length: content_length(request)?,
@@ -298,7 +288,7 @@ fn declared(request: &HttpRequest) -> Result<Declared> {
 }
 
 /// What would be stored is the compressed form, which nobody wants back.
-fn refuse_encoded(request: &HttpRequest) -> Result<()> {
+pub(super) fn refuse_encoded(request: &HttpRequest) -> Result<()> {
     let encoding = request.headers().get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
     match encoding {
         None => Ok(()),

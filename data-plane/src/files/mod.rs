@@ -9,6 +9,7 @@ pub mod content;
 mod destination;
 mod digest;
 mod disposition;
+pub(crate) mod doors;
 mod download;
 mod failure;
 mod finalize;

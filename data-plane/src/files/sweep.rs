@@ -6,12 +6,12 @@ use rowhouse_problem::Result;
 
 use super::failure::blob_failure;
 use super::{intents, versions};
-use crate::{idempotency, quota};
+use crate::{idempotency, links, quota};
 
 /// Uploads that one sweep looks at; what is left waits for the next.
 const AT_ONCE: i64 = 100;
 
-/// Ends a tenant's uploads past their time, and forgets answers that nobody will ask for again. Returns how many uploads
+/// Ends a tenant's uploads past their time, and forgets answers that nobody will ask for again and links that are long over. Returns how many uploads
 /// there were, and when the next one will be past its time.
 ///
 /// May be stopped at any point and run at the same time by several processes: an object goes first, its row last.
@@ -43,5 +43,6 @@ pub async fn expired_intents(
         tracing::info!(tenant.id = %tenant.tenant(), uploads = expired.len(), "removed what uploads left behind");
     }
     idempotency::forget_expired(tenant).await?;
+    links::store::forget_expired(tenant).await?;
     Ok((expired.len(), intents::store::next_expiry(tenant).await?))
 }

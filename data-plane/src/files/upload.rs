@@ -184,6 +184,9 @@ impl Upload {
     async fn take(&mut self, mut chunk: Bytes) -> Result<()> {
         let size = self.writer.size() + chunk.len() as u64;
         check_size(&self.state, size)?;
+        if let Some(length) = self.declared.length.filter(|length| size > *length) {
+            return Err(Error::new(Code::TooLarge, format!("{length} bytes are expected.")).with("limit", length));
+        }
         self.room.check(size)?;
         self.reservation.cover(size).await?;
         let missing = HEAD.saturating_sub(self.head.len());

@@ -18,11 +18,11 @@ pub(super) struct NewBlob<'a> {
 
 /// What it takes to send a version's content.
 #[derive(Debug, Clone)]
-pub(super) struct Stored {
-    pub(super) name: ItemName,
-    pub(super) object: BlobKey,
-    pub(super) size: u64,
-    pub(super) sha256: Vec<u8>,
-    pub(super) mime_type: String,
-    pub(super) created_at: Timestamp,
+pub(crate) struct Stored {
+    pub(crate) name: ItemName,
+    pub(crate) object: BlobKey,
+    pub(crate) size: u64,
+    pub(crate) sha256: Vec<u8>,
+    pub(crate) mime_type: String,
+    pub(crate) created_at: Timestamp,
 }

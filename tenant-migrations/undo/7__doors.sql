@@ -1,0 +1,2 @@
+-- Undoes V7: signed links, which open nothing any more.
+drop table links;
