@@ -133,6 +133,7 @@ create index folders_parent_id_idx on folders (tenant_id, parent_id, id);
 create index folders_name_idx on folders (tenant_id, name_normalized, id);
 create index folders_live_idx on folders (tenant_id, id) where deleted_at is null;
 create index folders_deleted_at_idx on folders (tenant_id, deleted_at) where deleted_at is not null;
+create index folders_trash_idx on folders (tenant_id, id) where deleted_at is not null and deleted_with is null;
 create index folders_deleted_with_idx on folders (tenant_id, deleted_with, id) where deleted_with is not null;
 create index folders_metadata_idx on folders using gin (tenant_id, metadata jsonb_path_ops);
 create trigger folders_set_updated_at before update on folders for each row execute function set_updated_at();
@@ -182,8 +183,109 @@ create trigger folders_check_place_of_new before insert on folders for each row
 create trigger folders_check_place before update of parent_id on folders for each row
     when (new.parent_id is not null and old.parent_id is distinct from new.parent_id) execute function folders_check_place();
 
+-- A folder or workspace at which a job is at work, which deletes, restores or copies what lies in it. Until the job is done, the
+-- policies below hide what lives there from whoever reads or writes; a deletion is whole at once, and so is a restoring. The job
+-- itself works through functions of the owner.
+create table covers (
+    tenant_id uuid not null default app_tenant_id(),
+    -- The folder's or workspace's.
+    id uuid not null,
+    kind text not null,
+    task text not null,
+    -- Who works on it. Another takes its place where a deletion is taken back while it is under way.
+    job_id uuid not null,
+    -- How far it has come: none, nothing is done yet.
+    place bigint,
+    after_item uuid not null default '00000000-0000-0000-0000-000000000000',
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint covers_pkey primary key (tenant_id, id),
+    constraint covers_tenant_id_fkey foreign key (tenant_id) references tenant_identity (tenant_id),
+    constraint covers_kind_check check (kind in ('folder', 'workspace')),
+    constraint covers_task_check check (task in ('delete', 'restore', 'copy'))
+);
+create trigger covers_set_updated_at before update on covers for each row execute function set_updated_at();
+
+-- What a job goes through, one after the other: folders, and the tops of workspaces.
+create table cover_places (
+    tenant_id uuid not null default app_tenant_id(),
+    cover_id uuid not null,
+    number bigint not null,
+    workspace_id uuid,
+    folder_id uuid,
+    -- The folder that a copy of it goes to.
+    copy_id uuid,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint cover_places_pkey primary key (tenant_id, cover_id, number),
+    constraint cover_places_cover_id_fkey foreign key (tenant_id, cover_id) references covers (tenant_id, id) on delete cascade,
+    constraint cover_places_check check ((workspace_id is null) <> (folder_id is null))
+);
+create index cover_places_folder_id_idx on cover_places (tenant_id, cover_id, folder_id);
+create trigger cover_places_set_updated_at before update on cover_places for each row execute function set_updated_at();
+
+-- Nearly always, so it is asked first, once a statement.
+create function app_nothing_is_covered() returns boolean
+language sql stable parallel safe
+set search_path from current
+as $$
+    select not exists (select from covers where tenant_id = app_tenant_id())
+$$;
+
+-- Whether what lies in the folder, or at the top of the workspace, is hidden. Of a folder itself, `item` is its id: what is being
+-- restored or made is hidden with what is in it; what is being deleted is deleted already.
+create function app_is_covered(workspace uuid, folder uuid, item uuid default null) returns boolean
+language plpgsql stable security definer
+set search_path from current
+as $$
+declare
+    tenant constant uuid := app_tenant_id();
+    ancestor uuid := folder;
+    path text;
+begin
+    if exists (select from covers where tenant_id = tenant and id = item) then
+        return true;
+    end if;
+    select workspace_path into path from workspaces where tenant_id = tenant and id = workspace and deleted_at is null;
+    if path is null or app_is_covered(path) then
+        return true;
+    end if;
+    while ancestor is not null loop
+        if exists (select from covers where tenant_id = tenant and id = ancestor) then
+            return true;
+        end if;
+        select parent_id into ancestor from folders where tenant_id = tenant and id = ancestor;
+    end loop;
+    return false;
+end
+$$;
+
+-- The same of the workspace with this path.
+create function app_is_covered(path text) returns boolean
+language plpgsql stable
+set search_path from current
+as $$
+begin
+    return exists (
+        select from covers where tenant_id = app_tenant_id() and kind = 'workspace' and position(id::text in path) > 0
+    );
+end
+$$;
+revoke all on function app_nothing_is_covered(), app_is_covered(uuid, uuid, uuid), app_is_covered(text) from public;
+grant execute on function app_nothing_is_covered(), app_is_covered(uuid, uuid, uuid), app_is_covered(text) to tenant_app;
+
 alter table workspaces enable row level security;
 create policy tenant_isolation on workspaces to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
 alter table folders enable row level security;
 create policy tenant_isolation on folders to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
-grant select, insert, update, delete on workspaces, folders to tenant_app;
+alter table covers enable row level security;
+create policy tenant_isolation on covers to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
+alter table cover_places enable row level security;
+create policy tenant_isolation on cover_places to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
+grant select, insert, update, delete on workspaces, folders, covers, cover_places to tenant_app;
+
+-- These only narrow what the others let through: whatever is deleted is to be seen in the trash.
+create policy not_covered on workspaces as restrictive to tenant_app
+    using (deleted_at is not null or (select app_nothing_is_covered()) or not app_is_covered(workspace_path));
+create policy not_covered on folders as restrictive to tenant_app
+    using (deleted_at is not null or (select app_nothing_is_covered()) or not app_is_covered(workspace_id, parent_id, id));

@@ -177,3 +177,7 @@ create policy tenant_isolation on file_versions to tenant_app using (tenant_id =
 alter table upload_intents enable row level security;
 create policy tenant_isolation on upload_intents to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
 grant select, insert, update, delete on blobs, files, file_versions, upload_intents to tenant_app;
+
+-- As on folders: hidden while a job is at work where it lies.
+create policy not_covered on files as restrictive to tenant_app
+    using (deleted_at is not null or (select app_nothing_is_covered()) or not app_is_covered(workspace_id, folder_id));

@@ -50,6 +50,7 @@ begin
             join workspaces w on w.tenant_id = f.tenant_id and w.id = f.workspace_id
             where s.tenant_id = tenant and (s.content_tokens @@ content_query or s.metadata_tokens @@ metadata_query)
                 and f.deleted_at is null and w.deleted_at is null and (workspace is null or f.workspace_id = workspace)
+                and ((select app_nothing_is_covered()) or not app_is_covered(f.workspace_id, f.folder_id))
             limit 500
         )
         select 'file', c.file_id,
@@ -65,6 +66,7 @@ begin
             join workspaces w on w.tenant_id = f.tenant_id and w.id = f.workspace_id
             where s.tenant_id = tenant and (s.content_tokens @@ content_query or s.metadata_tokens @@ metadata_query)
                 and f.deleted_at is null and w.deleted_at is null and (workspace is null or f.workspace_id = workspace)
+                and ((select app_nothing_is_covered()) or not app_is_covered(f.workspace_id, f.parent_id, f.id))
             limit 500
         )
         select 'folder', c.folder_id,
@@ -79,6 +81,7 @@ begin
             join workspaces w on w.tenant_id = s.tenant_id and w.id = s.workspace_id
             where s.tenant_id = tenant and (s.content_tokens @@ content_query or s.metadata_tokens @@ metadata_query)
                 and w.deleted_at is null and (workspace is null or w.id = workspace)
+                and ((select app_nothing_is_covered()) or not app_is_covered(w.workspace_path))
             limit 500
         )
         select 'workspace', c.workspace_id,
@@ -165,6 +168,7 @@ begin
         join files f on f.tenant_id = tenant and f.id = m.file_id
         join workspaces w on w.tenant_id = f.tenant_id and w.id = f.workspace_id
         where f.deleted_at is null and w.deleted_at is null and (workspace is null or f.workspace_id = workspace)
+            and ((select app_nothing_is_covered()) or not app_is_covered(f.workspace_id, f.folder_id))
         group by m.file_id order by 3 desc, 2 limit lim;
     end if;
     if 'folder' = any(kinds) then
@@ -180,6 +184,7 @@ begin
         join folders f on f.tenant_id = tenant and f.id = m.folder_id
         join workspaces w on w.tenant_id = f.tenant_id and w.id = f.workspace_id
         where f.deleted_at is null and w.deleted_at is null and (workspace is null or f.workspace_id = workspace)
+            and ((select app_nothing_is_covered()) or not app_is_covered(f.workspace_id, f.parent_id, f.id))
         group by m.folder_id order by 3 desc, 2 limit lim;
     end if;
     if 'workspace' = any(kinds) then
@@ -194,6 +199,7 @@ begin
         from matches m
         join workspaces w on w.tenant_id = tenant and w.id = m.workspace_id
         where w.deleted_at is null and (workspace is null or w.id = workspace)
+            and ((select app_nothing_is_covered()) or not app_is_covered(w.workspace_path))
         group by m.workspace_id order by 3 desc, 2 limit lim;
     end if;
 end
@@ -241,6 +247,11 @@ begin
         end if;
         if source.kind <> 'workspace' then
             live := live || ' and exists (select from workspaces w where w.tenant_id = i.tenant_id and w.id = i.workspace_id and w.deleted_at is null)';
+        end if;
+        if not app_nothing_is_covered() then
+            live := live || case source.kind when 'file' then ' and not app_is_covered(i.workspace_id, i.folder_id)'
+                when 'folder' then ' and not app_is_covered(i.workspace_id, i.parent_id, i.id)'
+                else ' and not app_is_covered(i.workspace_path)' end;
         end if;
         if found_few then
             return query execute format($exact$

@@ -7,7 +7,7 @@ create table jobs (
     kind text not null,
     subject_id uuid,
     payload jsonb not null default '{}',
-    -- `failed`: given up, kept with its error until somebody queues it again.
+    -- `failed`: given up, kept with its error until somebody queues it again. `cancelled`: another job took its place.
     state text not null default 'queued',
     attempts integer not null default 0,
     run_at timestamptz not null default now(),
@@ -15,13 +15,16 @@ create table jobs (
     locked_by text,
     locked_until timestamptz,
     last_error text,
+    -- Of a job that somebody waits for: how many folders and files it has dealt with, and of how many.
+    done bigint not null default 0,
+    total bigint,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     finished_at timestamptz,
     constraint jobs_pkey primary key (tenant_id, id),
     constraint jobs_tenant_id_fkey foreign key (tenant_id) references tenant_identity (tenant_id),
     constraint jobs_kind_check check (kind ~ '^[a-z][a-z0-9_.]{0,62}$'),
-    constraint jobs_state_check check (state in ('queued', 'running', 'done', 'failed')),
+    constraint jobs_state_check check (state in ('queued', 'running', 'done', 'failed', 'cancelled')),
     constraint jobs_attempts_check check (attempts >= 0),
     constraint jobs_payload_check check (jsonb_typeof(payload) = 'object')
 ) with (fillfactor = 80);

@@ -36,6 +36,8 @@ pub const TABLE: &[Access] = &[
     takes("GET", "/v1/folders/{fld}/ancestors", Scope::ReadFiles),
     takes("PATCH", "/v1/folders/{fld}", Scope::WriteFiles),
     takes("DELETE", "/v1/folders/{fld}", Scope::WriteFiles),
+    takes("POST", "/v1/folders/{fld}/restore", Scope::WriteFiles),
+    takes("GET", "/v1/jobs/{job}", Scope::ReadFiles),
     takes("POST", "/v1/files", Scope::WriteFiles),
     takes("GET", "/v1/files", Scope::ReadFiles),
     takes("GET", "/v1/files/{fil}", Scope::ReadFiles),

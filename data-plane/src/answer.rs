@@ -23,6 +23,16 @@ impl Answer {
         Self { status: 201, headers, body: json(view) }
     }
 
+    /// A job goes on with it, which lies at `location`.
+    pub fn accepted(location: String, view: &impl Serialize) -> Self {
+        Self { status: 202, headers: vec![("location".to_owned(), location)], body: json(view) }
+    }
+
+    /// It is done, and there is nothing to show.
+    pub fn no_content() -> Self {
+        Self { status: 204, headers: Vec::new(), body: Vec::new() }
+    }
+
     /// Something as it is now.
     pub fn ok(etag: &ETag, view: &impl Serialize) -> Self {
         Self { status: 200, headers: vec![("etag".to_owned(), etag.to_string())], body: json(view) }

@@ -17,6 +17,7 @@ pub mod state;
 // Resources.
 pub mod files;
 pub mod folders;
+pub mod jobs;
 pub mod links;
 pub mod search;
 pub mod usage;
@@ -29,6 +30,7 @@ pub mod changes;
 pub mod idempotency;
 pub mod quota;
 mod serial;
+pub mod trees;
 
 // Work behind the requests.
 pub mod chunk;

@@ -7,7 +7,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Header, Object, Ref, RefOr, ResponseBuilder, Type};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use crate::{files, folders, links, search, usage, workspaces};
+use crate::{files, folders, jobs, links, search, usage, workspaces};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -27,6 +27,8 @@ use crate::{files, folders, links, search, usage, workspaces};
         folders::routes::list_folder_ancestors,
         folders::routes::change_folder,
         folders::routes::delete_folder,
+        folders::routes::restore_folder,
+        jobs::routes::get_job,
         files::content::upload_file,
         files::routes::list_files,
         files::routes::get_file,
@@ -54,6 +56,7 @@ use crate::{files, folders, links, search, usage, workspaces};
     tags(
         (name = "workspaces", description = "The outermost places; they may contain each other."),
         (name = "folders", description = "The tree in a workspace."),
+        (name = "jobs", description = "Work that goes on after its request was answered."),
         (name = "files", description = "Contents, their versions and what is known about them."),
         (name = "links", description = "Addresses that open one file, or take one in, without a key."),
         (name = "search", description = "Finding all of them."),

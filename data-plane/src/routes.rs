@@ -8,8 +8,9 @@ use crate::authentication::{authenticate, authenticate_link, authenticate_transf
 use crate::files::content::{get_file_content, head_file_content, put_file_content, upload_file};
 use crate::files::routes::{change_file, delete_file, get_file, list_file_versions, list_files, restore_file};
 use crate::folders::routes::{
-    change_folder, create_folder, delete_folder, get_folder, list_folder_ancestors, list_folders,
+    change_folder, create_folder, delete_folder, get_folder, list_folder_ancestors, list_folders, restore_folder,
 };
+use crate::jobs::routes::get_job;
 use crate::links::content::{get_link_content, head_link_content, put_link_content};
 use crate::links::routes::{
     create_link, create_upload_link, list_links, revoke_link, revoke_links_of_file, revoke_links_of_key,
@@ -67,7 +68,8 @@ pub fn configure(config: &mut ServiceConfig) {
                         .route(quick(delete().to(delete_folder))),
                 )
                 .service(resource("").route(quick(post().to(create_folder))).route(quick(get().to(list_folders))))
-                .service(resource("/{fld}/ancestors").route(quick(get().to(list_folder_ancestors)))),
+                .service(resource("/{fld}/ancestors").route(quick(get().to(list_folder_ancestors))))
+                .service(resource("/{fld}/restore").route(quick(post().to(restore_folder)))),
         )
         .service(
             scope("/v1/workspaces")
@@ -81,6 +83,7 @@ pub fn configure(config: &mut ServiceConfig) {
                     resource("").route(quick(post().to(create_workspace))).route(quick(get().to(list_workspaces))),
                 ),
         )
+        .service(resource("/v1/jobs/{job}").route(quick(get().to(get_job))))
         .service(resource("/v1/search").route(quick(get().to(search_items))))
         .service(resource("/v1/usage").route(quick(get().to(get_usage))));
 }

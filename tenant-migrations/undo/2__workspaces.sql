@@ -1,5 +1,8 @@
 -- Undoes V2: folders and workspaces.
-drop table folders, workspaces;
+drop policy not_covered on folders;
+drop policy not_covered on workspaces;
+drop function app_is_covered(uuid, uuid, uuid), app_is_covered(text), app_nothing_is_covered();
+drop table cover_places, covers, folders, workspaces;
 drop function folders_check_place();
 drop function workspaces_move_children();
 drop function workspaces_set_path();

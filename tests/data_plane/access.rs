@@ -57,6 +57,13 @@ async fn another_tenants_things_can_not_be_told_from_what_never_was() {
     let file = own.upload("secret.txt", "secret").await;
     let folder = own.folder("secrets", None).await;
     let link = own.data.post(&format!("/v1/files/{file}/links"), &json!({})).await.expect(201).text("id");
+    // A job whose id differs from the file's in its prefix only, as `fill` has it.
+    let id = file.parse::<rowhouse_domain::FileId>().unwrap().as_uuid();
+    let job = format!(
+        "insert into jobs (id, kind, subject_id, payload, state) values ('{id}', 'delete_tree', '{id}', '{{\"root\": \"folder\"}}', 'done')"
+    );
+    house.inside(&own).await.run(&job).await.unwrap();
+    let _ = own.data.get(&fill("/v1/jobs/{job}", "", &file, "")).await.expect(200);
     let never = (
         rowhouse_domain::WorkspaceId::new().to_string(),
         rowhouse_domain::FileId::new().to_string(),
@@ -95,7 +102,8 @@ async fn another_tenants_things_can_not_be_told_from_what_never_was() {
 }
 
 fn fill(path: &str, workspace: &str, file: &str, folder: &str) -> String {
-    path.replace("{wrk}", workspace).replace("{fil}", file).replace("{fld}", folder)
+    let job = file.replace("fil_", "job_");
+    path.replace("{wrk}", workspace).replace("{fil}", file).replace("{fld}", folder).replace("{job}", &job)
 }
 
 async fn call(client: &Client, method: &str, path: &str) -> Answer {

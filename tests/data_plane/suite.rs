@@ -10,6 +10,7 @@ mod folders;
 mod links;
 mod quota;
 mod search;
+mod trees;
 mod uploads;
 mod workspaces;
 

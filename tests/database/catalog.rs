@@ -126,8 +126,8 @@ const TENANT: &[(&str, &str)] = &[
     ),
     ("row-level security is on", "select relname from ours where not relrowsecurity"),
     (
-        "one policy for every command, on the pin, both for reading and writing",
-        "select relname from ours where (select count(*) from pg_policy where polrelid = ours.oid) <> 1
+        "one policy for every command, on the pin, both for reading and writing; others only narrow it",
+        "select relname from ours where (select count(*) from pg_policy where polrelid = ours.oid and polpermissive) <> 1
            or not exists (
              select from pg_policy where polrelid = ours.oid and polcmd = '*'
                and pg_get_expr(polqual, polrelid) = '(tenant_id = app_tenant_id())'

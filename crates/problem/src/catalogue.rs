@@ -66,6 +66,7 @@ catalogue! {
     RequestInFlight "request_in_flight" 409 "A request with this Idempotency-Key is still running";
     ClusterRegistered "cluster_registered" 409 "The cluster is registered already";
     ClusterInUse "cluster_in_use" 409 "The cluster still holds tenants";
+    JobRunning "job_running" 409 "A job is at work on it";
     MoveIntoItself "move_into_itself" 409 "It can't be moved into itself";
     NotEmpty "not_empty" 409 "It is not empty";
     Gone "gone" 410 "It was purged";

@@ -29,4 +29,4 @@ pub use wrong_keys::WrongKeys;
 pub(crate) use wrong_keys::network;
 
 /// The tenant schema versions that this build can work with: its own, and the next one, which older builds must survive.
-pub const SERVED_SCHEMAS: RangeInclusive<i32> = 7..=8;
+pub const SERVED_SCHEMAS: RangeInclusive<i32> = 8..=9;

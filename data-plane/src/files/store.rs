@@ -203,7 +203,7 @@ pub(super) async fn delete(transaction: &impl Sql, id: FileId) -> Result<()> {
 }
 
 const RESTORE: &str = "
-    update files set deleted_at = null, folder_id = $2 where id = $1
+    update files set deleted_at = null, deleted_with = null, folder_id = $2 where id = $1
     returning id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
         created_at, updated_at, deleted_at, (select last_indexed from file_search
             where file_id = files.id and version_number = files.current_version) as indexed_at";

@@ -7,6 +7,7 @@ use rowhouse_web::PageQuery;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
 
 use crate::serial::{Checks, nullable};
 
@@ -21,6 +22,8 @@ pub struct Folder {
     pub metadata: Value,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+    pub deleted_at: Option<Timestamp>,
+    pub deleted_with: Option<Uuid>,
 }
 
 /// The body of a creation.
@@ -150,6 +153,9 @@ pub struct ListFolders {
     pub(super) workspace_id: Option<WorkspaceId>,
     /// Only those directly in this folder; `root` for those at the top of the workspace.
     pub(super) parent_id: Option<String>,
+    /// Those in the trash instead, without what was deleted with them.
+    #[serde(default)]
+    pub(super) deleted: bool,
     /// What to sort by; another order than that of their making needs `parent_id`.
     #[serde(default)]
     #[param(inline)]

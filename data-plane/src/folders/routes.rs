@@ -11,6 +11,7 @@ use super::model::{ChangeFolder, CreateFolder, ListFolders};
 use super::views::{FolderView, etag};
 use super::{change, lists, store};
 use crate::authentication::{Reader, Writer};
+use crate::jobs::JobView;
 use crate::state::AppState;
 
 /// Creates a folder.
@@ -148,6 +149,7 @@ pub async fn change_folder(
     tag = "folders",
     params(("fld" = String, Path), ("if-match" = Option<String>, Header)),
     responses(
+        (status = 202, description = "It is gone for everybody, and a job deletes what lies in it.", body = JobView),
         (status = 204, description = "It is gone, with its folders and files."),
         (status = 404, description = "There is none of this id.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 412, description = "It has changed since it was read.", body = ProblemDocument, content_type = "application/problem+json"),
@@ -160,6 +162,32 @@ pub async fn delete_folder(
     id: ApiPath<FolderId>,
     condition: IfMatch,
 ) -> ApiResult<HttpResponse> {
-    change::delete(&state, &writer, id.0, &condition).await?;
-    Ok(HttpResponse::NoContent().finish())
+    Ok(change::delete(&state, &writer, id.0, &condition).await?.into())
+}
+
+/// Brings a deleted folder back with what was deleted with it.
+#[utoipa::path(
+    post,
+    path = "/v1/folders/{fld}/restore",
+    operation_id = "restore_folder",
+    tag = "folders",
+    params(
+        ("fld" = String, Path),
+        ("idempotency-key" = Option<String>, Header, description = "Makes a repeated request have one effect."),
+    ),
+    responses(
+        (status = 200, description = "It is back: where it was, or at its workspace's top where that is gone.", body = FolderView),
+        (status = 202, description = "A job restores what was deleted with it; the folder is there when that is done.", body = JobView),
+        (status = 404, description = "There is none of this id, or its workspace is deleted.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It is not deleted, was deleted with what it lies in, or its name is in use by now.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = ["write_files"]))
+)]
+pub async fn restore_folder(
+    state: Data<AppState>,
+    writer: Writer,
+    id: ApiPath<FolderId>,
+    key: IdempotencyKey,
+) -> ApiResult<HttpResponse> {
+    Ok(change::restore(&state, &writer, id.0, &key).await?.into())
 }

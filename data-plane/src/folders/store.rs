@@ -18,6 +18,8 @@ pub(super) fn from_row(row: &Row) -> Result<Folder> {
         metadata: row.column("metadata")?,
         created_at: row.column("created_at")?,
         updated_at: row.column("updated_at")?,
+        deleted_at: row.column("deleted_at")?,
+        deleted_with: row.column("deleted_with")?,
     })
 }
 
@@ -37,7 +39,7 @@ fn explained<T>(result: Result<T, QueryError>) -> Result<T, QueryError> {
 const INSERT: &str = "
     insert into folders (id, workspace_id, parent_id, name, name_normalized, metadata, created_by_kind, created_by)
     values ($1, $2, $3, $4, $5, $6, $7, $8)
-    returning id, workspace_id, parent_id, name, metadata, created_at, updated_at";
+    returning id, workspace_id, parent_id, name, metadata, created_at, updated_at, deleted_at, deleted_with";
 
 /// Records a new folder.
 pub(super) async fn insert(transaction: &impl Sql, new: &NewFolder, actor: Actor) -> Result<Folder> {
@@ -60,7 +62,7 @@ pub(super) async fn insert(transaction: &impl Sql, new: &NewFolder, actor: Actor
 }
 
 const FIND: &str = "
-    select id, workspace_id, parent_id, name, metadata, created_at, updated_at from folders
+    select id, workspace_id, parent_id, name, metadata, created_at, updated_at, deleted_at, deleted_with from folders
     where id = $1 and deleted_at is null";
 
 /// A live folder.
@@ -70,13 +72,31 @@ pub(super) async fn find(tenant: &impl Sql, id: FolderId) -> Result<Folder> {
 }
 
 const LOCK: &str = "
-    select id, workspace_id, parent_id, name, metadata, created_at, updated_at from folders
+    select id, workspace_id, parent_id, name, metadata, created_at, updated_at, deleted_at, deleted_with from folders
     where id = $1 and deleted_at is null for no key update";
 
 /// A live folder that nobody else changes until the transaction ends.
 pub(super) async fn lock(transaction: &impl Sql, id: FolderId) -> Result<Folder> {
     let row = transaction.query_opt(LOCK, &[&id]).await.context("locking a folder")?;
     row.as_ref().map(from_row).transpose()?.ok_or_else(|| Error::not_found("folder", id))
+}
+
+const FIND_DELETED: &str = "
+    select id, workspace_id, parent_id, name, metadata, created_at, updated_at, deleted_at, deleted_with from folders
+    where id = $1 and deleted_at is not null for no key update";
+
+/// A deleted folder that nobody else changes until the transaction ends.
+pub(super) async fn lock_deleted(transaction: &impl Sql, id: FolderId) -> Result<Option<Folder>> {
+    let row = transaction.query_opt(FIND_DELETED, &[&id]).await.context("locking a deleted folder")?;
+    row.as_ref().map(from_row).transpose()
+}
+
+const WORKSPACE: &str = "select workspace_id from folders where id = $1";
+
+/// The workspace of a folder, deleted or not.
+pub(super) async fn workspace(tenant: &impl Sql, id: FolderId) -> Result<WorkspaceId> {
+    let row = tenant.query_opt(WORKSPACE, &[&id]).await.context("reading a folder's workspace")?;
+    row.ok_or_else(|| Error::not_found("folder", id))?.column("workspace_id")
 }
 
 const CHECK: &str = "select id from folders where id = $1 and workspace_id = $2 and deleted_at is null";
@@ -102,7 +122,7 @@ const ANCESTORS: &str = "
         select folder.id, folder.parent_id, distance + 1
         from ancestors join folders folder on folder.id = ancestors.parent_id where distance < 64
     )
-    select folder.id, workspace_id, folder.parent_id, name, metadata, created_at, updated_at
+    select folder.id, workspace_id, folder.parent_id, name, metadata, created_at, updated_at, deleted_at, deleted_with
     from ancestors join folders folder on folder.id = ancestors.id order by distance desc";
 
 /// The folders from the workspace's top to a live one, itself included.
@@ -116,7 +136,7 @@ pub(super) async fn path(tenant: &impl Sql, id: FolderId) -> Result<Vec<Folder>>
 
 const UPDATE: &str = "
     update folders set name = $2, name_normalized = $3, workspace_id = $4, parent_id = $5, metadata = $6 where id = $1
-    returning id, workspace_id, parent_id, name, metadata, created_at, updated_at";
+    returning id, workspace_id, parent_id, name, metadata, created_at, updated_at, deleted_at, deleted_with";
 
 /// Writes everything that can change.
 pub(super) async fn update(transaction: &impl Sql, folder: &Folder) -> Result<Folder> {
@@ -169,26 +189,20 @@ pub(super) async fn size(transaction: &impl Sql, folders: &[FolderId]) -> Result
     transaction.query_one(SIZE, &[&folders]).await.context("measuring folders")?.column("size")
 }
 
-const TREE: &str = "
-    with recursive tree as (
-        select id from folders where id = $1
-        union all
-        select folder.id from tree join folders folder on folder.parent_id = tree.id where folder.deleted_at is null
-    )
-    select id from tree";
+const DELETE: &str = "update folders set deleted_at = now() where id = $1";
 
-/// A folder and all those in it.
-pub(super) async fn tree(transaction: &impl Sql, id: FolderId) -> Result<Vec<FolderId>> {
-    let rows = transaction.query(TREE, &[&id]).await.context("walking a folder")?;
-    rows.iter().map(|row| row.column("id")).collect()
+/// Deletes a folder alone.
+pub(super) async fn delete(transaction: &impl Sql, id: FolderId) -> Result<()> {
+    transaction.execute(DELETE, &[&id]).await.context("deleting a folder")?;
+    Ok(())
 }
 
-const DELETE: &str = "update folders set deleted_at = now() where id = any($1) and deleted_at is null";
-const DELETE_FILES: &str = "update files set deleted_at = now() where folder_id = any($1) and deleted_at is null";
+const RESTORE: &str = "
+    select id, workspace_id, parent_id, name, metadata, created_at, updated_at, deleted_at, deleted_with
+    from folder_restore($1, $2)";
 
-/// Deletes folders and the files in them.
-pub(super) async fn delete(transaction: &impl Sql, folders: &[FolderId]) -> Result<()> {
-    transaction.execute(DELETE_FILES, &[&folders]).await.context("deleting the files of folders")?;
-    transaction.execute(DELETE, &[&folders]).await.context("deleting folders")?;
-    Ok(())
+/// Brings a deleted folder back alone, into `parent`.
+pub(super) async fn restore(transaction: &impl Sql, id: FolderId, parent: Option<FolderId>) -> Result<Folder> {
+    let row = transaction.query_one(RESTORE, &[&id, &parent]).await;
+    from_row(&explained(row).context("restoring a folder")?)
 }

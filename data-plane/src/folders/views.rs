@@ -23,6 +23,9 @@ pub struct FolderView {
     metadata: Value,
     created_at: Timestamp,
     updated_at: Timestamp,
+    /// When it was deleted; absent for a live one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted_at: Option<Timestamp>,
 }
 
 impl From<Folder> for FolderView {
@@ -35,6 +38,7 @@ impl From<Folder> for FolderView {
             metadata: folder.metadata,
             created_at: folder.created_at.into(),
             updated_at: folder.updated_at.into(),
+            deleted_at: folder.deleted_at.map(Into::into),
         }
     }
 }

@@ -9,7 +9,7 @@ use rowhouse_problem::{Code, Error, Result};
 
 use super::label::Label;
 use super::passages::{Passages, vector};
-use super::store::{self, Content, State};
+use super::store::{self, Content, State, gone};
 use crate::extract::{self, ExtractError, Extracted, Limits};
 use crate::media::MediaType;
 use crate::work::WorkContext;
@@ -48,7 +48,7 @@ enum Written {
 pub async fn file(context: &WorkContext, placement: &ActivePlacement, id: FileId) -> Result<()> {
     for _ in 0..RACES {
         let connection = context.tenant(placement).await?;
-        let Some(content) = store::find_content(&connection, id).await? else { return Ok(()) };
+        let Some(content) = store::find_content(&connection, id).await? else { return gone(&connection).await };
         let written = if content.is_indexed {
             drop(connection);
             rename(context, placement, id, &content).await?

@@ -3,7 +3,7 @@
 use pgvector::Vector;
 use rowhouse_database::{Columns, Described, Sql};
 use rowhouse_domain::{FileId, FolderId, WorkspaceId};
-use rowhouse_problem::Result;
+use rowhouse_problem::{Error, Result};
 use serde_json::Value;
 use tokio_postgres::Row;
 
@@ -45,6 +45,14 @@ pub(super) struct Content {
     pub(super) is_indexed: bool,
     /// Whether that gave any passage.
     pub(super) has_text: bool,
+}
+
+const NOTHING_IS_COVERED: &str = "select app_nothing_is_covered() as is_certain";
+
+/// What is not to be seen is gone, or hidden while a job is at work where it lies: then it may come back.
+pub(super) async fn gone(tenant: &impl Sql) -> Result<()> {
+    let row = tenant.query_one(NOTHING_IS_COVERED, &[]).await.context("looking for what hides things")?;
+    if row.column("is_certain")? { Ok(()) } else { Err(Error::unavailable("it may be hidden while a job is at work")) }
 }
 
 const FIND_CONTENT: &str = "

@@ -5,8 +5,10 @@ use std::time::Duration;
 use rowhouse_domain::{AccountId, FileId, FolderId, JobId, ReservationId, WorkspaceId};
 use rowhouse_problem::{Error, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
+
+use crate::trees::RootKind;
 
 /// What a job does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,11 +21,16 @@ pub enum JobKind {
     IndexWorkspace,
     /// Carries a usage event to `saas_platform`.
     Usage,
+    /// Deletes what lies in a deleted folder or workspace.
+    DeleteTree,
+    /// Restores what was deleted with a folder or workspace.
+    RestoreTree,
 }
 
 impl JobKind {
     /// Every kind that this release can do.
-    pub const ALL: [Self; 4] = [Self::IndexFile, Self::IndexFolder, Self::IndexWorkspace, Self::Usage];
+    pub const ALL: [Self; 6] =
+        [Self::IndexFile, Self::IndexFolder, Self::IndexWorkspace, Self::Usage, Self::DeleteTree, Self::RestoreTree];
 
     /// The text in `jobs.kind`.
     pub const fn as_str(self) -> &'static str {
@@ -32,6 +39,16 @@ impl JobKind {
             Self::IndexFolder => "index_folder",
             Self::IndexWorkspace => "index_workspace",
             Self::Usage => "usage",
+            Self::DeleteTree => "delete_tree",
+            Self::RestoreTree => "restore_tree",
+        }
+    }
+
+    /// Whether somebody may wait for it: then it is kept for a while when it is done.
+    pub const fn is_watched(self) -> bool {
+        match self {
+            Self::DeleteTree | Self::RestoreTree => true,
+            Self::IndexFile | Self::IndexFolder | Self::IndexWorkspace | Self::Usage => false,
         }
     }
 
@@ -90,6 +107,16 @@ impl NewJob {
     pub fn usage(event: &UsageEvent) -> Self {
         let payload = serde_json::to_value(event).expect("an event is plain JSON");
         Self { id: JobId::new(), kind: JobKind::Usage, subject: None, payload }
+    }
+
+    /// To go on with what lies in a folder or workspace.
+    pub fn tree(kind: JobKind, root: Uuid, root_kind: RootKind) -> Self {
+        Self { id: JobId::new(), kind, subject: Some(root), payload: json!({ "root": root_kind }) }
+    }
+
+    /// Its id, by which it can be asked for.
+    pub fn id(&self) -> JobId {
+        self.id
     }
 
     fn about(kind: JobKind, subject: Uuid) -> Self {

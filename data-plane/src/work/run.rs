@@ -9,7 +9,7 @@ use rowhouse_problem::{Error, Result};
 use super::context::WorkContext;
 use super::model::{Job, JobKind, UsageEvent};
 use super::store;
-use crate::index;
+use crate::{index, trees};
 
 /// Does the job. Whatever it does may have been done before: its worker can have died just after.
 pub(super) async fn run(context: WorkContext, placement: ActivePlacement, job: Arc<Job>) -> Result<()> {
@@ -17,6 +17,7 @@ pub(super) async fn run(context: WorkContext, placement: ActivePlacement, job: A
         JobKind::IndexFile => index::file(&context, &placement, FileId::from_uuid(job.subject()?)).await,
         JobKind::IndexFolder => index::folder(&context, &placement, FolderId::from_uuid(job.subject()?)).await,
         JobKind::IndexWorkspace => index::workspace(&context, &placement, WorkspaceId::from_uuid(job.subject()?)).await,
+        JobKind::DeleteTree | JobKind::RestoreTree => trees::go_on(&context, &placement, job.subject()?, job.id).await,
         JobKind::Usage => {
             let event: UsageEvent = serde_json::from_value(job.payload.clone()).map_err(Error::internal)?;
             let platform = context.platform.get().await?;

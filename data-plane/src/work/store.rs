@@ -99,9 +99,23 @@ pub(super) async fn extend(tenant: &impl Sql, job: &Job, worker: &str, lease: Du
 const FINISH: &str = "
     delete from jobs where tenant_id = app_tenant_id() and id = $1 and state = 'running' and locked_by = $2 and attempts = $3";
 
-/// Removes a job that is done, unless another worker has taken it over.
+const KEEP: &str = "
+    update jobs set state = 'done', finished_at = now(), locked_by = null, locked_until = null
+    where tenant_id = app_tenant_id() and id = $1 and state = 'running' and locked_by = $2 and attempts = $3";
+
+/// Removes a job that is done, or keeps it for those who wait for it, unless another worker has taken it over.
 pub(super) async fn finish(tenant: &impl Sql, job: &Job, worker: &str) -> Result<()> {
-    tenant.execute(FINISH, &[&job.id, &worker, &job.attempts]).await.context("finishing a job")?;
+    let sql = if job.kind.is_watched() { KEEP } else { FINISH };
+    tenant.execute(sql, &[&job.id, &worker, &job.attempts]).await.context("finishing a job")?;
+    Ok(())
+}
+
+const FORGET: &str = "
+    delete from jobs where tenant_id = app_tenant_id() and state in ('done', 'cancelled') and updated_at < now() - interval '7 days'";
+
+/// Removes jobs that ended a week ago.
+pub(super) async fn forget(tenant: &impl Sql) -> Result<()> {
+    tenant.execute(FORGET, &[]).await.context("forgetting jobs")?;
     Ok(())
 }
 

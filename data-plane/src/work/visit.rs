@@ -72,6 +72,7 @@ async fn look(context: &WorkContext, ring: &Ring, worker: &str, tenant: TenantId
                 return Ok(());
             }
             let next = store::next_due(&connection).await?;
+            store::forget(&connection).await?;
             let next = earlier(next, tidy_uploads(context, &connection).await);
             drop(connection);
             found_nothing(context, tenant, reason, next).await

@@ -45,6 +45,14 @@ pub(super) async fn page(tenant: &impl Sql, query: &ListFolders) -> Result<Listi
     let page = query.page();
     let (limit, order) = (page.limit()?, query.order);
     let ask = limit + 1;
+    if query.deleted {
+        if query.parent_id.is_some() || (query.sort, order) != (Sort::CreatedAt, Order::Asc) {
+            return Err(Error::invalid_field("deleted", "goes with `workspace_id` alone"));
+        }
+        let after = page.after::<FolderId>()?.map_or(Uuid::nil(), |id| id.as_uuid());
+        let found = store::trash(tenant, query.workspace_id, after, ask).await?;
+        return Ok(listing(found, limit, Sort::CreatedAt));
+    }
     let first_id = match order {
         Order::Asc => Uuid::nil(),
         Order::Desc => Uuid::max(),

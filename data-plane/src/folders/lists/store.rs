@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use rowhouse_database::{Described, Parameters, Sql};
+use rowhouse_domain::WorkspaceId;
 use rowhouse_problem::Result;
 use uuid::Uuid;
 
@@ -11,7 +12,7 @@ use super::{Place, Within};
 
 macro_rules! folders {
     () => {
-        "select id, workspace_id, parent_id, name, metadata, created_at, updated_at from folders
+        "select id, workspace_id, parent_id, name, metadata, created_at, updated_at, deleted_at, deleted_with from folders
         where deleted_at is null and "
     };
 }
@@ -141,6 +142,26 @@ pub(super) async fn by_change(
         Place::Folder(id) => {
             read(tenant, of(order, FOLDER_CHANGE_UP, FOLDER_CHANGE_DOWN), &[&after, &limit, &id, &time]).await
         }
+    }
+}
+
+const TRASH: &str = "
+    select id, workspace_id, parent_id, name, metadata, created_at, updated_at, deleted_at, deleted_with from folders
+    where deleted_at is not null and deleted_with is null and id > $1 order by id limit $2";
+const TRASH_OF_WORKSPACE: &str = "
+    select id, workspace_id, parent_id, name, metadata, created_at, updated_at, deleted_at, deleted_with from folders
+    where deleted_at is not null and deleted_with is null and workspace_id = $3 and id > $1 order by id limit $2";
+
+/// Deleted ones, without what was deleted with them.
+pub(super) async fn trash(
+    tenant: &impl Sql,
+    workspace: Option<WorkspaceId>,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<Folder>> {
+    match workspace {
+        None => read(tenant, TRASH, &[&after, &limit]).await,
+        Some(workspace) => read(tenant, TRASH_OF_WORKSPACE, &[&after, &limit, &workspace]).await,
     }
 }
 

@@ -1,0 +1,41 @@
+//! Tenant table `jobs`, as those see it who wait for one.
+
+use rowhouse_database::{Columns, Described, Sql};
+use rowhouse_domain::{FolderId, JobId, WorkspaceId};
+use rowhouse_problem::{Error, Result};
+use uuid::Uuid;
+
+use super::views::JobView;
+use crate::trees::RootKind;
+use crate::work::JobKind;
+
+const FIND: &str = "
+    select id, kind, subject_id, payload ->> 'root' as root, state, done, total, created_at, finished_at from jobs
+    where id = $1 and kind = any($2)";
+
+/// A job that somebody may wait for.
+pub(crate) async fn find(tenant: &impl Sql, id: JobId) -> Result<JobView> {
+    let watched: Vec<&str> = JobKind::ALL.into_iter().filter(|kind| kind.is_watched()).map(JobKind::as_str).collect();
+    let row = tenant.query_opt(FIND, &[&id, &watched]).await.context("reading a job")?;
+    let row = row.ok_or_else(|| Error::not_found("job", id))?;
+    let subject: Uuid = row.column("subject_id")?;
+    let root: &str = row.column("root")?;
+    Ok(JobView {
+        id: row.column("id")?,
+        kind: row.column("kind")?,
+        subject: match RootKind::from_text(root)? {
+            RootKind::Folder => FolderId::from_uuid(subject).to_string(),
+            RootKind::Workspace => WorkspaceId::from_uuid(subject).to_string(),
+        },
+        state: row.column("state")?,
+        done: row.column("done")?,
+        total: row.column("total")?,
+        error: match row.column("state")? {
+            "failed" => Some("It failed several times and was given up; the service's log says why."),
+            "cancelled" => Some("Another job has taken its place."),
+            _ => None,
+        },
+        created_at: row.column::<jiff::Timestamp>("created_at")?.into(),
+        finished_at: row.column::<Option<jiff::Timestamp>>("finished_at")?.map(Into::into),
+    })
+}
