@@ -115,6 +115,8 @@ create table folders (
     -- The folder or workspace whose deletion took this one along, and whose restoring brings it back.
     deleted_with uuid,
     is_deleted boolean not null generated always as (deleted_at is not null) stored,
+    -- Where its contents' paths go among those beside it, by their bytes: `a/` comes behind `a.txt`.
+    sort_key text collate "C" not null generated always as (name || '/') stored,
     constraint folders_pkey primary key (tenant_id, id),
     -- What lies in a folder refers to it with its workspace, so it can't be in another one, and moves along.
     constraint folders_workspace_id_id_key unique (tenant_id, workspace_id, id),
@@ -130,6 +132,7 @@ create table folders (
 create unique index folders_name_key on folders (tenant_id, workspace_id, parent_id, name_normalized) nulls not distinct where deleted_at is null;
 create index folders_workspace_id_idx on folders (tenant_id, workspace_id, parent_id, id);
 create index folders_parent_id_idx on folders (tenant_id, parent_id, id);
+create index folders_sort_key_idx on folders (tenant_id, workspace_id, parent_id, sort_key) where deleted_at is null;
 create index folders_name_idx on folders (tenant_id, name_normalized, id);
 create index folders_live_idx on folders (tenant_id, id) where deleted_at is null;
 create index folders_deleted_at_idx on folders (tenant_id, deleted_at) where deleted_at is not null;

@@ -82,6 +82,7 @@ create index files_workspace_id_idx on files (tenant_id, workspace_id, id);
 create index files_folder_id_idx on files (tenant_id, folder_id, id);
 create index files_workspace_folder_idx on files (tenant_id, workspace_id, folder_id, id);
 create index files_current_version_idx on files (tenant_id, id, current_version);
+create index files_path_idx on files (tenant_id, workspace_id, folder_id, name collate "C") where deleted_at is null;
 create index files_name_idx on files (tenant_id, name_normalized, id);
 create index files_file_type_idx on files (tenant_id, file_type, id);
 create index files_created_at_idx on files (tenant_id, created_at, id);

@@ -19,6 +19,7 @@ pub mod files;
 pub mod folders;
 pub mod jobs;
 pub mod links;
+mod s3;
 pub mod search;
 pub mod usage;
 pub mod workspaces;

@@ -18,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tracing_actix_web::TracingLogger;
 
+use crate::s3::S3Server;
 use crate::state::AppState;
 use crate::work::{self, WorkerHandle};
 use crate::{admin, openapi, routes};
@@ -44,6 +45,7 @@ pub struct Application {
     server: Server,
     port: u16,
     admin_port: u16,
+    s3: Option<S3Server>,
     state: AppState,
     worker: WorkerHandle,
     tasks: JoinSet<()>,
@@ -64,6 +66,7 @@ impl Application {
         let listener = listener.into_std().map_err(Error::internal)?;
         let port = listener.local_addr().map_err(Error::internal)?.port();
         let server = serve(listener, state.clone())?;
+        let s3 = S3Server::start(&state).await?;
         let worker = work::start(state.work()?, state.nudge.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(rowhouse_telemetry::keep_metrics());
@@ -87,7 +90,7 @@ impl Application {
             tasks.spawn(obey_signals(StopHandle(server.handle()))?);
         }
         tracing::info!(port, admin_port, "the data plane listens");
-        Ok(Self { server, port, admin_port, state, worker, tasks })
+        Ok(Self { server, port, admin_port, s3, state, worker, tasks })
     }
 
     /// The port that the service listens on.
@@ -100,6 +103,11 @@ impl Application {
         self.admin_port
     }
 
+    /// The port of the S3-compatible door, where it is open.
+    pub fn s3_port(&self) -> Option<u16> {
+        self.s3.as_ref().map(S3Server::port)
+    }
+
     /// Something to stop the service with, while [`run_until_stopped`](Self::run_until_stopped) runs.
     pub fn stop_handle(&self) -> StopHandle {
         StopHandle(self.server.handle())
@@ -110,9 +118,12 @@ impl Application {
     /// # Errors
     /// Where the server can't run.
     pub async fn run_until_stopped(self) -> std::io::Result<()> {
-        let Self { server, state, worker, mut tasks, .. } = self;
+        let Self { server, s3, state, worker, mut tasks, .. } = self;
         let served = server.await;
         let patience = state.settings.data_plane.shutdown_timeout;
+        if let Some(s3) = s3 {
+            s3.stop(patience).await;
+        }
         if tokio::time::timeout(patience, worker.stop()).await.is_err() {
             tracing::warn!("jobs are left to whoever comes next: they took too long");
         }

@@ -9,6 +9,7 @@ mod files;
 mod folders;
 mod links;
 mod quota;
+mod s3;
 mod search;
 mod trees;
 mod uploads;

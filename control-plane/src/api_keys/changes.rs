@@ -6,6 +6,7 @@ use rowhouse_domain::KeyId;
 use rowhouse_keys::PlainApiKey;
 use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::{ETag, IdempotencyKey, IfMatch};
+use secrecy::ExposeSecret;
 
 use super::model::{ApiKey, CreateApiKey, CreatedApiKey, KeyOwner, NewApiKey, PatchApiKey};
 use super::store;
@@ -40,10 +41,13 @@ pub(super) async fn create(
     };
     hold_account(&tx, owner, &new).await?;
     let (plain, api_key) = issue(context, &tx, owner, &prefix, &new, &caller.requester).await?;
-    let mut created = CreatedApiKey { api_key, key: None };
+    let mut created = CreatedApiKey { api_key, key: None, s3_secret: None };
     claim.record(&tx, 201, &created).await?;
     tx.commit().await?;
     created.key = Some(plain.reveal().to_owned());
+    if let KeyOwner::Tenant(..) = owner {
+        created.s3_secret = Some(context.master.s3_secret(created.api_key.id).expose_secret().to_owned());
+    }
     Ok(created)
 }
 

@@ -111,6 +111,9 @@ pub(crate) struct CreatedApiKey {
     /// The key itself, shown this once. A creation that is sent again with the same `Idempotency-Key` answers `null`:
     /// revoke the key and make another where the first answer was lost.
     pub(crate) key: Option<String>,
+    /// Of a tenant's key: what S3 requests are signed with, the key's `prefix` being the access key id. Shown this once, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) s3_secret: Option<String>,
 }
 
 /// What a key is for: a label, nothing is refused by it.

@@ -8,7 +8,7 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use rowhouse_domain::{GroupId, TenantId};
+use rowhouse_domain::{GroupId, KeyId, TenantId};
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use sha2::{Digest, Sha256};
 
@@ -68,6 +68,11 @@ impl MasterKey {
     pub fn group_database_password(&self, group: GroupId, version: i32) -> SecretString {
         let key = self.derive("group-db", &[group.as_uuid().as_bytes(), &version.to_be_bytes()]);
         SecretString::from(hex::encode(key))
+    }
+
+    /// The secret that the holder of a tenant key signs S3 requests with. It is derived each time and stored nowhere.
+    pub fn s3_secret(&self, key: KeyId) -> SecretString {
+        SecretString::from(hex::encode(self.derive("s3-secret", &[key.as_uuid().as_bytes()])))
     }
 
     /// A key that seals list cursors and the like against tampering.

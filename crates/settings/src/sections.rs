@@ -20,6 +20,7 @@ pub struct Settings {
     pub control_plane: Server,
     pub data_plane: Server,
     pub admin: Admin,
+    pub s3: S3,
     pub telemetry: Telemetry,
     pub pools: Pools,
     pub provisioning: Provisioning,
@@ -135,6 +136,17 @@ pub struct Server {
 pub struct Admin {
     pub host: String,
     pub port: u16,
+}
+
+/// The S3-compatible port of the data plane.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml explains each key once")]
+pub struct S3 {
+    pub enabled: bool,
+    pub host: String,
+    pub port: u16,
+    pub domain: String,
 }
 
 /// Logs.

@@ -32,6 +32,8 @@ pub struct TestHouse {
     pub data: Client,
     /// The data plane's admin port.
     pub data_admin: Client,
+    /// The address of the S3-compatible door, where the settings open it.
+    pub s3: Option<String>,
     /// The name of this house's `saas_platform`.
     pub platform: String,
     blobs: TempDir,
@@ -44,6 +46,7 @@ struct Listening {
     control_port: u16,
     data_port: u16,
     data_admin_port: u16,
+    s3_port: Option<u16>,
     admin_key: String,
 }
 
@@ -72,6 +75,7 @@ impl TestHouse {
             admin: Client::new(&url(listening.control_port), Some(&listening.admin_key)),
             data: Client::new(&url(listening.data_port), None),
             data_admin: Client::new(&url(listening.data_admin_port), None),
+            s3: listening.s3_port.map(url),
             platform,
             blobs,
             _stop: stop,
@@ -350,6 +354,7 @@ fn settings(platform: &str, blobs: PathBuf) -> Settings {
     settings.pools.cluster_budget = 8;
     settings.pools.per_tenant = 4;
     settings.admin.port = 0;
+    settings.s3.port = 0;
     // All tests' requests come from one address, and a tenant's as fast as they can.
     settings.rate_limits = RateLimits::all(RateLimit::NONE);
     // Generous, because a loaded machine is slow and none of this is what tests are about.
@@ -403,6 +408,7 @@ async fn serve(settings: Settings, ready: Sender<Listening>, stopped: oneshot::R
         control_port: control.port(),
         data_port: data.port(),
         data_admin_port: data.admin_port(),
+        s3_port: data.s3_port(),
         admin_key: admin_key.reveal().to_owned(),
     };
     let (control_handle, data_handle) = (control.stop_handle(), data.stop_handle());

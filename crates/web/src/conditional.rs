@@ -62,6 +62,16 @@ impl Tags {
 pub struct IfMatch(Tags);
 
 impl IfMatch {
+    /// As if the header had named this tag, without its quotes.
+    pub fn one(tag: &str) -> Self {
+        Self(Tags(Some(vec![format!("\"{tag}\"")])))
+    }
+
+    /// Whether the header was sent at all.
+    pub fn is_present(&self) -> bool {
+        self.0.0.is_some()
+    }
+
     /// Refuses the change where the caller named tags and none is the current one.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use rowhouse_problem::{Code, Error, Result};
 
 use super::cache::Remembered;
 use super::known::Facts;
+use crate::rate_limits::Standing;
 use crate::state::AppState;
 
 /// Whoever holds a tenant key that is valid now. Cheap to clone.
@@ -60,6 +61,11 @@ impl Caller {
 
     pub(super) fn facts(&self) -> &Facts {
         &self.entry.known.facts
+    }
+
+    /// Counts a request for the key and its tenant.
+    pub(crate) fn count(&self, standing: &mut Standing) -> Result<()> {
+        self.entry.buckets.count(standing)
     }
 
     /// Refuses where the key lacks a scope.

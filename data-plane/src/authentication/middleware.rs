@@ -5,7 +5,7 @@ use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, web};
-use rowhouse_domain::TenantId;
+use rowhouse_domain::{KeyId, TenantId};
 use rowhouse_keys::{KeyKind, PlainApiKey};
 use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::{ApiError, BearerKey, within};
@@ -119,6 +119,16 @@ pub(crate) async fn vouched(state: &AppState, prefix: &str) -> Result<Caller> {
     let entry = state.keys.find(prefix, || Ok(())).await?.ok_or_else(unknown_key)?;
     let placement = entry.known.decide()?;
     Ok(Caller { entry, placement })
+}
+
+/// Which key has this prefix, where one has. `may_ask` is asked before anybody else is.
+pub(crate) async fn key_of(
+    state: &AppState,
+    prefix: &str,
+    may_ask: impl FnOnce() -> Result<()>,
+) -> Result<Option<KeyId>> {
+    let entry = state.keys.find(prefix, may_ask).await?;
+    Ok(entry.map(|entry| entry.known.facts.key))
 }
 
 /// A link is worth what its key is worth; whoever uses it knows nothing of keys.

@@ -24,6 +24,7 @@ pub use cache::KeyCache;
 pub use caller::Caller;
 pub use guards::{Reader, UsageReader, WorkspaceManager, Writer};
 pub use middleware::{authenticate, authenticate_link, authenticate_transfer};
+pub(crate) use middleware::{key_of, vouched};
 pub use refusal::RefusalAudit;
 pub use wrong_keys::WrongKeys;
 pub(crate) use wrong_keys::network;

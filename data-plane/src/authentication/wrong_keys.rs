@@ -45,7 +45,7 @@ impl WrongKeys {
     ///
     /// # Errors
     /// `rate_limited`.
-    pub(super) fn may_ask(&self, address: Option<IpAddr>, standing: &mut Standing) -> Result<bool> {
+    pub(crate) fn may_ask(&self, address: Option<IpAddr>, standing: &mut Standing) -> Result<bool> {
         match (&self.0, address.map(network)) {
             (Some(counted), Some(network)) if counted.suspects.contains_key(&network) => {
                 counted.count(network, standing).map(|()| true)
@@ -58,7 +58,7 @@ impl WrongKeys {
     ///
     /// # Errors
     /// `rate_limited`, where it is one too many.
-    pub(super) fn count(&self, address: Option<IpAddr>, standing: &mut Standing) -> Result<()> {
+    pub(crate) fn count(&self, address: Option<IpAddr>, standing: &mut Standing) -> Result<()> {
         let (Some(counted), Some(network)) = (&self.0, address.map(network)) else { return Ok(()) };
         counted.suspects.insert(network, ());
         counted.count(network, standing)

@@ -2,7 +2,7 @@
 
 use rowhouse_database::Sql;
 use rowhouse_domain::{AccountId, BlobId, FileId, ItemName, WorkspaceId};
-use rowhouse_problem::{Error, Result};
+use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::{ETag, IfMatch};
 
 use super::model::{File, Place};
@@ -18,13 +18,15 @@ pub(super) enum Destination {
     New(FileId, Place),
     /// A new version of a file, if its content is still what the caller knows.
     Version(Box<File>, IfMatch),
+    /// A new version of the file of this name, or a new file where there is none; the tag is of the content there.
+    Put(FileId, Place, IfMatch),
 }
 
 impl Destination {
     /// The name that the content goes by.
     pub(super) fn name(&self) -> &ItemName {
         match self {
-            Self::New(_, place) => &place.name,
+            Self::New(_, place) | Self::Put(_, place, _) => &place.name,
             Self::Version(file, _) => &file.name,
         }
     }
@@ -32,7 +34,7 @@ impl Destination {
     /// The workspace that it goes to, as far as is known before the lock.
     pub(super) fn workspace(&self) -> WorkspaceId {
         match self {
-            Self::New(_, place) => place.workspace,
+            Self::New(_, place) | Self::Put(_, place, _) => place.workspace,
             Self::Version(file, _) => file.workspace_id,
         }
     }
@@ -47,6 +49,11 @@ impl Destination {
                 }
                 if store::is_taken(tenant, place).await? {
                     return Err(store::name_taken());
+                }
+            }
+            Self::Put(_, place, _) => {
+                if let Some(folder) = place.folder {
+                    folders::store::check(tenant, folder, place.workspace).await?;
                 }
             }
             Self::Version(file, condition) => condition.check(&ETag::of_content(&file.checksum))?,
@@ -65,14 +72,22 @@ impl Destination {
         workspaces::store::charge(change, self.workspace(), content.size).await?;
         match self {
             Self::New(id, place) => {
-                if let Some(folder) = place.folder {
-                    folders::store::hold(change, folder, place.workspace).await?;
+                hold_folder(change, place).await?;
+                make(change, *id, place, blob, content, account).await
+            }
+            Self::Put(id, place, condition) => {
+                hold_folder(change, place).await?;
+                // The workspace's row is held, so no other one of this name comes in between.
+                match store::lock_at(change, place).await? {
+                    Some(file) => {
+                        condition.check(&ETag::of_content(&file.checksum))?;
+                        revise(change, &file, blob, content, account).await
+                    }
+                    None if condition.is_present() => {
+                        Err(Error::new(Code::PreconditionFailed, "There is no file of this name any more."))
+                    }
+                    None => make(change, *id, place, blob, content, account).await,
                 }
-                let file = store::insert(change, *id, place, content, change.actor()).await?;
-                versions::store::insert(change, *id, file.current_version, blob, content, account, change.actor())
-                    .await?;
-                change.record(Verb::Made, *id).await?;
-                Ok(file)
             }
             Self::Version(seen, condition) => {
                 let file = store::lock(change, seen.id).await?;
@@ -82,11 +97,42 @@ impl Destination {
                     ));
                 }
                 condition.check(&ETag::of_content(&file.checksum))?;
-                let number = file.current_version + 1;
-                versions::store::insert(change, file.id, number, blob, content, account, change.actor()).await?;
-                change.record(Verb::Revised, file.id).await?;
-                store::set_content(change, file.id, number, content).await
+                revise(change, &file, blob, content, account).await
             }
         }
     }
+}
+
+async fn hold_folder(change: &Change<'_>, place: &Place) -> Result<()> {
+    match place.folder {
+        Some(folder) => folders::store::hold(change, folder, place.workspace).await,
+        None => Ok(()),
+    }
+}
+
+async fn make(
+    change: &Change<'_>,
+    id: FileId,
+    place: &Place,
+    blob: BlobId,
+    content: &Content<'_>,
+    account: Option<AccountId>,
+) -> Result<File> {
+    let file = store::insert(change, id, place, content, change.actor()).await?;
+    versions::store::insert(change, id, file.current_version, blob, content, account, change.actor()).await?;
+    change.record(Verb::Made, id).await?;
+    Ok(file)
+}
+
+async fn revise(
+    change: &Change<'_>,
+    file: &File,
+    blob: BlobId,
+    content: &Content<'_>,
+    account: Option<AccountId>,
+) -> Result<File> {
+    let number = file.current_version + 1;
+    versions::store::insert(change, file.id, number, blob, content, account, change.actor()).await?;
+    change.record(Verb::Revised, file.id).await?;
+    store::set_content(change, file.id, number, content).await
 }

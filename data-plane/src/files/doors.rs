@@ -2,24 +2,39 @@
 //!
 //! The same functions as for the native door do the work, so that what comes in by one is seen by all.
 
+use std::ops::Range;
+
+use actix_web::error::PayloadError;
 use actix_web::http::Method;
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use rowhouse_blobs::BlobBody;
 use rowhouse_database::Sql;
 use rowhouse_domain::FileId;
 use rowhouse_problem::{Error, Result};
 use rowhouse_web::{ETag, IdempotencyKey, IfMatch, IfNoneMatch};
+use serde::Deserialize;
 
 use super::content::{declared, receive_raw, refuse_encoded};
 use super::destination::Destination;
+use super::digest::Expected;
 use super::download::{self, Wish};
+use super::failure::blob_failure;
 use super::model::Place;
-use super::upload::{Declared, Identity, begin};
-use super::versions::{self, Stored};
-use super::{store, upload};
+use super::pace::{Paced, broken};
+use super::upload::{Begun, Declared, Identity};
+use super::{change, store, upload, versions};
 use crate::answer::Answer;
 use crate::authentication::Caller;
 use crate::state::AppState;
+
+pub(crate) use super::upload::Upload;
+pub(crate) use super::versions::Stored;
+
+/// What streams of other crates fail with.
+type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A new file that comes in.
 pub(crate) struct Incoming<'a> {
@@ -50,8 +65,65 @@ pub(crate) async fn upload(
     let identity = Identity::new(incoming.route, incoming.key, &declared.length);
     let slot = state.upload_slots.enter(caller.tenant()).await?;
     let destination = Destination::New(FileId::new(), incoming.place);
-    let begun = begin(state, caller, destination, declared, &identity, slot).await?;
+    let begun = upload::begin(state, caller, destination, declared, &identity, slot).await?;
     receive_raw(state, begun, payload).await
+}
+
+/// What is to become of a content that another protocol brings: the file of a name, new or with a new version.
+pub(crate) struct Put {
+    pub(crate) place: Place,
+    /// Whether there must be no file of the name yet.
+    pub(crate) must_be_new: bool,
+    /// The content that the file must have now.
+    pub(crate) condition: IfMatch,
+    pub(crate) length: Option<u64>,
+    pub(crate) media_type: Option<String>,
+    /// In base64, as `Content-MD5` has it.
+    pub(crate) md5: Option<String>,
+}
+
+/// What is needed of a [`FileView`](super::FileView) that an upload answers with.
+#[derive(Deserialize)]
+pub(crate) struct MadeFile {
+    pub(crate) sha256: String,
+    pub(crate) version: i32,
+}
+
+/// Does everything that can be done before the content comes.
+pub(crate) async fn begin(state: &AppState, caller: &Caller, put: Put) -> Result<Box<Upload>> {
+    let declared =
+        Declared { length: put.length, media_type: put.media_type, hashes: Expected::read(&[], put.md5.as_deref())? };
+    let destination = if put.must_be_new {
+        Destination::New(FileId::new(), put.place)
+    } else {
+        Destination::Put(FileId::new(), put.place, put.condition)
+    };
+    let key = IdempotencyKey(None);
+    let identity = Identity::new("", &key, &());
+    let slot = state.upload_slots.enter(caller.tenant()).await?;
+    match upload::begin(state, caller, destination, declared, &identity, slot).await? {
+        Begun::Upload(upload) => Ok(upload),
+        Begun::Replay(..) => Err(Error::internal("an upload without a key was answered before")),
+    }
+}
+
+/// A body whose sender's pace is bounded, as at the native door.
+pub(crate) fn paced(
+    state: &AppState,
+    body: impl Stream<Item = std::result::Result<Bytes, BoxedError>> + Send,
+) -> impl Stream<Item = Result<Bytes>> + Send {
+    let body = body.map(|chunk| chunk.map_err(|error| PayloadError::Io(std::io::Error::other(error))));
+    Paced::new(body, state.settings.uploads.idle_timeout).map(|chunk| chunk.map_err(|error| broken(&error)))
+}
+
+/// The bytes of a content, or a part of them.
+pub(crate) async fn read(state: &AppState, stored: &Stored, part: Option<Range<u64>>) -> Result<BlobBody> {
+    Ok(state.blobs.read(stored.object, part).await.map_err(blob_failure)?.body)
+}
+
+/// Puts a file into the trash.
+pub(crate) async fn delete(state: &AppState, caller: &Caller, id: FileId) -> Result<()> {
+    change::delete(state, caller, id, &IfMatch::default()).await
 }
 
 /// Refuses what is larger than any file may be.

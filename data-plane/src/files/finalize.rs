@@ -190,7 +190,7 @@ impl Recording<'_> {
                 Answer::created(format!("/v1/files/{id}"), &etag, &FileView::from(file))
             }
             // The tag of what was put: the content.
-            Destination::Version(..) => {
+            Destination::Version(..) | Destination::Put(..) => {
                 let etag = ETag::of_content(&file.checksum);
                 Answer::ok(&etag, &FileView::from(file))
             }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ pub(super) struct Paced<S> {
     received: u64,
     waited: Duration,
     waiting: Option<Waiting>,
-    allowance: Rc<AtomicU64>,
+    allowance: Arc<AtomicU64>,
 }
 
 struct Waiting {
@@ -34,7 +34,7 @@ struct Waiting {
 }
 
 /// Lifts the limit on what a [`Paced`] lets through.
-pub(super) struct Gate(Rc<AtomicU64>);
+pub(super) struct Gate(Arc<AtomicU64>);
 
 impl Gate {
     /// The rest may be of any size.
@@ -46,7 +46,7 @@ impl Gate {
 impl<S: Stream<Item = Result<Bytes, PayloadError>>> Paced<S> {
     /// No wait is longer than `idle`.
     pub(super) fn new(body: S, idle: Duration) -> Self {
-        let allowance = Rc::new(AtomicU64::new(u64::MAX));
+        let allowance = Arc::new(AtomicU64::new(u64::MAX));
         Self { body: Box::pin(body), idle, received: 0, waited: Duration::ZERO, waiting: None, allowance }
     }
 
@@ -54,7 +54,7 @@ impl<S: Stream<Item = Result<Bytes, PayloadError>>> Paced<S> {
     pub(super) fn gated(body: S, idle: Duration, limit: u64) -> (Self, Gate) {
         let paced = Self::new(body, idle);
         paced.allowance.store(limit, Ordering::Relaxed);
-        let gate = Gate(Rc::clone(&paced.allowance));
+        let gate = Gate(Arc::clone(&paced.allowance));
         (paced, gate)
     }
 

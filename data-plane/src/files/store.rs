@@ -88,6 +88,24 @@ pub(super) async fn is_taken(tenant: &impl Sql, place: &Place) -> Result<bool> {
     Ok(row.is_some())
 }
 
+const LOCK_AT: &str = "
+    select id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
+        created_at, updated_at, deleted_at, (select last_indexed from file_search
+            where file_id = files.id and version_number = files.current_version) as indexed_at
+    from files
+    where workspace_id = $1 and name_normalized = $3 and deleted_at is null
+        and (folder_id = $2 or ($2::uuid is null and folder_id is null))
+    for no key update";
+
+/// The live file of a name in a place, where there is one; nobody else changes it until the transaction ends.
+pub(super) async fn lock_at(transaction: &impl Sql, place: &Place) -> Result<Option<File>> {
+    let row = transaction
+        .query_opt(LOCK_AT, &[&place.workspace, &place.folder, &place.name.normalized()])
+        .await
+        .context("locking a file by its name")?;
+    row.as_ref().map(from_row).transpose()
+}
+
 /// What the content of a file is.
 pub(super) struct Content<'a> {
     pub(super) size: i64,

@@ -65,7 +65,7 @@ pub(super) enum Begun {
 }
 
 /// An upload under way. Dropping it removes all its traces.
-pub(super) struct Upload {
+pub(crate) struct Upload {
     state: AppState,
     caller: Caller,
     destination: Destination,
@@ -153,7 +153,7 @@ pub(super) fn check_size(state: &AppState, size: u64) -> Result<()> {
 
 impl Upload {
     /// Takes the body in. On an error everything is cleaned up before it returns.
-    pub(super) async fn receive(&mut self, body: impl Stream<Item = Result<Bytes>>) -> Result<()> {
+    pub(crate) async fn receive(&mut self, body: impl Stream<Item = Result<Bytes>>) -> Result<()> {
         let result = self.stream(body).await;
         if result.is_err() {
             self.debris.clear().await;
@@ -199,13 +199,13 @@ impl Upload {
     }
 
     /// Removes all traces: what came is not wanted.
-    pub(super) async fn discard(mut self: Box<Self>) {
+    pub(crate) async fn discard(mut self: Box<Self>) {
         self.debris.clear().await;
     }
 
     /// Stores and records what came. It runs to its end also when the request is dropped meanwhile: nobody could tell
     /// afterwards how far it had come.
-    pub(super) async fn finish(self: Box<Self>) -> Result<Answer> {
+    pub(crate) async fn finish(self: Box<Self>) -> Result<Answer> {
         let plan = Plan {
             state: self.state,
             caller: self.caller,

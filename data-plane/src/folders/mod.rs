@@ -1,6 +1,7 @@
 //! Folders: the tree in a workspace that files lie in.
 
 mod change;
+pub(crate) mod doors;
 mod lists;
 pub mod model;
 pub mod routes;

@@ -55,6 +55,11 @@ pub struct NewFolder {
 }
 
 impl NewFolder {
+    /// An empty one of a name that was checked.
+    pub(super) fn of(workspace: WorkspaceId, parent: Option<FolderId>, name: ItemName) -> Self {
+        Self { id: FolderId::new(), workspace, parent, name, metadata: Value::Object(Map::new()) }
+    }
+
     /// Checks a body.
     ///
     /// # Errors

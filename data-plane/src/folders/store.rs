@@ -99,6 +99,25 @@ pub(super) async fn workspace(tenant: &impl Sql, id: FolderId) -> Result<Workspa
     row.ok_or_else(|| Error::not_found("folder", id))?.column("workspace_id")
 }
 
+const FIND_BY_NAME: &str = "
+    select id, name from folders
+    where workspace_id = $1 and name_normalized = $3 and deleted_at is null
+        and (parent_id = $2 or ($2::uuid is null and parent_id is null))";
+
+/// The live folder of this name, whatever its case, with the name that it really has.
+pub(crate) async fn find_by_name(
+    tenant: &impl Sql,
+    workspace: WorkspaceId,
+    parent: Option<FolderId>,
+    name: &ItemName,
+) -> Result<Option<(FolderId, String)>> {
+    let row = tenant
+        .query_opt(FIND_BY_NAME, &[&workspace, &parent, &name.normalized()])
+        .await
+        .context("looking for a folder by its name")?;
+    row.map(|row| Ok((row.column("id")?, row.column("name")?))).transpose()
+}
+
 const CHECK: &str = "select id from folders where id = $1 and workspace_id = $2 and deleted_at is null";
 
 /// Refuses a folder that is not a live one of the workspace.

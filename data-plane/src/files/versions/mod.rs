@@ -20,6 +20,7 @@ pub(super) struct NewBlob<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
     pub(crate) name: ItemName,
+    pub(crate) version: i32,
     pub(crate) object: BlobKey,
     pub(crate) size: u64,
     pub(crate) sha256: Vec<u8>,

@@ -113,13 +113,13 @@ fn version_from_row(row: &Row) -> Result<Version> {
 }
 
 const FIND_CURRENT: &str = "
-    select file.name, version.size, version.checksum, version.mime_type, version.created_at, blob.object_key
+    select file.name, version.version_number, version.size, version.checksum, version.mime_type, version.created_at, blob.object_key
     from files file
     join file_versions version on version.file_id = file.id and version.version_number = file.current_version
     join blobs blob on blob.id = version.blob_id
     where file.id = $1 and file.deleted_at is null";
 const FIND_NUMBERED: &str = "
-    select file.name, version.size, version.checksum, version.mime_type, version.created_at, blob.object_key
+    select file.name, version.version_number, version.size, version.checksum, version.mime_type, version.created_at, blob.object_key
     from files file
     join file_versions version on version.file_id = file.id and version.version_number = $2
     join blobs blob on blob.id = version.blob_id
@@ -140,6 +140,7 @@ pub(in crate::files) async fn find_stored(
     let object: &str = row.column("object_key")?;
     Ok(Some(Stored {
         name: ItemName::parse(name).map_err(Error::internal)?,
+        version: row.column("version_number")?,
         object: object.parse().map_err(|error| Error::internal(format!("{object:?}: {error}")))?,
         size: u64::try_from(row.column::<i64>("size")?).map_err(Error::internal)?,
         sha256: row.column("checksum")?,

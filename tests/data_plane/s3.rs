@@ -1,0 +1,374 @@
+//! The S3-compatible door, as the S3 client of the crate `object_store` sees it; public clients follow in `s3_clients`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::path::Path;
+use object_store::signer::Signer;
+use object_store::{Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig};
+use reqwest::Method;
+use rowhouse_testkit::{Given, TestHouse};
+use serde_json::{Value, json};
+
+/// A tenant with what its key's holder needs to talk S3.
+pub(crate) struct Setting {
+    pub(crate) house: TestHouse,
+    pub(crate) given: Given,
+    pub(crate) key: Value,
+}
+
+impl Setting {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut rowhouse_settings::Settings)) -> Self {
+        let house = crate::house_with(|settings| {
+            settings.s3.enabled = true;
+            change(settings);
+        })
+        .await;
+        let given = house.tenant().await;
+        let key = make_key(&house, &given, &["read_files", "write_files"]).await;
+        Self { house, given, key }
+    }
+
+    pub(crate) fn bucket(&self) -> String {
+        self.given.workspace.replace('_', "-")
+    }
+
+    pub(crate) fn endpoint(&self) -> &str {
+        self.house.s3.as_deref().unwrap()
+    }
+
+    fn store(&self) -> AmazonS3 {
+        store(self.endpoint(), &self.bucket(), &self.key)
+    }
+}
+
+pub(crate) async fn make_key(house: &TestHouse, given: &Given, scopes: &[&str]) -> Value {
+    let path = format!("/v1/tenants/{}/api-keys", given.tenant);
+    house.admin.post(&path, &json!({"name": "s3", "scopes": scopes})).await.expect(201).json()
+}
+
+fn store(endpoint: &str, bucket: &str, key: &Value) -> AmazonS3 {
+    AmazonS3Builder::new()
+        .with_endpoint(endpoint)
+        .with_allow_http(true)
+        .with_region("us-east-1")
+        .with_bucket_name(bucket)
+        .with_access_key_id(key["prefix"].as_str().unwrap())
+        .with_secret_access_key(key["s3_secret"].as_str().unwrap())
+        .with_virtual_hosted_style_request(false)
+        .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
+        .build()
+        .unwrap()
+}
+
+fn path(text: &str) -> Path {
+    Path::parse(text).unwrap()
+}
+
+async fn keys(store: &AmazonS3, prefix: Option<&str>) -> Vec<String> {
+    let prefix = prefix.map(path);
+    store.list(prefix.as_ref()).map_ok(|meta| meta.location.to_string()).try_collect().await.unwrap()
+}
+
+#[tokio::test]
+async fn what_comes_in_by_one_door_goes_out_by_the_other() {
+    let setting = Setting::new().await;
+    let (store, given) = (setting.store(), &setting.given);
+    let content = Bytes::from(vec![7; 300_000]);
+    let put = store.put(&path("reports/2026/q1 ü.bin"), content.clone().into()).await.unwrap();
+    // The folders are there, and so is the file.
+    let files = given.data.get(&format!("/v1/files?workspace_id={}", given.workspace)).await.expect(200).json();
+    assert_eq!(files["items"][0]["name"], "q1 ü.bin");
+    let etag = format!("\"{}\"", files["items"][0]["sha256"].as_str().unwrap());
+    assert_eq!(put.e_tag.as_deref(), Some(etag.as_str()));
+    let id = files["items"][0]["id"].as_str().unwrap();
+    assert_eq!(given.data.get(&format!("/v1/files/{id}/content")).await.expect(200).bytes, content);
+    let folder = files["items"][0]["folder_id"].as_str().unwrap();
+    let folder = given.data.get(&format!("/v1/folders/{folder}")).await.expect(200).json();
+    assert_eq!(folder["name"], "2026");
+    setting.house.expect_used(300_000).await;
+
+    // And the other way round; put again, it is the next version.
+    given.upload("native.txt", "one").await;
+    let read = store.get(&path("native.txt")).await.unwrap();
+    assert_eq!(read.meta.version.as_deref(), Some("1"));
+    assert_eq!(read.bytes().await.unwrap(), "one");
+    let put = store.put(&path("native.txt"), "two".into()).await.unwrap();
+    assert_eq!(put.version.as_deref(), Some("2"));
+    let old = GetOptions { version: Some("1".to_owned()), ..GetOptions::default() };
+    assert_eq!(store.get_opts(&path("native.txt"), old).await.unwrap().bytes().await.unwrap(), "one");
+    assert_eq!(store.head(&path("native.txt")).await.unwrap().size, 3);
+}
+
+#[tokio::test]
+async fn ranges_and_conditions_are_those_of_s3() {
+    let setting = Setting::new().await;
+    let store = setting.store();
+    let name = path("digits.txt");
+    let put = store.put(&name, "0123456789".into()).await.unwrap();
+    let part = |range| {
+        let options = GetOptions::new().with_range(Some(range));
+        let (store, name) = (&store, &name);
+        async move { store.get_opts(name, options).await.unwrap().bytes().await.unwrap() }
+    };
+    assert_eq!(part(GetRange::Bounded(2..5)).await, "234");
+    assert_eq!(part(GetRange::Offset(7)).await, "789");
+    assert_eq!(part(GetRange::Suffix(3)).await, "789");
+    let tag = put.e_tag.clone().unwrap();
+    let known = GetOptions { if_none_match: Some(tag.clone()), ..GetOptions::default() };
+    assert!(matches!(store.get_opts(&name, known).await.unwrap_err(), Error::NotModified { .. }));
+    let other = GetOptions { if_match: Some("\"other\"".to_owned()), ..GetOptions::default() };
+    assert!(matches!(store.get_opts(&name, other).await.unwrap_err(), Error::Precondition { .. }));
+
+    let create = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+    let refused = store.put_opts(&name, "x".into(), create.clone()).await.unwrap_err();
+    assert!(matches!(refused, Error::AlreadyExists { .. }), "{refused}");
+    store.put_opts(&path("new.txt"), "x".into(), create).await.unwrap();
+    let update = |tag: &str| PutOptions {
+        mode: PutMode::Update(object_store::UpdateVersion { e_tag: Some(tag.to_owned()), version: None }),
+        ..PutOptions::default()
+    };
+    assert!(matches!(
+        store.put_opts(&name, "x".into(), update("\"other\"")).await.unwrap_err(),
+        Error::Precondition { .. }
+    ));
+    store.put_opts(&name, "x".into(), update(&tag)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_list_is_in_the_order_of_bytes_and_knows_prefixes() {
+    let setting = Setting::new().await;
+    let store = setting.store();
+    let names =
+        ["a", "a-b/x", "a.txt", "a/b/c/deep", "a/b.txt", "a/z", "ab", "B", "b/inner", "Ä/ö", "b0", "a/b-c/x", "z"];
+    for name in names {
+        store.put(&path(name), name.to_owned().into()).await.unwrap();
+    }
+    let mut expected: Vec<String> = names.iter().map(ToString::to_string).collect();
+    expected.sort();
+    assert_eq!(keys(&store, None).await, expected);
+    assert_eq!(keys(&store, Some("a/b")).await, ["a/b/c/deep"]);
+    let top = store.list_with_delimiter(None).await.unwrap();
+    let prefixes: Vec<_> = top.common_prefixes.iter().map(ToString::to_string).collect();
+    assert_eq!(prefixes, ["a", "a-b", "b", "Ä"]);
+    let objects: Vec<_> = top.objects.iter().map(|meta| meta.location.to_string()).collect();
+    assert_eq!(objects, ["B", "a", "a.txt", "ab", "b0", "z"]);
+    let inner = store.list_with_delimiter(Some(&path("a"))).await.unwrap();
+    assert_eq!((inner.common_prefixes.len(), inner.objects.len()), (2, 2));
+
+    // From any place, page by page of any size: every key once.
+    let place = format!("/{}", setting.bucket());
+    let signed = async |query: String| get_signed(setting.endpoint(), &setting.key, &place, &query).await;
+    for size in [1, 2, 5] {
+        let (mut seen, mut token) = (Vec::new(), None::<String>);
+        loop {
+            let more = token.map(|token| format!("continuation-token={token}&")).unwrap_or_default();
+            let page = signed(format!("{more}list-type=2&max-keys={size}")).await;
+            seen.extend(all(&page, "Key"));
+            token = all(&page, "NextContinuationToken").pop();
+            if token.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, expected, "{size} at a time");
+        let (mut seen, mut token) = (Vec::new(), None::<String>);
+        loop {
+            let more = token.map(|token| format!("continuation-token={token}&")).unwrap_or_default();
+            let page = signed(format!("{more}delimiter=%2F&list-type=2&max-keys={size}")).await;
+            seen.extend(all(&page, "Key"));
+            seen.extend(all(&page, "Prefix").into_iter().filter(|prefix| !prefix.is_empty()));
+            token = all(&page, "NextContinuationToken").pop();
+            if token.is_none() {
+                break;
+            }
+        }
+        seen.sort();
+        assert_eq!(seen, ["B", "a", "a-b/", "a.txt", "a/", "ab", "b/", "b0", "z", "Ä/"], "{size} at a time");
+    }
+    for (index, after) in expected.iter().enumerate() {
+        let encoded: String = after.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let page = signed(format!("list-type=2&start-after={encoded}")).await;
+        assert_eq!(all(&page, "Key"), expected[index + 1..], "after {after}");
+    }
+}
+
+/// The texts of all elements of a name.
+fn all(xml: &str, name: &str) -> Vec<String> {
+    let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+    xml.split(&open).skip(1).map(|rest| rest.split(&close).next().unwrap().to_owned()).collect()
+}
+
+/// `GET` with a signature in its headers (SigV4); the query's parameters come sorted.
+async fn get_signed(endpoint: &str, key: &Value, path: &str, query: &str) -> String {
+    let answer = send_signed(endpoint, key, Method::GET, path, query).await;
+    let status = answer.status();
+    let text = answer.text().await.unwrap();
+    assert_eq!(status, 200, "{text}");
+    text
+}
+
+async fn send_signed(endpoint: &str, key: &Value, method: Method, path: &str, query: &str) -> reqwest::Response {
+    use hmac::{Hmac, KeyInit, Mac};
+    use sha2::{Digest, Sha256};
+    let host = endpoint.trim_start_matches("http://");
+    let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+    let (day, scope) = (&now[..8], format!("{}/us-east-1/s3/aws4_request", &now[..8]));
+    let canonical = format!(
+        "{method}\n{path}\n{query}\nhost:{host}\nx-amz-content-sha256:UNSIGNED-PAYLOAD\nx-amz-date:{now}\n\n\
+         host;x-amz-content-sha256;x-amz-date\nUNSIGNED-PAYLOAD"
+    );
+    let text = format!("AWS4-HMAC-SHA256\n{now}\n{scope}\n{}", hex::encode(Sha256::digest(canonical)));
+    let sign = |key: &[u8], text: &str| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+        mac.update(text.as_bytes());
+        mac.finalize().into_bytes().to_vec()
+    };
+    let secret = format!("AWS4{}", key["s3_secret"].as_str().unwrap());
+    let signing =
+        ["us-east-1", "s3", "aws4_request"].iter().fold(sign(secret.as_bytes(), day), |key, part| sign(&key, part));
+    let authorization = format!(
+        "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature={}",
+        key["prefix"].as_str().unwrap(),
+        hex::encode(sign(&signing, &text))
+    );
+    let request = reqwest::Client::new().request(method, format!("{endpoint}{path}?{query}"));
+    let request = request.header("x-amz-content-sha256", "UNSIGNED-PAYLOAD").header("x-amz-date", now);
+    request.header("authorization", authorization).send().await.unwrap()
+}
+
+#[tokio::test]
+async fn copies_and_deletions() {
+    let setting = Setting::new().await;
+    let (store, given) = (setting.store(), &setting.given);
+    store.put(&path("from/a.txt"), "words".into()).await.unwrap();
+    store.copy(&path("from/a.txt"), &path("to/b.txt")).await.unwrap();
+    assert_eq!(store.get(&path("to/b.txt")).await.unwrap().bytes().await.unwrap(), "words");
+    assert_eq!(setting.house.stored_objects(), 1, "the content is there once");
+    store.delete(&path("from/a.txt")).await.unwrap();
+    assert!(matches!(store.get(&path("from/a.txt")).await.unwrap_err(), Error::NotFound { .. }));
+    // It is in the trash, as if it had been deleted by the native door.
+    let trash = given.data.get(&format!("/v1/files?workspace_id={}&deleted=true", given.workspace)).await.expect(200);
+    assert_eq!(trash.json()["items"][0]["name"], "a.txt");
+    store.delete(&path("never/was.txt")).await.unwrap();
+    let many: Vec<_> = ["to/b.txt", "x", "y"].map(|name| Ok(path(name))).into();
+    let gone: Vec<_> = store.delete_stream(Box::pin(futures::stream::iter(many))).try_collect().await.unwrap();
+    assert_eq!(gone.len(), 3);
+    assert!(keys(&store, None).await.is_empty());
+}
+
+#[tokio::test]
+async fn presigned_addresses_open_one_object_for_a_while() {
+    let setting = Setting::new().await;
+    let store = setting.store();
+    let put = store.signed_url(Method::PUT, &path("in.txt"), Duration::from_secs(60)).await.unwrap();
+    let anyone = reqwest::Client::new();
+    assert_eq!(anyone.put(put.clone()).body("words").send().await.unwrap().status(), 200);
+    let get = store.signed_url(Method::GET, &path("in.txt"), Duration::from_secs(2)).await.unwrap();
+    assert_eq!(anyone.get(get.clone()).send().await.unwrap().text().await.unwrap(), "words");
+    let changed = get.as_str().replace("in.txt", "in.tx");
+    assert_eq!(anyone.get(changed).send().await.unwrap().status(), 403);
+    assert_eq!(anyone.put(get.clone()).body("x").send().await.unwrap().status(), 403);
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert_eq!(anyone.get(get).send().await.unwrap().status(), 403);
+}
+
+#[tokio::test]
+async fn only_a_key_with_its_secret_and_scope_is_let_in() {
+    let setting = Setting::new().await;
+    let (house, given) = (&setting.house, &setting.given);
+    setting.store().put(&path("a.txt"), "words".into()).await.unwrap();
+    let of = |key: &Value| store(setting.endpoint(), &setting.bucket(), key);
+    let code = |error: Error| error.to_string();
+
+    let mut wrong = setting.key.clone();
+    wrong["s3_secret"] = json!("wrong");
+    let error = code(of(&wrong).get(&path("a.txt")).await.unwrap_err());
+    assert!(error.contains("SignatureDoesNotMatch"), "{error}");
+    wrong["prefix"] = json!("nobody00000000");
+    let error = code(of(&wrong).get(&path("a.txt")).await.unwrap_err());
+    assert!(error.contains("InvalidAccessKeyId"), "{error}");
+    let anonymous = reqwest::get(format!("{}/{}/a.txt", setting.endpoint(), setting.bucket())).await.unwrap();
+    assert_eq!(anonymous.status(), 403);
+
+    let reader = of(&make_key(house, given, &["read_files"]).await);
+    assert_eq!(reader.get(&path("a.txt")).await.unwrap().bytes().await.unwrap(), "words");
+    let error = code(reader.put(&path("b.txt"), "x".into()).await.unwrap_err());
+    assert!(error.contains("AccessDenied"), "{error}");
+    let writer = of(&make_key(house, given, &["write_files"]).await);
+    writer.put(&path("b.txt"), "x".into()).await.unwrap();
+    assert!(code(writer.get(&path("b.txt")).await.unwrap_err()).contains("AccessDenied"));
+    assert!(code(writer.copy(&path("b.txt"), &path("c.txt")).await.unwrap_err()).contains("AccessDenied"));
+
+    // Another tenant's bucket is none.
+    let stranger = house.tenant().await;
+    let key = make_key(house, &stranger, &["read_files", "write_files"]).await;
+    let error = code(of(&key).get(&path("a.txt")).await.unwrap_err());
+    assert!(error.contains("NoSuchBucket") || error.contains("not found"), "{error}");
+    let buckets = get_signed(setting.endpoint(), &key, "/", "").await;
+    assert_eq!(all(&buckets, "Name"), [stranger.workspace.replace('_', "-")]);
+
+    // A revoked key opens nothing within a second.
+    let id = key["id"].as_str().unwrap();
+    let _ = house.admin.delete(&format!("/v1/tenants/{}/api-keys/{id}", stranger.tenant)).await.expect(204);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let answer = send_signed(setting.endpoint(), &key, Method::GET, "/", "").await;
+    assert_eq!(answer.status(), 403);
+    assert!(answer.text().await.unwrap().contains("InvalidAccessKeyId"));
+}
+
+#[tokio::test]
+async fn a_bucket_goes_by_its_workspaces_identifier() {
+    let setting = Setting::new().await;
+    let given = &setting.given;
+    let change = json!({"unique_identifier": "team-documents"});
+    let _ = given.data.patch(&format!("/v1/workspaces/{}", given.workspace), &change).await.expect(200);
+    let buckets = get_signed(setting.endpoint(), &setting.key, "/", "").await;
+    assert_eq!(all(&buckets, "Name"), ["team-documents"]);
+    let named = store(setting.endpoint(), "team-documents", &setting.key);
+    named.put(&path("a.txt"), "words".into()).await.unwrap();
+    assert_eq!(setting.store().get(&path("a.txt")).await.unwrap().bytes().await.unwrap(), "words");
+}
+
+#[tokio::test]
+async fn quotas_limits_and_names_hold_here_too() {
+    let setting = Setting::with(|settings| settings.uploads.max_bytes = 1_000).await;
+    let (store, given) = (setting.store(), &setting.given);
+    let error = store.put(&path("large"), vec![0; 1_001].into()).await.unwrap_err().to_string();
+    assert!(error.contains("EntityTooLarge"), "{error}");
+    let quota = json!({"storage_quota": 500});
+    let _ = given.data.patch(&format!("/v1/workspaces/{}", given.workspace), &quota).await.expect(200);
+    let error = store.put(&path("large"), vec![0; 501].into()).await.unwrap_err().to_string();
+    assert!(error.contains("QuotaExceeded"), "{error}");
+    setting.house.expect_reserved(0).await;
+    let error = store.put(&path(&"x".repeat(256)), "x".into()).await.unwrap_err().to_string();
+    assert!(error.contains("InvalidArgument"), "{error}");
+    store.put(&path(&format!("{}file", "d/".repeat(64))), "x".into()).await.unwrap();
+    let error = store.put(&path(&format!("{}file", "d/".repeat(65))), "x".into()).await.unwrap_err().to_string();
+    assert!(error.contains("KeyTooLong"), "{error}");
+    let answer =
+        send_signed(setting.endpoint(), &setting.key, Method::GET, &format!("/{}", setting.bucket()), "acl=").await;
+    assert_eq!(answer.status(), 501);
+}
+
+#[tokio::test]
+async fn many_at_once_make_each_folder_once() {
+    let setting = Setting::new().await;
+    let store = Arc::new(setting.store());
+    let puts = (0..12).map(|number| {
+        let store = Arc::clone(&store);
+        async move { store.put(&path(&format!("a/b/c/{}.txt", number % 6)), format!("{number}").into()).await }
+    });
+    for put in futures::future::join_all(puts).await {
+        put.unwrap();
+    }
+    assert_eq!(keys(&store, None).await.len(), 6);
+    let folders = setting.given.data.get(&format!("/v1/folders?workspace_id={}", setting.given.workspace)).await;
+    assert_eq!(folders.expect(200).json()["items"].as_array().unwrap().len(), 3);
+}
