@@ -13,6 +13,10 @@ create table workspaces (
     -- None: the tenant's quota alone holds.
     storage_quota bigint,
     used_storage bigint not null default 0,
+    -- Of a file's versions, those that one of the rules keeps stay: so many newest ones, those replaced less than so many days
+    -- ago. Without a rule all stay.
+    keep_versions integer,
+    keep_versions_days integer,
     workspace_type text not null default 'team',
     parent_workspace_id uuid,
     -- `/<id>/<id>/`: the ids from the outermost workspace to this one. Kept by a trigger; renaming changes nothing.
@@ -34,6 +38,7 @@ create table workspaces (
     constraint workspaces_unique_identifier_check check (unique_identifier <> '' and length(unique_identifier) <= 200),
     constraint workspaces_storage_quota_check check (storage_quota >= 0),
     constraint workspaces_used_storage_check check (used_storage >= 0),
+    constraint workspaces_keep_versions_check check (keep_versions >= 1 and keep_versions_days >= 1),
     constraint workspaces_workspace_type_check check (workspace_type in ('personal', 'team', 'project')),
     constraint workspaces_workspace_path_check check (length(workspace_path) <= 1024),
     constraint workspaces_tags_check check (array_position(tags, null) is null),

@@ -14,6 +14,8 @@ create table blobs (
     object_key text not null,
     -- `deleting`: its object is being removed. It is no longer shared; the same bytes get a new row.
     state text not null default 'ready',
+    -- When its last version went; only a hint, whoever deletes it looks again.
+    unreferenced_since timestamptz,
     created_by_kind text not null default 'system',
     created_by uuid,
     created_at timestamptz not null default now(),
@@ -33,6 +35,7 @@ create unique index blobs_sha256_key on blobs (tenant_id, sha256) where state = 
 create index blobs_md5_hash_idx on blobs (tenant_id, md5_hash) where md5_hash is not null;
 create index blobs_bucket_idx on blobs (tenant_id, bucket);
 create index blobs_state_idx on blobs (tenant_id, state, updated_at);
+create index blobs_unreferenced_since_idx on blobs (tenant_id, unreferenced_since) where unreferenced_since is not null;
 create trigger blobs_set_updated_at before update on blobs for each row execute function set_updated_at();
 
 create table files (

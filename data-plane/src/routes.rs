@@ -6,7 +6,8 @@ use actix_web::web::{ServiceConfig, delete, get, head, patch, post, put, resourc
 
 use crate::authentication::{authenticate, authenticate_link, authenticate_transfer};
 use crate::files::content::{get_file_content, head_file_content, put_file_content, upload_file};
-use crate::files::routes::{change_file, delete_file, get_file, list_file_versions, list_files, restore_file};
+use crate::files::routes::{change_file, copy_file, delete_file, get_file, list_files, restore_file};
+use crate::files::versions::routes::{delete_file_version, get_file_version, list_file_versions, restore_file_version};
 use crate::folders::routes::{
     change_folder, create_folder, delete_folder, get_folder, list_folder_ancestors, list_folders, restore_folder,
 };
@@ -40,6 +41,13 @@ pub fn configure(config: &mut ServiceConfig) {
                 )
                 .service(resource("").route(transfer(post().to(upload_file))).route(quick(get().to(list_files))))
                 .service(resource("/{fil}/versions").route(quick(get().to(list_file_versions))))
+                .service(
+                    resource("/{fil}/versions/{version}")
+                        .route(quick(get().to(get_file_version)))
+                        .route(quick(delete().to(delete_file_version))),
+                )
+                .service(resource("/{fil}/versions/{version}/restore").route(quick(post().to(restore_file_version))))
+                .service(resource("/{fil}/copy").route(quick(post().to(copy_file))))
                 .service(resource("/{fil}/restore").route(quick(post().to(restore_file))))
                 .service(
                     resource("/{fil}/links")

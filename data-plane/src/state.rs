@@ -93,6 +93,7 @@ impl AppState {
             tenants: self.tenants.clone(),
             blobs: self.blobs.clone(),
             settings: self.settings.work.clone(),
+            trash: self.settings.trash.clone(),
             extractor: match &self.settings.work.extractor {
                 own if own.as_os_str().is_empty() => std::env::current_exe().map_err(Error::internal)?,
                 other => other.clone(),

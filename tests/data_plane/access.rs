@@ -103,7 +103,11 @@ async fn another_tenants_things_can_not_be_told_from_what_never_was() {
 
 fn fill(path: &str, workspace: &str, file: &str, folder: &str) -> String {
     let job = file.replace("fil_", "job_");
-    path.replace("{wrk}", workspace).replace("{fil}", file).replace("{fld}", folder).replace("{job}", &job)
+    path.replace("{wrk}", workspace)
+        .replace("{fil}", file)
+        .replace("{fld}", folder)
+        .replace("{version}", "1")
+        .replace("{job}", &job)
 }
 
 async fn call(client: &Client, method: &str, path: &str) -> Answer {

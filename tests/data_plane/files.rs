@@ -31,6 +31,8 @@ async fn a_deleted_file_waits_in_the_trash() {
     given.data.get(&format!("{path}/content")).await.problem(404, "not_found");
     // Its name is free meanwhile, and then it can't come back under it.
     let second = given.upload("a.txt", "two").await;
+    let trash = given.data.get("/v1/files?deleted=true").await.expect(200).json();
+    assert_eq!((trash["items"].as_array().unwrap().len(), &trash["items"][0]["id"]), (1, &json!(file)));
     given.data.post(&format!("{path}/restore"), &json!({})).await.problem(409, "name_taken");
     let _ = given.data.patch(&format!("/v1/files/{second}"), &json!({"name": "b.txt"})).await.expect(200);
     let _ = given.data.post(&format!("{path}/restore"), &json!({})).await.expect(200);

@@ -3,6 +3,7 @@
 
 mod access;
 mod bad_input;
+mod copies;
 mod downloads;
 mod faults;
 mod files;
@@ -11,8 +12,10 @@ mod links;
 mod quota;
 mod s3;
 mod search;
+mod trash;
 mod trees;
 mod uploads;
+mod versions;
 mod workspaces;
 
 /// A house whose tenants are kept apart as this suite has it.

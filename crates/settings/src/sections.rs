@@ -29,6 +29,8 @@ pub struct Settings {
     pub purge: Purge,
     pub cluster_credentials: HashMap<String, ClusterCredentials>,
     pub uploads: Uploads,
+    pub versions: Versions,
+    pub trash: Trash,
     pub work: Work,
     pub blobs: Blobs,
 }
@@ -304,6 +306,38 @@ pub struct Uploads {
     pub idle_timeout: Duration,
     #[serde(with = "humantime_serde")]
     pub reservation_ttl: Duration,
+}
+
+/// Which versions of files a new workspace keeps.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml explains each key once")]
+pub struct Versions {
+    pub keep_last: i32,
+    pub keep_for_days: i32,
+}
+
+impl Versions {
+    /// So many newest ones, where there is such a rule.
+    pub fn keep_last(&self) -> Option<i32> {
+        Some(self.keep_last).filter(|number| *number > 0)
+    }
+
+    /// Those replaced less than so many days ago, where there is such a rule.
+    pub fn keep_for_days(&self) -> Option<i32> {
+        Some(self.keep_for_days).filter(|number| *number > 0)
+    }
+}
+
+/// What is deleted, before it is gone.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml explains each key once")]
+pub struct Trash {
+    #[serde(with = "humantime_serde")]
+    pub retention: Duration,
+    #[serde(with = "humantime_serde")]
+    pub blob_grace: Duration,
 }
 
 /// Background jobs.

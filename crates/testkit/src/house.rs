@@ -178,6 +178,14 @@ impl TestHouse {
         inside
     }
 
+    /// The rows of a statement in a tenant's own data, as superuser.
+    ///
+    /// # Panics
+    /// Where it fails.
+    pub async fn tenant_rows(&self, given: &Given, sql: &str) -> Vec<Row> {
+        self.inside(given).await.query(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+    }
+
     async fn number(&self, sql: &str) -> i64 {
         self.rows(sql).await[0].try_get(0).expect("the only column is a number")
     }

@@ -59,14 +59,14 @@ impl From<WorkspaceId> for Subject {
     }
 }
 
-/// A version of a file that has come or gone, and with it what organization, tenant and account use. A workspace's own
+/// Versions of a file that have come or gone, and with them what organization, tenant and account use. A workspace's own
 /// count is moved with its row.
 #[derive(Debug, Clone, Copy)]
 pub struct Charge {
     /// The file.
     pub file: FileId,
-    /// Its version.
-    pub version: i32,
+    /// Its version, where it is about one.
+    pub version: Option<i32>,
     /// So many more bytes; less than nothing where they are given back.
     pub bytes: i64,
     /// The storage account that is charged.

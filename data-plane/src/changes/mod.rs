@@ -9,13 +9,15 @@ mod event;
 
 use std::time::Duration;
 
+use rowhouse_database::ActivePlacement;
+use rowhouse_domain::Actor;
 use rowhouse_problem::Result;
 
 use crate::answer::Answer;
 use crate::authentication::Caller;
 use crate::idempotency::{self, Claim, Request};
 use crate::state::AppState;
-use crate::work;
+use crate::work::{self, WorkContext};
 
 pub use change::Change;
 pub use event::{Charge, Subject, Verb};
@@ -41,7 +43,24 @@ pub async fn apply<T>(
     Ok(result)
 }
 
-/// The same for a request that may be repeated: it is written once, and every repetition gets the first one's answer.
+/// The same for work behind the scenes, which makes its change in nobody's name.
+///
+/// # Errors
+/// Those of [`apply`].
+pub async fn apply_in_background<T>(
+    context: &WorkContext,
+    placement: &ActivePlacement,
+    write: impl AsyncFnOnce(&Change<'_>) -> Result<T>,
+) -> Result<T> {
+    work::mark(&context.platform.get().await?, placement.get().tenant).await?;
+    let mut connection = context.tenant(placement).await?;
+    let change = Change::begin(&mut connection, Actor::SYSTEM).await?;
+    let result = write(&change).await?;
+    change.commit().await?;
+    Ok(result)
+}
+
+/// The same as [`apply`] for a request that may be repeated: it is written once, and every repetition gets the first one's answer.
 ///
 /// # Errors
 /// Those of [`apply`]; `idempotency_mismatch` and `request_in_flight` for the key.

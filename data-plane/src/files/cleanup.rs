@@ -1,19 +1,20 @@
 //! What an upload leaves to clean up when it comes to nothing, whichever way it ends.
 
-use rowhouse_problem::Result;
+use std::error::Error as _;
+
+use rowhouse_problem::{Error, Result};
+use tokio_postgres::error::Severity;
 
 use super::failure::blob_failure;
 use super::intents::{self, Intent};
 use crate::authentication::Caller;
+use crate::changes::Change;
 use crate::idempotency::Ticket;
 use crate::quota;
 use crate::state::AppState;
 
-/// The traces of an upload: cleaned up unless [`Debris::keep`] is called, also when the request is dropped half-way.
+/// The traces of an upload: cleaned up unless [`Debris::commit`] succeeds, also when the request is dropped half-way.
 pub(super) struct Debris(Option<Traces>);
-
-/// Traces that are not to be removed, unless [`Debris::take_back`] is called.
-pub(super) struct Kept(Option<Traces>);
 
 struct Traces {
     state: AppState,
@@ -46,14 +47,17 @@ impl Debris {
         }
     }
 
-    /// The upload succeeded, or nobody knows: nothing may be undone any more. What a lost commit leaves is found by its intent.
-    pub(super) fn keep(&mut self) -> Kept {
-        Kept(self.0.take())
-    }
-
-    /// It turned out that the upload did not succeed.
-    pub(super) fn take_back(&mut self, kept: Kept) {
-        self.0 = kept.0;
+    /// Commits. Nothing is cleaned up afterwards unless the server has refused: without an answer nobody knows whether what was
+    /// written is there, and what a lost commit leaves is found by its intent.
+    pub(super) async fn commit(&mut self, change: Change<'_>) -> Result<()> {
+        let kept = self.0.take();
+        let outcome = change.commit().await;
+        if let Err(error) = &outcome
+            && is_refusal(error)
+        {
+            self.0 = kept;
+        }
+        outcome
     }
 
     /// Cleans up now, so that what was reserved is free when the caller hears of the failure.
@@ -97,4 +101,15 @@ impl Traces {
         }
         Ok(())
     }
+}
+
+/// Whether the server has said that it did not commit. Anything else is an unknown outcome: no answer at all, or the end of
+/// the session, which can come after the commit.
+fn is_refusal(error: &Error) -> bool {
+    let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
+    let Some(answer) = causes.find_map(|cause| cause.downcast_ref::<tokio_postgres::Error>()?.as_db_error()) else {
+        return false;
+    };
+    let code = answer.code().code();
+    answer.parsed_severity() == Some(Severity::Error) && !code.starts_with("08") && !code.starts_with("57P")
 }

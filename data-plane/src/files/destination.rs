@@ -61,19 +61,13 @@ impl Destination {
         Ok(room)
     }
 
-    /// Records file and version. The workspace's row is locked first, then folder or file: the order of every change.
-    pub(super) async fn record(
-        &self,
-        change: &Change<'_>,
-        blob: BlobId,
-        content: &Content<'_>,
-        account: Option<AccountId>,
-    ) -> Result<File> {
-        workspaces::store::charge(change, self.workspace(), content.size).await?;
+    /// Takes the room and the locks that it needs: the workspace's row first, then folder and file, as every change does.
+    pub(super) async fn hold(&self, change: &Change<'_>, size: i64) -> Result<Held<'_>> {
+        workspaces::store::charge(change, self.workspace(), size).await?;
         match self {
             Self::New(id, place) => {
                 hold_folder(change, place).await?;
-                make(change, *id, place, blob, content, account).await
+                Ok(Held::New(*id, place))
             }
             Self::Put(id, place, condition) => {
                 hold_folder(change, place).await?;
@@ -81,12 +75,12 @@ impl Destination {
                 match store::lock_at(change, place).await? {
                     Some(file) => {
                         condition.check(&ETag::of_content(&file.checksum))?;
-                        revise(change, &file, blob, content, account).await
+                        Ok(Held::Version(Box::new(file)))
                     }
                     None if condition.is_present() => {
                         Err(Error::new(Code::PreconditionFailed, "There is no file of this name any more."))
                     }
-                    None => make(change, *id, place, blob, content, account).await,
+                    None => Ok(Held::New(*id, place)),
                 }
             }
             Self::Version(seen, condition) => {
@@ -97,8 +91,30 @@ impl Destination {
                     ));
                 }
                 condition.check(&ETag::of_content(&file.checksum))?;
-                revise(change, &file, blob, content, account).await
+                Ok(Held::Version(Box::new(file)))
             }
+        }
+    }
+}
+
+/// A place that nobody else changes until the transaction ends.
+pub(super) enum Held<'a> {
+    New(FileId, &'a Place),
+    Version(Box<File>),
+}
+
+impl Held<'_> {
+    /// Records file and version. Blobs are locked after everything else, so before this and after [`Destination::hold`].
+    pub(super) async fn record(
+        self,
+        change: &Change<'_>,
+        blob: BlobId,
+        content: &Content<'_>,
+        account: Option<AccountId>,
+    ) -> Result<File> {
+        match self {
+            Self::New(id, place) => make(change, id, place, blob, content, account).await,
+            Self::Version(file) => revise(change, &file, blob, content, account).await,
         }
     }
 }
@@ -133,6 +149,8 @@ async fn revise(
 ) -> Result<File> {
     let number = file.current_version + 1;
     versions::store::insert(change, file.id, number, blob, content, account, change.actor()).await?;
+    let after = store::set_content(change, file.id, number, content).await?;
     change.record(Verb::Revised, file.id).await?;
-    store::set_content(change, file.id, number, content).await
+    versions::keep::queue(change, &after).await?;
+    Ok(after)
 }

@@ -1,13 +1,11 @@
 //! The end of an upload: the object made durable, then one transaction that records it and everything that follows from it.
 
-use std::error::Error as _;
-
 use rowhouse_blobs::{BlobWriter, Written};
 use rowhouse_problem::{Error, Result};
 use rowhouse_settings::BlobBackend;
 use rowhouse_web::ETag;
-use tokio_postgres::error::Severity;
 
+use super::blobs::{self, NewBlob};
 use super::cleanup::Debris;
 use super::destination::Destination;
 use super::failure::blob_failure;
@@ -17,7 +15,6 @@ use super::pulse::{Pulse, ran_out};
 use super::slots::Slot;
 use super::store::Content;
 use super::upload::Declared;
-use super::versions::{self, NewBlob};
 use super::views::{FileView, etag};
 use crate::answer::Answer;
 use crate::authentication::Caller;
@@ -90,17 +87,6 @@ pub(super) async fn finalize(mut plan: Plan) -> Result<Answer> {
     outcome
 }
 
-/// Whether the server has said that it did not commit. Anything else is an unknown outcome: no answer at all, or the end of
-/// the session, which can come after the commit.
-fn is_refusal(error: &Error) -> bool {
-    let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
-    let Some(answer) = causes.find_map(|cause| cause.downcast_ref::<tokio_postgres::Error>()?.as_db_error()) else {
-        return false;
-    };
-    let code = answer.code().code();
-    answer.parsed_severity() == Some(Severity::Error) && !code.starts_with("08") && !code.starts_with("57P")
-}
-
 struct Recording<'a> {
     state: &'a AppState,
     caller: &'a Caller,
@@ -122,14 +108,7 @@ impl Recording<'_> {
         let mut tenant = self.caller.connection(self.state).await?;
         let change = Change::begin(&mut tenant, self.caller.actor()).await?;
         let (answer, is_duplicate) = self.write(&change).await?;
-        // From here on nobody knows before the answer comes, and without one nobody ever does.
-        let traces = debris.keep();
-        if let Err(error) = change.commit().await {
-            if is_refusal(&error) {
-                debris.take_back(traces);
-            }
-            return Err(error);
-        }
+        debris.commit(change).await?;
         self.state.nudge.tenant(self.caller.tenant());
         if is_duplicate {
             self.drop_object(&tenant).await;
@@ -156,7 +135,8 @@ impl Recording<'_> {
             bucket: bucket(self.state),
             object: self.intent.object,
         };
-        let (blob, is_duplicate) = versions::store::insert_or_share_blob(change, &new, change.actor()).await?;
+        let held = self.destination.hold(change, size).await?;
+        let (blob, is_duplicate) = blobs::store::insert_or_share(change, &new, change.actor()).await?;
         // The intent ends with the blob's row, and stays where the object is to go.
         let still_stood = if is_duplicate {
             intents::store::abandon(change, self.intent.id).await?
@@ -166,11 +146,11 @@ impl Recording<'_> {
         if !still_stood {
             return Err(ran_out());
         }
-        let file = self.destination.record(change, blob, &content, self.caller.account()).await?;
+        let file = held.record(change, blob, &content, self.caller.account()).await?;
         change
             .charge(&Charge {
                 file: file.id,
-                version: file.current_version,
+                version: Some(file.current_version),
                 bytes: size,
                 account: self.caller.account(),
                 reservation: Some(self.intent.reservation),

@@ -3,9 +3,11 @@
 //! A content streams once, is hashed on the way, and is acknowledged when both object and rows are durable. No
 //! connection to PostgreSQL is held while bytes move.
 
+mod blobs;
 mod change;
 mod cleanup;
 pub mod content;
+mod copy;
 mod destination;
 mod digest;
 mod disposition;
@@ -18,9 +20,11 @@ pub mod model;
 mod multipart;
 mod pace;
 mod pulse;
+pub(crate) mod purge;
 mod range;
 mod repetition;
 mod reservation;
+mod room;
 pub mod routes;
 mod slots;
 pub(crate) mod store;

@@ -167,6 +167,45 @@ impl ChangeFile {
     }
 }
 
+/// The body of a copy.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CopyFile {
+    /// The workspace that the copy goes to, to its top unless `folder_id` says more; absent for the file's own place.
+    #[schema(value_type = Option<String>)]
+    workspace_id: Option<WorkspaceId>,
+    /// The folder that it goes to; `null` for the workspace's top.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>)]
+    folder_id: Option<Option<FolderId>>,
+    /// Its name; the file's own where it is absent.
+    name: Option<String>,
+    /// Number of the version that is copied; the current one unless said.
+    pub(super) version: Option<i32>,
+}
+
+impl CopyFile {
+    /// Where a copy of the file is to go.
+    ///
+    /// # Errors
+    /// Invalid, where the name is.
+    pub fn place(&self, file: &File) -> Result<Place> {
+        let mut checks = Checks::default();
+        let name = match &self.name {
+            Some(name) => checks.name("/name", name),
+            None => Some(file.name.clone()),
+        };
+        checks.finish()?;
+        let workspace = self.workspace_id.unwrap_or(file.workspace_id);
+        let own_folder = file.folder_id.filter(|_| workspace == file.workspace_id);
+        Ok(Place {
+            workspace,
+            folder: self.folder_id.unwrap_or(own_folder),
+            name: name.expect("a name that is not valid was complained about"),
+        })
+    }
+}
+
 /// The kind that people think in, from the media type.
 pub fn file_type(mime_type: &str) -> &'static str {
     let (kind, subtype) = mime_type.split_once('/').unwrap_or((mime_type, ""));

@@ -5,15 +5,16 @@ use actix_web::web::{Data, Json};
 use rowhouse_domain::FileId;
 use rowhouse_problem::Error;
 use rowhouse_web::{
-    ApiJson, ApiPath, ApiQuery, ApiResult, IdempotencyKey, IfMatch, IfNoneMatch, Listing, PageQuery, ProblemDocument,
-    parse_id,
+    ApiJson, ApiPath, ApiQuery, ApiResult, IdempotencyKey, IfMatch, IfNoneMatch, Listing, ProblemDocument, parse_id,
 };
+use serde::Deserialize;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::model::{ChangeFile, File, ListFiles, Version};
+use super::model::{ChangeFile, CopyFile, File, ListFiles};
 use super::store::Within;
-use super::views::{FileView, VersionView, etag};
-use super::{change, store, versions};
+use super::views::{FileView, etag};
+use super::{change, copy, purge, store};
 use crate::authentication::{Reader, Writer};
 use crate::state::AppState;
 
@@ -112,16 +113,27 @@ pub async fn change_file(
     Ok(change::change(&state, &writer, id.0, &condition, body.0).await?.into())
 }
 
+/// How a file is deleted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteQuery {
+    /// `true` removes a file for good that is deleted already, before its time.
+    #[serde(default)]
+    purge: bool,
+}
+
 /// Deletes a file; it can be restored until it is purged.
 #[utoipa::path(
     delete,
     path = "/v1/files/{fil}",
     operation_id = "delete_file",
     tag = "files",
-    params(("fil" = String, Path), ("if-match" = Option<String>, Header)),
+    params(("fil" = String, Path), DeleteQuery, ("if-match" = Option<String>, Header)),
     responses(
-        (status = 204, description = "It is deleted."),
+        (status = 204, description = "It is deleted; or, with `purge`, gone for good."),
         (status = 404, description = "There is none of this id.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It is to be purged and is not deleted.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 412, description = "It has changed since it was read.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("api_key" = ["write_files"]))
@@ -130,10 +142,45 @@ pub async fn delete_file(
     state: Data<AppState>,
     writer: Writer,
     id: ApiPath<FileId>,
+    query: ApiQuery<DeleteQuery>,
     condition: IfMatch,
 ) -> ApiResult<HttpResponse> {
-    change::delete(&state, &writer, id.0, &condition).await?;
+    if query.0.purge {
+        purge::purge_now(&state, &writer, id.0, &condition).await?;
+    } else {
+        change::delete(&state, &writer, id.0, &condition).await?;
+    }
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// Copies a file with its tags and metadata, or one of its versions. The copy's bytes are counted, but stored once.
+#[utoipa::path(
+    post,
+    path = "/v1/files/{fil}/copy",
+    operation_id = "copy_file",
+    tag = "files",
+    params(
+        ("fil" = String, Path),
+        ("idempotency-key" = Option<String>, Header, description = "Makes a repeated request have one effect."),
+    ),
+    request_body = CopyFile,
+    responses(
+        (status = 201, description = "The copy.", body = FileView),
+        (status = 404, description = "There is no such file or version, or not where the copy is to go.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The name is in use there.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 413, description = "A quota has no room for it.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "A field is not valid.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = ["write_files"]))
+)]
+pub async fn copy_file(
+    state: Data<AppState>,
+    writer: Writer,
+    id: ApiPath<FileId>,
+    key: IdempotencyKey,
+    body: ApiJson<CopyFile>,
+) -> ApiResult<HttpResponse> {
+    Ok(copy::copy(&state, &writer, id.0, &key, &body.0).await?.into())
 }
 
 /// Restores a deleted file: to its folder, or to the top of its workspace where the folder is gone.
@@ -160,30 +207,4 @@ pub async fn restore_file(
     key: IdempotencyKey,
 ) -> ApiResult<HttpResponse> {
     Ok(change::restore(&state, &writer, id.0, &key).await?.into())
-}
-
-/// Lists a file's versions, newest first.
-#[utoipa::path(
-    get,
-    path = "/v1/files/{fil}/versions",
-    operation_id = "list_file_versions",
-    tag = "files",
-    params(("fil" = String, Path), PageQuery),
-    responses(
-        (status = 200, description = "A page.", body = Listing<VersionView>),
-        (status = 404, description = "There is no file of this id.", body = ProblemDocument, content_type = "application/problem+json"),
-    ),
-    security(("api_key" = ["read_files"]))
-)]
-pub async fn list_file_versions(
-    state: Data<AppState>,
-    reader: Reader,
-    id: ApiPath<FileId>,
-    page: ApiQuery<PageQuery>,
-) -> ApiResult<Json<Listing<VersionView>>> {
-    let (limit, before) = (page.0.limit()?, page.0.after::<i32>()?.unwrap_or(i32::MAX));
-    let tenant = reader.connection(&state).await?;
-    store::find(&tenant, id.0).await?;
-    let found = versions::store::list(&tenant, id.0, before, limit + 1).await?;
-    Ok(Json(Listing::new(found, limit, |version: &Version| version.version_number).map(VersionView::from)))
 }

@@ -1,5 +1,7 @@
 //! Tenant table `files`. Owns its SQL; decides nothing.
 
+use std::time::Duration;
+
 use rowhouse_database::{Columns, Described, QueryError, Sql};
 use rowhouse_domain::{Actor, FileId, FolderId, ItemName, WorkspaceId};
 use rowhouse_problem::{Code, Error, Result};
@@ -281,4 +283,83 @@ pub(super) async fn list(
         Within::Folder(id) => tenant.query(LIST_IN_FOLDER, &[&after, &limit, &deleted, &id]).await,
     };
     rows.context("listing files")?.iter().map(from_row).collect()
+}
+
+const FIND_WORKSPACE: &str = "select workspace_id from files where id = $1";
+
+/// The workspace of a file, deleted or not.
+pub(super) async fn find_workspace(tenant: &impl Sql, id: FileId) -> Result<Option<WorkspaceId>> {
+    let row = tenant.query_opt(FIND_WORKSPACE, &[&id]).await.context("looking for a file's workspace")?;
+    row.map(|row| row.column("workspace_id")).transpose()
+}
+
+const LIST_IDS: &str = "
+    select id, current_version from files where workspace_id = $1 and id > $2 order by id limit $3";
+
+/// Files of a workspace, deleted or not, and their current versions.
+pub(super) async fn list_ids(
+    tenant: &impl Sql,
+    workspace: WorkspaceId,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<(FileId, i32)>> {
+    let rows = tenant.query(LIST_IDS, &[&workspace, &after, &limit]).await.context("walking over files")?;
+    rows.iter().map(|row| Ok((row.column("id")?, row.column("current_version")?))).collect()
+}
+
+/// Where a locked file is.
+pub(super) struct Locked {
+    pub(super) id: FileId,
+    pub(super) workspace: WorkspaceId,
+    pub(super) is_deleted: bool,
+}
+
+const LOCK_ANY: &str = "
+    select id, workspace_id, is_deleted from files where id = any($1) order by id for no key update";
+
+/// Files, deleted or not, that nobody else changes until the transaction ends.
+pub(super) async fn lock_any(transaction: &impl Sql, ids: &[FileId]) -> Result<Vec<Locked>> {
+    let rows = transaction.query(LOCK_ANY, &[&ids]).await.context("locking files")?;
+    let locked = |row: &Row| {
+        Ok(Locked {
+            id: row.column("id")?,
+            workspace: row.column("workspace_id")?,
+            is_deleted: row.column("is_deleted")?,
+        })
+    };
+    rows.iter().map(locked).collect()
+}
+
+const WORKSPACES_OF: &str = "select distinct workspace_id from files where id = any($1)";
+
+/// The workspaces of files, deleted or not.
+pub(super) async fn workspaces_of(tenant: &impl Sql, ids: &[FileId]) -> Result<Vec<WorkspaceId>> {
+    let rows = tenant.query(WORKSPACES_OF, &[&ids]).await.context("looking for files' workspaces")?;
+    rows.iter().map(|row| row.column("workspace_id")).collect()
+}
+
+const PURGE: &str = "delete from files where id = any($1)";
+
+/// Removes files for good. Their versions go in the same transaction.
+pub(super) async fn purge(transaction: &impl Sql, ids: &[FileId]) -> Result<()> {
+    transaction.execute(PURGE, &[&ids]).await.context("purging files")?;
+    Ok(())
+}
+
+const DELETED_BEFORE: &str = "
+    select id from files where deleted_at < now() - make_interval(secs => $1) order by deleted_at limit $2";
+
+/// Files that were deleted so long ago, the earliest first.
+pub(super) async fn deleted_before(tenant: &impl Sql, age: Duration, limit: i64) -> Result<Vec<FileId>> {
+    let rows = tenant.query(DELETED_BEFORE, &[&age.as_secs_f64(), &limit]).await.context("looking into the trash")?;
+    rows.iter().map(|row| row.column("id")).collect()
+}
+
+const OLDEST_DELETION: &str = "
+    select deleted_at from files where deleted_at is not null order by deleted_at limit 1";
+
+/// When the file was deleted that was deleted first, where there is any.
+pub(super) async fn oldest_deletion(tenant: &impl Sql) -> Result<Option<jiff::Timestamp>> {
+    let row = tenant.query_opt(OLDEST_DELETION, &[]).await.context("looking for the oldest deletion")?;
+    row.map(|row| row.column("deleted_at")).transpose()
 }

@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
-use rowhouse_blobs::{BlobKey, BlobWriter};
-use rowhouse_domain::ReservationId;
+use rowhouse_blobs::BlobWriter;
 use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::{IdempotencyKey, fingerprint};
 use serde::Serialize;
-use uuid::Uuid;
 
 use super::cleanup::Debris;
 use super::destination::Destination;
@@ -92,11 +90,7 @@ pub(super) async fn begin(
 ) -> Result<Begun> {
     check_size(state, declared.length.unwrap_or(0))?;
     let ttl = state.settings.uploads.reservation_ttl;
-    let intent = Intent {
-        id: Uuid::now_v7(),
-        object: BlobKey::random(caller.tenant().as_uuid()),
-        reservation: ReservationId::new(),
-    };
+    let intent = Intent::new(caller.tenant());
     let (room, ticket) = {
         let mut tenant = caller.connection(state).await?;
         let transaction = tenant.transaction().await?;

@@ -7,7 +7,7 @@ mod file;
 mod label;
 mod passages;
 mod place;
-mod store;
+pub(crate) mod store;
 
 pub use file::file;
 pub use place::{folder, workspace};

@@ -106,6 +106,18 @@ pub(super) async fn lock_search(tenant: &impl Sql, id: FileId) -> Result<()> {
     Ok(())
 }
 
+const LOCK_SEARCHES: &str = "
+    insert into file_search (file_id)
+    select id from files where tenant_id = app_tenant_id() and id = any($1) order by id
+    on conflict (tenant_id, file_id) do update set last_indexed = file_search.last_indexed";
+
+/// The same for files that are to be removed, before anything locks them: a writer locks the search row first, which may be
+/// new and seen by nobody, and the file last.
+pub(crate) async fn lock_searches(transaction: &impl Sql, ids: &[FileId]) -> Result<()> {
+    transaction.execute(LOCK_SEARCHES, &[&ids]).await.context("locking files' search rows")?;
+    Ok(())
+}
+
 /// A file as it stands under a lock.
 pub(super) struct Current {
     pub(super) version: i32,

@@ -18,6 +18,8 @@ pub struct WorkContext {
     pub blobs: BlobStore,
     /// How much at once, how often, how many attempts.
     pub settings: settings::Work,
+    /// How long deleted things stay.
+    pub trash: settings::Trash,
     /// The binary whose subcommand `extract` is the helper process: this service's own.
     pub extractor: PathBuf,
 }

@@ -25,12 +25,24 @@ pub enum JobKind {
     DeleteTree,
     /// Restores what was deleted with a folder or workspace.
     RestoreTree,
+    /// Removes versions of a file that its workspace's rules don't keep.
+    PruneFile,
+    /// The same for all files of a workspace.
+    PruneWorkspace,
 }
 
 impl JobKind {
     /// Every kind that this release can do.
-    pub const ALL: [Self; 6] =
-        [Self::IndexFile, Self::IndexFolder, Self::IndexWorkspace, Self::Usage, Self::DeleteTree, Self::RestoreTree];
+    pub const ALL: [Self; 8] = [
+        Self::IndexFile,
+        Self::IndexFolder,
+        Self::IndexWorkspace,
+        Self::Usage,
+        Self::DeleteTree,
+        Self::RestoreTree,
+        Self::PruneFile,
+        Self::PruneWorkspace,
+    ];
 
     /// The text in `jobs.kind`.
     pub const fn as_str(self) -> &'static str {
@@ -41,6 +53,8 @@ impl JobKind {
             Self::Usage => "usage",
             Self::DeleteTree => "delete_tree",
             Self::RestoreTree => "restore_tree",
+            Self::PruneFile => "prune_file",
+            Self::PruneWorkspace => "prune_workspace",
         }
     }
 
@@ -48,7 +62,12 @@ impl JobKind {
     pub const fn is_watched(self) -> bool {
         match self {
             Self::DeleteTree | Self::RestoreTree => true,
-            Self::IndexFile | Self::IndexFolder | Self::IndexWorkspace | Self::Usage => false,
+            Self::IndexFile
+            | Self::IndexFolder
+            | Self::IndexWorkspace
+            | Self::Usage
+            | Self::PruneFile
+            | Self::PruneWorkspace => false,
         }
     }
 
@@ -101,6 +120,16 @@ impl NewJob {
     /// To index a workspace: after it was made or changed.
     pub fn index_workspace(workspace: WorkspaceId) -> Self {
         Self::about(JobKind::IndexWorkspace, workspace.as_uuid())
+    }
+
+    /// To see to the rules for versions after a file has got one.
+    pub fn prune_file(file: FileId) -> Self {
+        Self::about(JobKind::PruneFile, file.as_uuid())
+    }
+
+    /// To see to a workspace's rules for versions.
+    pub fn prune_workspace(workspace: WorkspaceId) -> Self {
+        Self::about(JobKind::PruneWorkspace, workspace.as_uuid())
     }
 
     /// To report a use.

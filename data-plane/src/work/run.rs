@@ -9,6 +9,7 @@ use rowhouse_problem::{Error, Result};
 use super::context::WorkContext;
 use super::model::{Job, JobKind, UsageEvent};
 use super::store;
+use crate::files::versions::keep;
 use crate::{index, trees};
 
 /// Does the job. Whatever it does may have been done before: its worker can have died just after.
@@ -18,6 +19,10 @@ pub(super) async fn run(context: WorkContext, placement: ActivePlacement, job: A
         JobKind::IndexFolder => index::folder(&context, &placement, FolderId::from_uuid(job.subject()?)).await,
         JobKind::IndexWorkspace => index::workspace(&context, &placement, WorkspaceId::from_uuid(job.subject()?)).await,
         JobKind::DeleteTree | JobKind::RestoreTree => trees::go_on(&context, &placement, job.subject()?, job.id).await,
+        JobKind::PruneFile => keep::prune_file(&context, &placement, FileId::from_uuid(job.subject()?)).await,
+        JobKind::PruneWorkspace => {
+            keep::prune_workspace(&context, &placement, WorkspaceId::from_uuid(job.subject()?)).await
+        }
         JobKind::Usage => {
             let event: UsageEvent = serde_json::from_value(job.payload.clone()).map_err(Error::internal)?;
             let platform = context.platform.get().await?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rowhouse_database::{ActivePlacement, TenantConnection};
+use rowhouse_database::ActivePlacement;
 use rowhouse_domain::TenantId;
 use rowhouse_problem::{Code, Error, Result};
 use tokio_util::task::AbortOnDropHandle;
@@ -14,6 +14,7 @@ use super::model::{Job, backoff, patience};
 use super::nudge::Ring;
 use super::turns::Reason;
 use super::{run, store};
+use crate::files::versions::keep;
 use crate::{files, placements};
 
 /// How long a job belongs to its worker without a sign of life: so long does a job wait whose process was killed.
@@ -28,14 +29,8 @@ pub(super) const OUT_OF_REACH: Duration = Duration::from_secs(5);
 /// How long a tenant is left alone that may not be served; its jobs wait until it may.
 const NOT_SERVED: Duration = Duration::from_secs(5 * 60);
 
-/// How soon a tenant is looked at again while an upload is under way.
-const UPLOAD_UNDER_WAY: Duration = Duration::from_secs(2);
-
 /// How long a job may be put off by what it needs; from then on each failure counts as an attempt.
 const LONGEST_OUTAGE: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// How soon removing leftovers is tried again.
-const TIDY_AGAIN: Duration = Duration::from_secs(30);
 
 /// Takes the tenant's turn. Never fails: what goes wrong is logged and tried again later.
 pub(super) async fn visit(context: &WorkContext, ring: &Ring, worker: &str, tenant: TenantId, reason: Reason) {
@@ -73,23 +68,12 @@ async fn look(context: &WorkContext, ring: &Ring, worker: &str, tenant: TenantId
             }
             let next = store::next_due(&connection).await?;
             store::forget(&connection).await?;
-            let next = earlier(next, tidy_uploads(context, &connection).await);
+            if reason.is_sweep && keep::queue_all(&connection).await? > 0 {
+                look_again_at(context, tenant, Timestamp::now()).await;
+            }
             drop(connection);
+            let next = earlier(next, files::sweep::sweep(context, &placement).await);
             found_nothing(context, tenant, reason, next).await
-        }
-    }
-}
-
-/// Removes what uploads left behind that ended without a word. Returns when there may be more of it.
-async fn tidy_uploads(context: &WorkContext, connection: &TenantConnection) -> Option<Timestamp> {
-    let wait = |pause| Timestamp::now().checked_add(pause).ok();
-    match files::sweep::expired_intents(connection, &context.platform, &context.blobs).await {
-        // An upload under way may commit at any moment, and its process may end right after.
-        Ok((_, Some(next))) => earlier(Some(next), wait(UPLOAD_UNDER_WAY)),
-        Ok((_, None)) => None,
-        Err(error) => {
-            tracing::warn!(tenant.id = %connection.tenant(), error = error.chain(), "leftovers of uploads have to wait");
-            wait(TIDY_AGAIN)
         }
     }
 }

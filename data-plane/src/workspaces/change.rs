@@ -14,7 +14,7 @@ use crate::changes::{Change, LEASE, Verb, apply};
 use crate::idempotency::{self, Claim, Request};
 use crate::quota;
 use crate::state::AppState;
-use crate::work;
+use crate::work::{self, NewJob};
 
 const CREATE: &str = "POST /v1/workspaces";
 
@@ -38,7 +38,7 @@ async fn count_and_make(
     body: CreateWorkspace,
 ) -> Result<Answer> {
     let request = Request::new(caller, CREATE, key, &body);
-    let new = NewWorkspace::parse(body)?;
+    let new = NewWorkspace::parse(body, &state.settings.versions)?;
     check_account(state, caller, new.account).await?;
     work::mark(&state.platform.get().await?, caller.tenant()).await?;
 
@@ -113,6 +113,10 @@ pub(super) async fn change(
         }
         let after = store::update(change, &wanted).await?;
         change.record(Verb::Changed, id).await?;
+        let rules = |workspace: &Workspace| (workspace.keep_versions, workspace.keep_versions_days);
+        if rules(&after) != rules(&before) {
+            work::enqueue(change, &NewJob::prune_workspace(id)).await?;
+        }
         let etag = etag(&after);
         Ok(Answer::ok(&etag, &WorkspaceView::from(after)))
     })

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use rowhouse_domain::{AccountId, ItemName, WorkspaceId};
 use rowhouse_problem::{Error, Result};
+use rowhouse_settings as settings;
 use rowhouse_web::PageQuery;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -13,6 +14,8 @@ use crate::serial::{Checks, nullable};
 
 /// Longest `unique_identifier`, in characters.
 const MAX_IDENTIFIER_CHARS: usize = 200;
+/// More versions, or days, than anybody has.
+const MAX_RULE: i32 = 100_000;
 
 /// What a workspace is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
@@ -59,6 +62,8 @@ pub struct Workspace {
     pub unique_identifier: Option<String>,
     pub storage_quota: Option<i64>,
     pub used_storage: i64,
+    pub keep_versions: Option<i32>,
+    pub keep_versions_days: Option<i32>,
     pub workspace_type: WorkspaceType,
     pub parent_workspace_id: Option<WorkspaceId>,
     pub workspace_path: String,
@@ -66,6 +71,15 @@ pub struct Workspace {
     pub metadata: Value,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+}
+
+/// Which of a file's versions stay: those that one of the rules keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VersionRules {
+    /// So many newest ones, the current one included.
+    pub keep_versions: Option<i32>,
+    /// Those replaced less than so many days ago.
+    pub keep_versions_days: Option<i32>,
 }
 
 /// What a workspace's quota leaves; all there is where it has none.
@@ -109,6 +123,15 @@ pub struct CreateWorkspace {
     account_id: Option<AccountId>,
     /// Most bytes that its files may have together.
     storage_quota: Option<i64>,
+    /// Versions of each file that are kept, the current one included; `null` for all. Absent for what the installation has
+    /// as its default. A version stays as long as one of the two rules keeps it.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<i32>)]
+    keep_versions: Option<Option<i32>>,
+    /// Days for which a version is kept after another has replaced it; `null` for always.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<i32>)]
+    keep_versions_days: Option<Option<i32>>,
     #[serde(default)]
     tags: Vec<String>,
     #[serde(default)]
@@ -126,6 +149,8 @@ pub struct NewWorkspace {
     pub(super) unique_identifier: Option<String>,
     pub(super) account: Option<AccountId>,
     pub(super) storage_quota: Option<i64>,
+    pub(super) keep_versions: Option<i32>,
+    pub(super) keep_versions_days: Option<i32>,
     pub(super) tags: Vec<String>,
     pub(super) metadata: Value,
 }
@@ -135,12 +160,15 @@ impl NewWorkspace {
     ///
     /// # Errors
     /// Invalid, with every field that is.
-    pub fn parse(body: CreateWorkspace) -> Result<Self> {
+    pub fn parse(body: CreateWorkspace, versions: &settings::Versions) -> Result<Self> {
         let mut checks = Checks::default();
         let name = checks.name("/name", &body.name);
         let unique_identifier =
             body.unique_identifier.map(|text| checks.label("/unique_identifier", text, MAX_IDENTIFIER_CHARS));
         let storage_quota = body.storage_quota.map(|bytes| checks.bytes("/storage_quota", bytes));
+        let keep_versions = body.keep_versions.unwrap_or(versions.keep_last());
+        let keep_versions_days = body.keep_versions_days.unwrap_or(versions.keep_for_days());
+        check_rules(&mut checks, keep_versions, keep_versions_days);
         let tags = checks.tags("/tags", body.tags);
         let metadata = checks.metadata("/metadata", body.metadata);
         checks.finish()?;
@@ -152,9 +180,19 @@ impl NewWorkspace {
             unique_identifier,
             account: body.account_id,
             storage_quota,
+            keep_versions,
+            keep_versions_days,
             tags,
             metadata,
         })
+    }
+}
+
+fn check_rules(checks: &mut Checks, keep_versions: Option<i32>, keep_versions_days: Option<i32>) {
+    for (pointer, rule) in [("/keep_versions", keep_versions), ("/keep_versions_days", keep_versions_days)] {
+        if rule.is_some_and(|number| !(1..=MAX_RULE).contains(&number)) {
+            checks.complain(pointer, format!("must be 1 to {MAX_RULE}, or `null`"));
+        }
     }
 }
 
@@ -179,6 +217,14 @@ pub struct ChangeWorkspace {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<i64>)]
     storage_quota: Option<Option<i64>>,
+    /// `null` keeps them all. What no rule keeps any more goes in a moment.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<i32>)]
+    keep_versions: Option<Option<i32>>,
+    /// `null` keeps them always.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<i32>)]
+    keep_versions_days: Option<Option<i32>>,
     tags: Option<Vec<String>>,
     #[schema(value_type = Option<Object>)]
     metadata: Option<Map<String, Value>>,
@@ -210,6 +256,13 @@ impl ChangeWorkspace {
         if let Some(quota) = self.storage_quota {
             workspace.storage_quota = quota.map(|bytes| checks.bytes("/storage_quota", bytes));
         }
+        if let Some(rule) = self.keep_versions {
+            workspace.keep_versions = rule;
+        }
+        if let Some(rule) = self.keep_versions_days {
+            workspace.keep_versions_days = rule;
+        }
+        check_rules(&mut checks, workspace.keep_versions, workspace.keep_versions_days);
         if let Some(tags) = self.tags {
             workspace.tags = checks.tags("/tags", tags);
         }

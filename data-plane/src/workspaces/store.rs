@@ -6,7 +6,7 @@ use rowhouse_problem::{Code, Error, Result};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::model::{NewWorkspace, Room, Workspace, WorkspaceType};
+use super::model::{NewWorkspace, Room, VersionRules, Workspace, WorkspaceType};
 
 fn from_row(row: &Row) -> Result<Workspace> {
     let name: &str = row.column("name")?;
@@ -17,6 +17,8 @@ fn from_row(row: &Row) -> Result<Workspace> {
         unique_identifier: row.column("unique_identifier")?,
         storage_quota: row.column("storage_quota")?,
         used_storage: row.column("used_storage")?,
+        keep_versions: row.column("keep_versions")?,
+        keep_versions_days: row.column("keep_versions_days")?,
         workspace_type: WorkspaceType::from_text(row.column("workspace_type")?)?,
         parent_workspace_id: row.column("parent_workspace_id")?,
         workspace_path: row.column("workspace_path")?,
@@ -29,9 +31,10 @@ fn from_row(row: &Row) -> Result<Workspace> {
 
 const INSERT: &str = "
     insert into workspaces (id, name, name_normalized, account_id, unique_identifier, storage_quota, workspace_type,
-        parent_workspace_id, tags, metadata, created_by_kind, created_by)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-    returning id, name, account_id, unique_identifier, storage_quota, used_storage, workspace_type, parent_workspace_id,
+        parent_workspace_id, tags, metadata, keep_versions, keep_versions_days, created_by_kind, created_by)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+    returning id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
+        keep_versions_days, workspace_type, parent_workspace_id,
         workspace_path, tags, metadata, created_at, updated_at";
 
 /// Records a new workspace.
@@ -50,6 +53,8 @@ pub(super) async fn insert(tenant: &impl Sql, new: &NewWorkspace, actor: Actor) 
                 &new.parent,
                 &new.tags,
                 &new.metadata,
+                &new.keep_versions,
+                &new.keep_versions_days,
                 &actor.kind,
                 &actor.id,
             ],
@@ -75,7 +80,8 @@ fn explained<T>(result: Result<T, QueryError>) -> Result<T, QueryError> {
 }
 
 const FIND: &str = "
-    select id, name, account_id, unique_identifier, storage_quota, used_storage, workspace_type, parent_workspace_id,
+    select id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
+        keep_versions_days, workspace_type, parent_workspace_id,
         workspace_path, tags, metadata, created_at, updated_at
     from workspaces where id = $1 and deleted_at is null";
 
@@ -86,7 +92,8 @@ pub(super) async fn find(tenant: &impl Sql, id: WorkspaceId) -> Result<Option<Wo
 }
 
 const LOCK: &str = "
-    select id, name, account_id, unique_identifier, storage_quota, used_storage, workspace_type, parent_workspace_id,
+    select id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
+        keep_versions_days, workspace_type, parent_workspace_id,
         workspace_path, tags, metadata, created_at, updated_at
     from workspaces where id = $1 and deleted_at is null for no key update";
 
@@ -114,7 +121,8 @@ pub(crate) async fn hold(transaction: &impl Sql, id: WorkspaceId) -> Result<()> 
 }
 
 const LIST: &str = "
-    select id, name, account_id, unique_identifier, storage_quota, used_storage, workspace_type, parent_workspace_id,
+    select id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
+        keep_versions_days, workspace_type, parent_workspace_id,
         workspace_path, tags, metadata, created_at, updated_at
     from workspaces where deleted_at is null and id > $1 order by id limit $2";
 
@@ -125,7 +133,8 @@ pub(super) async fn list(tenant: &impl Sql, after: Uuid, limit: i64) -> Result<V
 }
 
 const LIST_IN: &str = "
-    select id, name, account_id, unique_identifier, storage_quota, used_storage, workspace_type, parent_workspace_id,
+    select id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
+        keep_versions_days, workspace_type, parent_workspace_id,
         workspace_path, tags, metadata, created_at, updated_at
     from workspaces where parent_workspace_id = $3 and deleted_at is null and id > $1 order by id limit $2";
 
@@ -136,7 +145,8 @@ pub(super) async fn list_in(tenant: &impl Sql, parent: WorkspaceId, after: Uuid,
 }
 
 const LIST_TOP: &str = "
-    select id, name, account_id, unique_identifier, storage_quota, used_storage, workspace_type, parent_workspace_id,
+    select id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
+        keep_versions_days, workspace_type, parent_workspace_id,
         workspace_path, tags, metadata, created_at, updated_at
     from workspaces where parent_workspace_id is null and deleted_at is null and id > $1 order by id limit $2";
 
@@ -148,9 +158,10 @@ pub(super) async fn list_top(tenant: &impl Sql, after: Uuid, limit: i64) -> Resu
 
 const UPDATE: &str = "
     update workspaces set name = $2, name_normalized = $3, account_id = $4, unique_identifier = $5, storage_quota = $6,
-        workspace_type = $7, tags = $8, metadata = $9
+        workspace_type = $7, tags = $8, metadata = $9, keep_versions = $10, keep_versions_days = $11
     where id = $1
-    returning id, name, account_id, unique_identifier, storage_quota, used_storage, workspace_type, parent_workspace_id,
+    returning id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
+        keep_versions_days, workspace_type, parent_workspace_id,
         workspace_path, tags, metadata, created_at, updated_at";
 
 /// Writes everything but the place.
@@ -168,6 +179,8 @@ pub(super) async fn update(transaction: &impl Sql, workspace: &Workspace) -> Res
                 &workspace.workspace_type.as_str(),
                 &workspace.tags,
                 &workspace.metadata,
+                &workspace.keep_versions,
+                &workspace.keep_versions_days,
             ],
         )
         .await;
@@ -176,7 +189,8 @@ pub(super) async fn update(transaction: &impl Sql, workspace: &Workspace) -> Res
 
 const MOVE: &str = "
     update workspaces set parent_workspace_id = $2, name_normalized = $3 where id = $1
-    returning id, name, account_id, unique_identifier, storage_quota, used_storage, workspace_type, parent_workspace_id,
+    returning id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
+        keep_versions_days, workspace_type, parent_workspace_id,
         workspace_path, tags, metadata, created_at, updated_at";
 
 /// Puts a workspace elsewhere; what lies in it comes along. The name goes with it: it must be free where it goes.
@@ -220,6 +234,27 @@ pub(crate) async fn room(tenant: &impl Sql, id: WorkspaceId) -> Result<Room> {
     let row = tenant.query_opt(ROOM, &[&id]).await.context("reading a workspace's quota")?;
     let row = row.ok_or_else(|| Error::not_found("workspace", id))?;
     Ok(Room { quota: row.column("storage_quota")?, used: row.column("used_storage")? })
+}
+
+const RULES: &str = "select keep_versions, keep_versions_days from workspaces where id = $1";
+
+/// A workspace's rules for versions, where it has any.
+pub(crate) async fn rules(tenant: &impl Sql, id: WorkspaceId) -> Result<Option<VersionRules>> {
+    let row = tenant.query_opt(RULES, &[&id]).await.context("reading a workspace's rules")?;
+    let Some(row) = row else { return Ok(None) };
+    let rules = VersionRules {
+        keep_versions: row.column("keep_versions")?,
+        keep_versions_days: row.column("keep_versions_days")?,
+    };
+    Ok(Some(rules).filter(|rules| rules.keep_versions.is_some() || rules.keep_versions_days.is_some()))
+}
+
+const LOCK_ANY: &str = "select id from workspaces where id = any($1) order by id for no key update";
+
+/// Keeps workspaces, deleted or not, from changing until the transaction ends.
+pub(crate) async fn lock_any(transaction: &impl Sql, ids: &[WorkspaceId]) -> Result<()> {
+    transaction.query(LOCK_ANY, &[&ids]).await.context("locking workspaces")?;
+    Ok(())
 }
 
 const CHARGE: &str = "

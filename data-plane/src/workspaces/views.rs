@@ -27,6 +27,11 @@ pub struct WorkspaceView {
     storage_quota: Option<i64>,
     /// Bytes of all versions of its files.
     used_storage: i64,
+    /// Versions of each file that are kept, the current one included; all where it is absent. A version stays as long as one of
+    /// the two rules keeps it.
+    keep_versions: Option<i32>,
+    /// Days for which a version is kept after another has replaced it.
+    keep_versions_days: Option<i32>,
     tags: Vec<String>,
     #[schema(value_type = Object)]
     metadata: Value,
@@ -47,6 +52,8 @@ impl From<Workspace> for WorkspaceView {
             account_id: workspace.account_id,
             storage_quota: workspace.storage_quota,
             used_storage: workspace.used_storage,
+            keep_versions: workspace.keep_versions,
+            keep_versions_days: workspace.keep_versions_days,
             tags: workspace.tags,
             metadata: workspace.metadata,
             created_at: workspace.created_at.into(),

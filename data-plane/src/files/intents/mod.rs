@@ -5,7 +5,7 @@
 pub(super) mod store;
 
 use rowhouse_blobs::BlobKey;
-use rowhouse_domain::ReservationId;
+use rowhouse_domain::{ReservationId, TenantId};
 use uuid::Uuid;
 
 /// An upload that is about to begin.
@@ -14,6 +14,13 @@ pub(super) struct Intent {
     pub(super) id: Uuid,
     pub(super) object: BlobKey,
     pub(super) reservation: ReservationId,
+}
+
+impl Intent {
+    /// One that nobody knows of yet.
+    pub(super) fn new(tenant: TenantId) -> Self {
+        Self { id: Uuid::now_v7(), object: BlobKey::random(tenant.as_uuid()), reservation: ReservationId::new() }
+    }
 }
 
 /// An upload that came to nothing.

@@ -1,20 +1,17 @@
-//! Versions of files, and the blobs that they share.
+//! Versions of files.
 
+mod change;
+pub(crate) mod keep;
+pub mod routes;
 pub(super) mod store;
 
 use jiff::Timestamp;
 use rowhouse_blobs::BlobKey;
-use rowhouse_domain::ItemName;
+use rowhouse_domain::{AccountId, BlobId, FileId, ItemName, WorkspaceId};
+use rowhouse_problem::Result;
 
-/// An object that was written and is to become a blob.
-pub(super) struct NewBlob<'a> {
-    pub(super) sha256: &'a [u8],
-    pub(super) md5: Option<&'a [u8]>,
-    pub(super) size: i64,
-    pub(super) mime_type: &'a str,
-    pub(super) bucket: &'a str,
-    pub(super) object: BlobKey,
-}
+use crate::changes::{Change, Charge};
+use crate::workspaces;
 
 /// What it takes to send a version's content.
 #[derive(Debug, Clone)]
@@ -26,4 +23,52 @@ pub(crate) struct Stored {
     pub(crate) sha256: Vec<u8>,
     pub(crate) mime_type: String,
     pub(crate) created_at: Timestamp,
+}
+
+/// A version that was removed.
+#[derive(Debug, Clone)]
+pub(super) struct Removed {
+    pub(super) file: FileId,
+    pub(super) version: i32,
+    pub(super) size: i64,
+    pub(super) account: Option<AccountId>,
+    pub(super) blob: BlobId,
+}
+
+/// Gives back what removed versions had used, a workspace's with the workspace: to the workspace at once, to everybody above it
+/// by events, and to the store once no version shares their blobs. The rows of workspaces and files are locked by now.
+pub(super) async fn give_back(change: &Change<'_>, removed: &[(WorkspaceId, Vec<Removed>)]) -> Result<()> {
+    let mut blobs: Vec<BlobId> = Vec::new();
+    for (workspace, removed) in removed {
+        for charge in charges(removed) {
+            change.charge(&charge).await?;
+        }
+        workspaces::store::uncharge(change, *workspace, removed.iter().map(|one| one.size).sum()).await?;
+        blobs.extend(removed.iter().map(|one| one.blob));
+    }
+    blobs.sort();
+    blobs.dedup();
+    super::blobs::store::note_unreferenced(change, &blobs).await
+}
+
+/// One for as much of a file and an account as goes at once; none of nothing.
+fn charges(removed: &[Removed]) -> Vec<Charge> {
+    let mut charges: Vec<Charge> = Vec::new();
+    for one in removed.iter().filter(|one| one.size > 0) {
+        let same = |charge: &&mut Charge| charge.file == one.file && charge.account == one.account;
+        match charges.iter_mut().find(same) {
+            Some(charge) => {
+                charge.bytes -= one.size;
+                charge.version = None;
+            }
+            None => charges.push(Charge {
+                file: one.file,
+                version: Some(one.version),
+                bytes: -one.size,
+                account: one.account,
+                reservation: None,
+            }),
+        }
+    }
+    charges
 }

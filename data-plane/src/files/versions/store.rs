@@ -1,56 +1,14 @@
-//! Tenant tables `file_versions` and `blobs`. Owns their SQL; decides nothing.
+//! Tenant table `file_versions`. Owns its SQL; decides nothing.
 
 use rowhouse_database::{Columns, Described, Sql};
 use rowhouse_domain::{AccountId, Actor, BlobId, FileId, ItemName, VersionId};
 use rowhouse_problem::{Error, Result};
 use tokio_postgres::Row;
 
-use super::{NewBlob, Stored};
+use super::{Removed, Stored};
 use crate::files::model::Version;
 use crate::files::store::Content;
-
-const INSERT_BLOB: &str = "
-    insert into blobs (id, sha256, md5_hash, size, mime_type, bucket, object_key, created_by_kind, created_by)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-    on conflict (tenant_id, sha256) where state = 'ready' do nothing returning id";
-const SHARE_BLOB: &str = "select id from blobs where sha256 = $1 and state = 'ready' for share";
-
-/// The blob of these bytes, and whether it was there before: then the new object is not needed.
-pub(in crate::files) async fn insert_or_share_blob(
-    transaction: &impl Sql,
-    new: &NewBlob<'_>,
-    actor: Actor,
-) -> Result<(BlobId, bool)> {
-    // Twice, because the blob that stood in the way may be gone when it is looked for.
-    for _ in 0..2 {
-        let id = BlobId::new();
-        let inserted = transaction
-            .query_opt(
-                INSERT_BLOB,
-                &[
-                    &id,
-                    &new.sha256,
-                    &new.md5,
-                    &new.size,
-                    &new.mime_type,
-                    &new.bucket,
-                    &new.object.to_string(),
-                    &actor.kind,
-                    &actor.id,
-                ],
-            )
-            .await
-            .context("inserting a blob")?;
-        if inserted.is_some() {
-            return Ok((id, false));
-        }
-        let shared = transaction.query_opt(SHARE_BLOB, &[&new.sha256]).await.context("sharing a blob")?;
-        if let Some(row) = shared {
-            return Ok((row.column("id")?, true));
-        }
-    }
-    Err(Error::unavailable("the blob to share vanished twice"))
-}
+use crate::workspaces::model::VersionRules;
 
 const INSERT: &str = "
     insert into file_versions (id, file_id, version_number, blob_id, size, checksum, mime_type, declared_mime_type,
@@ -98,6 +56,104 @@ const LIST: &str = "
 pub(in crate::files) async fn list(tenant: &impl Sql, file: FileId, before: i32, limit: i64) -> Result<Vec<Version>> {
     let rows = tenant.query(LIST, &[&file, &before, &limit]).await.context("listing versions")?;
     rows.iter().map(version_from_row).collect()
+}
+
+const GET: &str = "
+    select id, file_id, version_number, size, checksum, mime_type, created_at from file_versions
+    where file_id = $1 and version_number = $2";
+
+/// A version of a file.
+pub(in crate::files) async fn get(tenant: &impl Sql, file: FileId, number: i32) -> Result<Version> {
+    let row = tenant.query_opt(GET, &[&file, &number]).await.context("reading a version")?;
+    row.as_ref().map(version_from_row).transpose()?.ok_or_else(|| not_found(file, number))
+}
+
+/// There is no such version.
+pub(in crate::files) fn not_found(file: FileId, number: i32) -> Error {
+    Error::not_found("version of a file", format!("{number} of {file}"))
+}
+
+/// What another version with the same content needs of one.
+pub(in crate::files) struct Source {
+    pub(in crate::files) blob: BlobId,
+    pub(in crate::files) declared_mime_type: Option<String>,
+}
+
+const SHARE: &str = "
+    select blob.id, version.declared_mime_type
+    from file_versions version join blobs blob on blob.id = version.blob_id
+    where version.file_id = $1 and version.version_number = $2 and blob.state = 'ready' for share of blob";
+
+/// The blob of a version, kept from being removed until the transaction ends.
+pub(in crate::files) async fn share(transaction: &impl Sql, file: FileId, number: i32) -> Result<Source> {
+    let row = transaction.query_opt(SHARE, &[&file, &number]).await.context("sharing a version's blob")?;
+    let row = row.ok_or_else(|| not_found(file, number))?;
+    Ok(Source { blob: row.column("id")?, declared_mime_type: row.column("declared_mime_type")? })
+}
+
+const DELETE: &str = "
+    delete from file_versions where file_id = $1 and version_number = any($2)
+    returning file_id, version_number, size, account_id, blob_id";
+
+/// Deletes versions of a file that are not its current one.
+pub(in crate::files) async fn delete(transaction: &impl Sql, file: FileId, numbers: &[i32]) -> Result<Vec<Removed>> {
+    let rows = transaction.query(DELETE, &[&file, &numbers]).await.context("deleting versions")?;
+    rows.iter().map(removed_from_row).collect()
+}
+
+const DELETE_ALL: &str = "
+    delete from file_versions where file_id = any($1)
+    returning file_id, version_number, size, account_id, blob_id";
+
+/// Deletes all versions of files that go in the same transaction.
+pub(in crate::files) async fn delete_all(transaction: &impl Sql, files: &[FileId]) -> Result<Vec<Removed>> {
+    let rows = transaction.query(DELETE_ALL, &[&files]).await.context("deleting all versions of files")?;
+    rows.iter().map(removed_from_row).collect()
+}
+
+fn removed_from_row(row: &Row) -> Result<Removed> {
+    Ok(Removed {
+        file: row.column("file_id")?,
+        version: row.column("version_number")?,
+        size: row.column("size")?,
+        account: row.column("account_id")?,
+        blob: row.column("blob_id")?,
+    })
+}
+
+// The newest one is the current one. A version counts its days from when the next one came.
+const SUPERFLUOUS: &str = "
+    select version_number from (
+        select version_number, row_number() over newest as place, lag(created_at) over newest as replaced_at
+        from file_versions where file_id = $1 window newest as (order by version_number desc)
+    ) version
+    where place > coalesce($2::integer, 1) and ($3::integer is null or replaced_at < now() - make_interval(days => $3))
+    order by version_number limit $4";
+
+/// Numbers of the versions that no rule keeps, oldest first.
+pub(in crate::files) async fn superfluous(
+    transaction: &impl Sql,
+    file: FileId,
+    rules: VersionRules,
+    limit: i64,
+) -> Result<Vec<i32>> {
+    let rows = transaction
+        .query(SUPERFLUOUS, &[&file, &rules.keep_versions, &rules.keep_versions_days, &limit])
+        .await
+        .context("looking for versions that no rule keeps")?;
+    rows.iter().map(|row| row.column("version_number")).collect()
+}
+
+const QUEUE_PRUNING: &str = "
+    insert into jobs (kind, subject_id)
+    select 'prune_workspace', workspace.id from workspaces workspace
+    where workspace.deleted_at is null and (workspace.keep_versions is not null or workspace.keep_versions_days is not null)
+        and not exists (
+            select from jobs where subject_id = workspace.id and kind = 'prune_workspace' and state in ('queued', 'running'))";
+
+/// Queues a look at every workspace that has rules, and says how many there are.
+pub(in crate::files) async fn queue_pruning(tenant: &impl Sql) -> Result<u64> {
+    tenant.execute(QUEUE_PRUNING, &[]).await.context("queueing the pruning of versions")
 }
 
 fn version_from_row(row: &Row) -> Result<Version> {
@@ -154,12 +210,4 @@ const TOTAL: &str = "select coalesce(sum(size), 0)::bigint as total from file_ve
 /// Bytes of all versions of a file.
 pub(in crate::files) async fn total_size(tenant: &impl Sql, file: FileId) -> Result<i64> {
     tenant.query_one(TOTAL, &[&file]).await.context("adding up a file's versions")?.column("total")
-}
-
-const IS_REFERENCED: &str = "select id from blobs where object_key = $1";
-
-/// Whether a blob has this object.
-pub(in crate::files) async fn is_referenced(tenant: &impl Sql, object: &str) -> Result<bool> {
-    let row = tenant.query_opt(IS_REFERENCED, &[&object]).await.context("looking for an object's blob")?;
-    Ok(row.is_some())
 }

@@ -1,0 +1,89 @@
+//! An old version made the current one again, and versions that are not wanted any more.
+
+use rowhouse_domain::FileId;
+use rowhouse_problem::{Code, Error, Result};
+use rowhouse_web::{ETag, IdempotencyKey, IfMatch};
+
+use super::{give_back, store};
+use crate::answer::Answer;
+use crate::authentication::Caller;
+use crate::changes::{Charge, apply};
+use crate::files::destination::Destination;
+use crate::files::model::file_type;
+use crate::files::room::apply_with_room;
+use crate::files::store::{Content, find, lock};
+use crate::files::views::FileView;
+use crate::idempotency::Request;
+use crate::state::AppState;
+use crate::workspaces;
+
+/// Makes an old version the current one again, as a new one with its content.
+pub(super) async fn restore(
+    state: &AppState,
+    caller: &Caller,
+    (file, number): (FileId, i32),
+    condition: &IfMatch,
+    key: &IdempotencyKey,
+) -> Result<Answer> {
+    let route = format!("POST /v1/files/{file}/versions/{number}/restore");
+    apply_with_room(
+        state,
+        &Request::new(caller, &route, key, &()),
+        async |tenant| {
+            let file = find(tenant, file).await?;
+            if file.current_version == number {
+                return Err(Error::new(Code::InvalidTransition, "It is the current version already."));
+            }
+            let version = store::get(tenant, file.id, number).await?;
+            let size = version.size;
+            Ok(((file, version), size))
+        },
+        async |change, (seen, version), reservation| {
+            let destination = Destination::Version(Box::new(seen), condition.clone());
+            let held = destination.hold(change, version.size).await?;
+            let source = store::share(change, file, number).await?;
+            let content = Content {
+                size: version.size,
+                checksum: &version.checksum,
+                mime_type: &version.mime_type,
+                declared_mime_type: source.declared_mime_type.as_deref(),
+                file_type: file_type(&version.mime_type),
+            };
+            let after = held.record(change, source.blob, &content, caller.account()).await?;
+            change
+                .charge(&Charge {
+                    file,
+                    version: Some(after.current_version),
+                    bytes: version.size,
+                    account: caller.account(),
+                    reservation: Some(reservation),
+                })
+                .await?;
+            let etag = ETag::of_content(&after.checksum);
+            Ok(Answer::ok(&etag, &FileView::from(after)))
+        },
+    )
+    .await
+}
+
+/// Deletes a version for good, and gives back what it used.
+pub(super) async fn delete(state: &AppState, caller: &Caller, file: FileId, number: i32) -> Result<()> {
+    apply(state, caller, async |change| {
+        let workspace = find(change, file).await?.workspace_id;
+        workspaces::store::lock(change, workspace).await?;
+        let file = lock(change, file).await?;
+        if file.workspace_id != workspace {
+            return Err(Error::unavailable("the file was moved to another workspace meanwhile"));
+        }
+        if file.current_version == number {
+            let detail = "It is the current version. Delete the file, or put another content there first.";
+            return Err(Error::new(Code::InvalidTransition, detail));
+        }
+        let removed = store::delete(change, file.id, &[number]).await?;
+        if removed.is_empty() {
+            return Err(store::not_found(file.id, number));
+        }
+        give_back(change, &[(workspace, removed)]).await
+    })
+    .await
+}
