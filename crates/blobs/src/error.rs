@@ -32,6 +32,12 @@ pub enum BlobError {
         /// How many bytes came.
         received: u64,
     },
+    /// A sealed blob does not open: it was changed, is another's, or was sealed under another key.
+    #[error("blob {key} does not open under its key")]
+    Unopenable {
+        /// The blob.
+        key: BlobKey,
+    },
     /// The place where blobs lie has no room left.
     #[error("the blob store is full")]
     Full(#[source] Source),
@@ -57,9 +63,12 @@ impl BlobError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Full(_) | Self::Unavailable(_) | Self::Truncated { .. } => true,
-            Self::NotFound { .. } | Self::OutOfRange { .. } | Self::Denied { .. } | Self::Broken | Self::Config(_) => {
-                false
-            }
+            Self::NotFound { .. }
+            | Self::OutOfRange { .. }
+            | Self::Unopenable { .. }
+            | Self::Denied { .. }
+            | Self::Broken
+            | Self::Config(_) => false,
         }
     }
 

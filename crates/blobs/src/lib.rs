@@ -15,6 +15,7 @@ mod read;
 #[cfg(feature = "rusoto")]
 mod rusoto;
 mod s3;
+mod sealed;
 mod store;
 mod writer;
 
@@ -22,5 +23,6 @@ pub use config::{Backend, Config, LocalConfig, S3Client, S3Config};
 pub use error::BlobError;
 pub use key::{BlobKey, InvalidBlobKey};
 pub use read::{BlobBody, BlobMeta, BlobRead};
+pub use sealed::{ContentKey, sealed_size};
 pub use store::BlobStore;
 pub use writer::{BlobWriter, Written};

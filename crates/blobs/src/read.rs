@@ -57,7 +57,7 @@ impl BlobRead {
             }
         };
         let expected = range.end - range.start;
-        Self { meta, range, body: BlobBody { chunks, expected, received: 0 } }
+        Self { meta, range, body: BlobBody::new(chunks, expected) }
     }
 }
 
@@ -89,6 +89,12 @@ impl Stream for BlobBody {
             }
         };
         Poll::Ready(item)
+    }
+}
+
+impl BlobBody {
+    pub(crate) fn new(chunks: BoxStream<'static, Result<Bytes, BlobError>>, expected: u64) -> Self {
+        Self { chunks, expected, received: 0 }
     }
 }
 

@@ -14,8 +14,9 @@ use crate::config::{Backend, Config, S3Client, S3Config};
 use crate::error::BlobError;
 use crate::key::BlobKey;
 use crate::read::{BlobMeta, BlobRead};
+use crate::sealed::{ContentKey, Frames, sealed_size};
 use crate::writer::{BlobWriter, Target};
-use crate::{local, s3};
+use crate::{local, s3, sealed};
 
 /// Handed to a blocking thread at a time: large enough to keep a disk busy, small enough for many uploads at once.
 const LOCAL_PART: usize = 1024 * 1024;
@@ -64,6 +65,30 @@ impl BlobStore {
                 Err(BlobError::of_object(error, key))
             }
         }
+    }
+
+    /// The same of a sealed blob: `size` is that of its content, and so are the bounds of `range`.
+    ///
+    /// # Errors
+    /// Besides, [`BlobError::Unopenable`], also after some of the bytes: what a frame holds is known when it was opened.
+    pub async fn read_sealed(
+        &self,
+        key: BlobKey,
+        size: u64,
+        range: Option<Range<u64>>,
+        content_key: &ContentKey,
+    ) -> Result<BlobRead, BlobError> {
+        let range = range.unwrap_or(0..size);
+        let range = range.start..range.end.min(size);
+        if range.is_empty() && size > 0 {
+            return Err(BlobError::OutOfRange { size });
+        }
+        let frames = Frames::holding(&range, size);
+        let read = self.read(key, Some(frames.stored.clone())).await?;
+        if read.meta.size != sealed_size(size) {
+            return Err(BlobError::Unopenable { key });
+        }
+        Ok(sealed::open(read, size, range, frames, content_key))
     }
 
     /// Says what the store knows of a blob.

@@ -11,6 +11,7 @@ use crate::digest::Digests;
 use crate::error::BlobError;
 use crate::key::BlobKey;
 use crate::local;
+use crate::sealed::{ContentKey, Place, Sealer};
 
 /// How many parts may be on their way at once. With the one being filled this bounds the memory of an upload.
 const PARTS_IN_FLIGHT: usize = 2;
@@ -39,6 +40,7 @@ pub struct BlobWriter {
     buffer: BytesMut,
     size: u64,
     digests: Digests,
+    sealer: Option<Sealer>,
     upload: Option<Upload>,
     broken: bool,
 }
@@ -66,6 +68,7 @@ impl BlobWriter {
             buffer: BytesMut::with_capacity(part_size.min(FIRST_BUFFER)),
             size: 0,
             digests: Digests::new(),
+            sealer: None,
             upload: None,
             broken: false,
         }
@@ -75,6 +78,13 @@ impl BlobWriter {
     #[must_use]
     pub fn with_md5(mut self) -> Self {
         self.digests = Digests::new().with_md5();
+        self
+    }
+
+    /// Stores the blob sealed; must be called before the first byte. Sizes and hashes are of the content as it is read again.
+    #[must_use]
+    pub fn sealed(mut self, key: &ContentKey) -> Self {
+        self.sealer = Some(Sealer::new(key, self.target.key));
         self
     }
 
@@ -93,12 +103,13 @@ impl BlobWriter {
         self.begin()?;
         self.size += bytes.len() as u64;
         while !bytes.is_empty() {
+            // Not before there is more: which part is the last is sealed with it.
+            if self.buffer.len() == self.part_size {
+                self.send_part(Place::Inside).await?;
+            }
             // Copying bounds the memory: slices of a socket's buffers would keep whole buffers alive.
             let room = self.part_size - self.buffer.len();
             self.buffer.extend_from_slice(&bytes.split_to(room.min(bytes.len())));
-            if self.buffer.len() == self.part_size {
-                self.send_part().await?;
-            }
         }
         self.broken = false;
         Ok(())
@@ -110,9 +121,7 @@ impl BlobWriter {
         if self.upload.is_none() {
             self.put_whole().await?;
         } else {
-            if !self.buffer.is_empty() {
-                self.send_part().await?;
-            }
+            self.send_part(Place::Last).await?;
             self.complete().await?;
         }
         let digests = std::mem::replace(&mut self.digests, Digests::new());
@@ -141,16 +150,25 @@ impl BlobWriter {
     /// A blob that fits one part needs one request.
     async fn put_whole(&mut self) -> Result<(), BlobError> {
         let content = self.buffer.split().freeze();
-        self.digests.update(&content).await?;
+        let content = self.digest_and_seal(content, Place::Last).await?;
         let path = self.target.key.path();
         self.target.store.put(&path, content.into()).await.map_err(self.failed())?;
         Ok(())
     }
 
-    async fn send_part(&mut self) -> Result<(), BlobError> {
-        let next = BytesMut::with_capacity(self.part_size);
-        let part = std::mem::replace(&mut self.buffer, next).freeze();
+    /// Both on other threads, at the same time, where there is much of it.
+    async fn digest_and_seal(&mut self, part: Bytes, place: Place) -> Result<Bytes, BlobError> {
         self.digests.update(&part).await?;
+        match &mut self.sealer {
+            Some(sealer) => sealer.seal(part, place).await,
+            None => Ok(part),
+        }
+    }
+
+    async fn send_part(&mut self, place: Place) -> Result<(), BlobError> {
+        let next = BytesMut::with_capacity(if place == Place::Last { 0 } else { self.part_size });
+        let part = std::mem::replace(&mut self.buffer, next).freeze();
+        let part = self.digest_and_seal(part, place).await?;
         let failed = self.failed();
         let upload = match &mut self.upload {
             Some(upload) => upload,

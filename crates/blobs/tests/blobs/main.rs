@@ -4,5 +4,6 @@
 
 mod promises;
 mod s3_semantics;
+mod sealed;
 mod servers;
 mod suite;

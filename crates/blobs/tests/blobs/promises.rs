@@ -140,9 +140,9 @@ async fn a_failed_upload_leaves_no_file_and_breaks_its_writer() {
 
     let place = local();
     let mut writer = place.store.writer(key);
-    // The tenant's folder is a file: the first part can't be stored.
+    // The tenant's folder is a file: the first part can't be stored, which is done when more follows it.
     std::fs::write(place.folder.path().join("blobs").join(key.tenant().to_string()), "").unwrap();
-    writer.write(content(1 << 20)).await.unwrap_err();
+    writer.write(content((1 << 20) + 1)).await.unwrap_err();
     assert!(matches!(writer.write(content(1)).await, Err(BlobError::Broken)));
     assert!(matches!(writer.finish().await, Err(BlobError::Broken)));
 }
