@@ -46,6 +46,11 @@ async fn no_run_begins_while_a_schema_of_a_cancelled_one_is_under_way() {
     let run = start(&house, json!({"canary": "0"})).await;
     let _worker = house.migration_worker(&folder(), 1);
     until_one_is_running(&house, &run).await;
+    let seen = house.admin.get(&run).await.expect(200).json();
+    assert!(
+        seen["slowest"]["seconds"].as_f64().is_some_and(|seconds| seconds >= 0.0),
+        "the one at work is named: {seen}"
+    );
     let _ = house.admin.post(&format!("{run}/cancel"), &json!({})).await.expect(200);
     let again = json!({"direction": "down", "to": OLD});
     let refused = house.admin.post("/v1/migration-runs", &again).await.problem(409, "migration_running");

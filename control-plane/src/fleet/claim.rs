@@ -79,15 +79,18 @@ const STANDING: &str = "
     select state, phase, canaries::bigint as canaries, batch_size::bigint as batch_size, pause_seconds::bigint as pause_seconds,
         parallelism::bigint as parallelism, max_failures::bigint as max_failures, waits_until,
         begun_in_batch::bigint as begun_in_batch, now() as now,
-        (select count(*) from migration_run_schemas where run_id = run.id and phase = 'canary' and not is_due_again) as begun_as_canaries,
+        case when phase = 'canary' then (select count(*) from migration_run_schemas
+            where run_id = run.id and phase = 'canary' and not is_due_again) else 0 end as begun_as_canaries,
         (select count(*) from migration_run_schemas where run_id = run.id and state = 'running') as running,
         (select count(*) from migration_run_schemas where run_id = run.id and state = 'failed' and not is_due_again) as failed,
-        (select json_build_object('tenant', tenant.id, 'name', tenant.name, 'errors', counted.errors,
+        exists (select from migration_run_schemas
+            where run_id = run.id and state = 'running' and leased_until < clock_timestamp()) as has_abandoned,
+        case when run.max_error_rate is not null then (select json_build_object('tenant', tenant.id, 'name', tenant.name, 'errors', counted.errors,
                 'requests', counted.requests, 'most', run.max_error_rate)
             from migration_canaries counted join tenants tenant on tenant.id = counted.tenant_id
             where counted.run_id = run.id and counted.requests >= $2
                 and counted.errors * 100.0 / counted.requests > run.max_error_rate
-            order by counted.errors * 100.0 / counted.requests desc limit 1) as unhealthy
+            order by counted.errors * 100.0 / counted.requests desc limit 1) end as unhealthy
     from migration_runs run where id = $1";
 
 const HALT: &str = "
@@ -117,7 +120,9 @@ pub(super) async fn claim(
     let mut tasks = Vec::new();
     loop {
         let row = tx.query_one(STANDING, &[&run, &FEWEST_REQUESTS]).await.context("looking at a run of migrations")?;
-        tasks.extend(take_over(&tx, run, worker, lease, most - count(&tasks)).await?);
+        if row.column("has_abandoned")? {
+            tasks.extend(take_over(&tx, run, worker, lease, most - count(&tasks)).await?);
+        }
         let mut ahead = sighted.of_run(&tx, run, most.max(1)).await?;
         let standing = standing(&row, !ahead.is_empty())?;
         let decision = rules::next(&standing, row.column::<Timestamp>("now")?);
@@ -125,6 +130,9 @@ pub(super) async fn claim(
             Step::Begin(some) => {
                 ahead.truncate(usize::try_from(some.min(most - count(&tasks))).unwrap_or(0));
                 let begun = begin(&tx, run, worker, lease, &ahead).await?;
+                if standing.pause_seconds > 0 {
+                    tx.execute(COUNT_BEGUN, &[&run, &count(&begun)]).await.context("counting a batch")?;
+                }
                 sighted.begun(&begun.iter().map(|task| task.schema).collect::<Vec<_>>());
                 tasks.extend(begun);
                 break;
@@ -206,7 +214,7 @@ const BEGIN: &str = "
         error = null, sqlstate = null, rehearsed = null, note = null, is_due_again = false,
         started_at = clock_timestamp(), finished_at = null";
 const COUNT_BEGUN: &str = "
-    update migration_runs set begun_in_batch = begun_in_batch + $2::integer where id = $1 and pause_seconds > 0";
+    update migration_runs set begun_in_batch = begun_in_batch + $2::bigint::integer where id = $1";
 
 async fn begin(tx: &impl Sql, run: MigrationRunId, worker: &str, lease: Duration, rows: &[Row]) -> Result<Vec<Task>> {
     if rows.is_empty() {
@@ -219,8 +227,6 @@ async fn begin(tx: &impl Sql, run: MigrationRunId, worker: &str, lease: Duration
     tx.execute(BEGIN, &[&run, &schemas, &names, &versions, &worker, &lease.as_secs_f64()])
         .await
         .context("beginning with schemas")?;
-    let begun = i32::try_from(tasks.len()).unwrap_or(i32::MAX);
-    tx.execute(COUNT_BEGUN, &[&run, &begun]).await.context("counting a batch")?;
     Ok(tasks)
 }
 

@@ -66,6 +66,8 @@ pub(crate) struct Run {
     #[schema(value_type = Option<String>, format = DateTime)]
     pub(crate) waits_until: Option<Timestamp>,
     pub(crate) counts: Counts,
+    /// Of the schemas at work, the one that was begun first.
+    pub(crate) slowest: Option<Slowest>,
     #[schema(value_type = String, example = "platform_key")]
     pub(crate) started_by_kind: ActorKind,
     pub(crate) started_by: Option<Uuid>,
@@ -73,6 +75,14 @@ pub(crate) struct Run {
     pub(crate) created_at: Timestamp,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub(crate) ended_at: Option<Timestamp>,
+}
+
+/// A schema that is at work, and for how long.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct Slowest {
+    /// The tenant's name, or the shared database's.
+    pub(crate) name: String,
+    pub(crate) seconds: f64,
 }
 
 /// How many schemas of a run stand where.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::model::{Counts, Hold, Run, RunSchema, Selection, VersionCount};
+use super::model::{Counts, Hold, Run, RunSchema, Selection, Slowest, VersionCount};
 use super::requests::Wanted;
 use crate::audit::Requester;
 
@@ -100,7 +100,8 @@ macro_rules! runs {
     select run.id, run.direction, run.target_version, run.selection, run.ordering, run.canaries, run.soak_seconds,
         run.batch_size, run.pause_seconds, run.parallelism, run.max_failures, run.lock_timeout_ms, run.statement_timeout_ms,
         run.dry_run, run.lock_cap_ms, run.max_error_rate, run.state, run.phase, run.reason, run.waits_until, run.started_by_kind, run.started_by, run.created_at, run.ended_at,
-        begun.running, begun.done, begun.failed, begun.skipped, ahead.behind, ahead.held, ahead.blocked
+        begun.running, begun.done, begun.failed, begun.skipped, ahead.behind, ahead.held, ahead.blocked,
+        slowest.name as slowest_name, slowest.seconds as slowest_seconds
     from migration_runs run
     cross join lateral (
         select count(*) filter (where state = 'running') as running, count(*) filter (where state = 'done') as done,
@@ -122,7 +123,11 @@ macro_rules! runs {
                     else fleet.schema_version > run.target_version end
                 and not exists (select from migration_run_schemas begun
                     where begun.run_id = run.id and begun.schema_id = fleet.schema_id
-                        and not begun.is_due_again)) schemas) ahead ",
+                        and not begun.is_due_again)) schemas) ahead
+    left join lateral (
+        select name, extract(epoch from clock_timestamp() - started_at)::double precision as seconds
+        from migration_run_schemas where run_id = run.id and state = 'running'
+        order by started_at, schema_id limit 1) slowest on true ",
             $rest
         )
     };
@@ -182,6 +187,10 @@ fn run(row: &Row) -> Result<Run> {
             left: row.column("behind")?,
             held: row.column("held")?,
             blocked: row.column("blocked")?,
+        },
+        slowest: match row.column("slowest_name")? {
+            Some(name) => Some(Slowest { name, seconds: row.column("slowest_seconds")? }),
+            None => None,
         },
         started_by_kind: row.column::<ActorKind>("started_by_kind")?,
         started_by: row.column("started_by")?,

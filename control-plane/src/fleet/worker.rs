@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rowhouse_domain::{ClusterId, MigrationRunId};
 use rowhouse_problem::Result;
@@ -18,6 +19,9 @@ use crate::clusters::{ClusterLink, find_link};
 use crate::context::Context;
 use crate::templates;
 
+/// What a free hand may wait for another.
+const MOMENT: Duration = Duration::from_millis(15);
+
 /// Migrates schemas until it is told to stop; then those are finished that were begun.
 pub(crate) async fn work(context: Arc<Context>, stop: CancellationToken) {
     let worker = Worker {
@@ -32,6 +36,7 @@ pub(crate) async fn work(context: Arc<Context>, stop: CancellationToken) {
     let breath =
         tokio::spawn(breathe(Arc::clone(&worker.context), worker.name.clone(), worker.in_hand.clone(), alive.clone()));
     while !stop.is_cancelled() {
+        worker.gather().await;
         let has_begun = worker.look(&stop, &mut sighted).await.unwrap_or_else(|error| {
             tracing::warn!(error = error.chain(), "runs of migrations could not be looked at");
             false
@@ -140,6 +145,14 @@ impl Worker {
             self.tasks.spawn(work.instrument(span));
         }
         Ok(())
+    }
+
+    /// Waits a moment for a quarter of the hands: a look costs the platform about as much as a small migration costs a tenant's
+    /// database, and serves all that are free by then.
+    async fn gather(&self) {
+        let some = u32::try_from(self.context.settings.migrations.parallel / 4).unwrap_or(u32::MAX).max(1);
+        // Late or closed: those that are free will do.
+        let _ = tokio::time::timeout(MOMENT, self.hands.acquire_many(some)).await;
     }
 
     async fn a_free_hand(&self) {

@@ -39,7 +39,7 @@ pub(super) struct Release {
     connection: Connection,
 }
 
-const COUNTED: [&str; 8] = ["id", "direction", "target_version", "state", "phase", "done", "failed", "left"];
+const COUNTED: [&str; 9] = ["id", "direction", "dry_run", "target_version", "state", "phase", "done", "failed", "left"];
 
 /// Prints how many schemas are at each version.
 pub(super) async fn status(connection: &Connection) -> Result<()> {

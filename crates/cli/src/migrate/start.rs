@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
+use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 
 use super::watch::watch;
@@ -13,8 +14,8 @@ pub(super) struct Rules {
     /// Schemas that go first, a number or a share such as `1%`; 0 for none [default: 1]
     #[arg(long, value_name = "N|P%")]
     canary: Option<String>,
-    /// Watch the canaries for so long before the others follow, in seconds [default: 0]
-    #[arg(long, value_name = "SECONDS")]
+    /// Watch the canaries for so long before the others follow, such as `5m` [default: 0s]
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
     soak: Option<u32>,
     /// Halt where the data plane fails requests of a canary's tenants, during the soak time (60 s, unless given) and after it
     #[arg(long)]
@@ -25,8 +26,8 @@ pub(super) struct Rules {
     /// Schemas between two pauses [default: 50]
     #[arg(long, value_name = "N")]
     batch: Option<u32>,
-    /// Pause between two batches, in seconds [default: 0]
-    #[arg(long, value_name = "SECONDS")]
+    /// Pause between two batches, such as `30s` [default: 0s]
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
     pause_between: Option<u32>,
     /// Schemas at once, over all workers [default: 8]
     #[arg(long, value_name = "N")]
@@ -146,6 +147,18 @@ impl Rules {
     }
 }
 
+/// Reads a time such as `30s`, `5m` or `1h 30m`; a number alone is one of seconds.
+fn seconds(text: &str) -> Result<u32, String> {
+    if let Ok(number) = text.parse() {
+        return Ok(number);
+    }
+    let time: SignedDuration = text.parse().map_err(|_| format!("`{text}` is no time such as 30s or 5m"))?;
+    if time.subsec_nanos() != 0 {
+        return Err(format!("`{text}` is finer than a second"));
+    }
+    u32::try_from(time.as_secs()).map_err(|_| format!("`{text}` is not between 0 s and 136 years"))
+}
+
 fn order_name(order: Order) -> &'static str {
     match order {
         Order::Smallest => "smallest",
@@ -182,5 +195,15 @@ mod tests {
         assert_eq!(selection("type=trial, org=org_1").unwrap(), expected);
         assert!(selection("trial").unwrap_err().to_string().contains("`trial`"));
         assert!(selection("size=1").unwrap_err().to_string().contains("`size`"));
+    }
+
+    #[test]
+    fn times_are_read_and_nonsense_is_named() {
+        assert_eq!(seconds("30s"), Ok(30));
+        assert_eq!(seconds("1h 30m"), Ok(5400));
+        assert_eq!(seconds("45"), Ok(45));
+        for nonsense in ["", "soon", "-5s", "1500ms", "9999999999s"] {
+            assert!(seconds(nonsense).is_err(), "{nonsense}");
+        }
     }
 }

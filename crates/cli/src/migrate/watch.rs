@@ -1,5 +1,6 @@
 //! Watches a run: a bar for people, lines where there is no terminal, JSON at the end where it was asked for.
 
+use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,7 @@ pub(super) async fn watch(api: &Api<'_>, connection: &Connection, id: &str) -> R
         let run = api.get(&path).await?;
         show.step(&run);
         if run["state"] != "running" {
-            show.end();
+            show.end(&run);
             return conclude(api, connection, &path, &run).await;
         }
         tokio::time::sleep(BETWEEN_LOOKS).await;
@@ -85,7 +86,10 @@ impl Show {
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let rate = finished as f64 / self.begun.elapsed().as_secs_f64().max(0.001);
         let phase = run["phase"].as_str().unwrap_or_default();
-        let said = format!("{phase}: {} running, {} failed, {rate:.1}/s", count("running"), count("failed"));
+        let mut said = format!("{phase}: {} running, {} failed, {rate:.1}/s", count("running"), count("failed"));
+        if let (Some(name), Some(seconds)) = (run["slowest"]["name"].as_str(), run["slowest"]["seconds"].as_f64()) {
+            let _ = write!(said, ", slowest {name} for {seconds:.0} s");
+        }
         if let Some(bar) = &self.bar {
             bar.set_length(all);
             bar.set_position(finished);
@@ -96,9 +100,26 @@ impl Show {
         }
     }
 
-    fn end(&self) {
+    fn end(&self, run: &Value) {
         if let Some(bar) = &self.bar {
-            bar.finish();
+            bar.finish_and_clear();
+        }
+        if !self.is_silent {
+            eprintln!("{}", summary(run, self.begun.elapsed()));
         }
     }
+}
+
+/// What became of a run, in a line.
+fn summary(run: &Value, watched: Duration) -> String {
+    let counts = ["done", "failed", "skipped", "held", "blocked", "left"].map(|name| {
+        let number = run["counts"][name].as_u64().unwrap_or_default();
+        (name, number)
+    });
+    let counts = counts.iter().filter(|(name, number)| *name == "done" || *number > 0);
+    let counts: Vec<String> = counts.map(|(name, number)| format!("{number} {name}")).collect();
+    let dry = if run["dry_run"].is_null() { "" } else { "dry " };
+    let state = run["state"].as_str().unwrap_or_default();
+    let version = &run["target_version"];
+    format!("{dry}run to version {version} {state} after {:.1} s: {}", watched.as_secs_f64(), counts.join(", "))
 }
