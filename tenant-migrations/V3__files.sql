@@ -1,6 +1,22 @@
 -- Why: contents (blobs, one for equal bytes), the files that people see, their versions, and the uploads under way.
 -- Locks: none that matter, the tables are new; short share locks on workspaces and folders for the foreign keys.
 
+-- What objects are sealed under: 256 bits each, sealed themselves under the installation's master key. Uploads take the one with
+-- the highest number. Without its row nobody opens what it sealed.
+create table content_keys (
+    tenant_id uuid not null default app_tenant_id(),
+    id uuid not null default gen_random_uuid(),
+    number integer not null,
+    sealed bytea not null,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint content_keys_pkey primary key (tenant_id, id),
+    constraint content_keys_number_key unique (tenant_id, number),
+    constraint content_keys_tenant_id_fkey foreign key (tenant_id) references tenant_identity (tenant_id),
+    constraint content_keys_number_check check (number >= 1)
+);
+create trigger content_keys_set_updated_at before update on content_keys for each row execute function set_updated_at();
+
 create table blobs (
     tenant_id uuid not null default app_tenant_id(),
     id uuid not null default gen_random_uuid(),
@@ -12,6 +28,8 @@ create table blobs (
     mime_type text,
     bucket text not null,
     object_key text not null,
+    -- None: its object is the content as it is.
+    content_key_id uuid,
     -- `deleting`: its object is being removed. It is no longer shared; the same bytes get a new row.
     state text not null default 'ready',
     -- When its last version went; only a hint, whoever deletes it looks again.
@@ -23,6 +41,7 @@ create table blobs (
     constraint blobs_pkey primary key (tenant_id, id),
     constraint blobs_object_key_key unique (tenant_id, object_key),
     constraint blobs_tenant_id_fkey foreign key (tenant_id) references tenant_identity (tenant_id),
+    constraint blobs_content_key_id_fkey foreign key (tenant_id, content_key_id) references content_keys (tenant_id, id),
     constraint blobs_sha256_check check (octet_length(sha256) = 32),
     constraint blobs_md5_hash_check check (octet_length(md5_hash) = 16),
     constraint blobs_size_check check (size >= 0),
@@ -33,6 +52,7 @@ create table blobs (
 );
 create unique index blobs_sha256_key on blobs (tenant_id, sha256) where state = 'ready';
 create index blobs_md5_hash_idx on blobs (tenant_id, md5_hash) where md5_hash is not null;
+create index blobs_content_key_id_idx on blobs (tenant_id, content_key_id) where content_key_id is not null;
 create index blobs_bucket_idx on blobs (tenant_id, bucket);
 create index blobs_state_idx on blobs (tenant_id, state, updated_at);
 create index blobs_unreferenced_since_idx on blobs (tenant_id, unreferenced_since) where unreferenced_since is not null;
@@ -172,6 +192,9 @@ create index upload_intents_state_expires_at_idx on upload_intents (tenant_id, s
 create index upload_intents_reservation_id_idx on upload_intents (tenant_id, reservation_id);
 create trigger upload_intents_set_updated_at before update on upload_intents for each row execute function set_updated_at();
 
+alter table content_keys enable row level security;
+create policy tenant_isolation on content_keys to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
+grant select, insert on content_keys to tenant_app;
 alter table blobs enable row level security;
 create policy tenant_isolation on blobs to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
 alter table files enable row level security;

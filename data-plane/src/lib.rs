@@ -28,6 +28,7 @@ pub mod workspaces;
 mod answer;
 pub mod canaries;
 pub mod changes;
+pub mod contents;
 pub mod idempotency;
 pub mod quota;
 mod serial;

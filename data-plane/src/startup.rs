@@ -206,7 +206,7 @@ fn readiness(state: &AppState) -> Readiness {
         let state = state.clone();
         async move {
             check_keys(&state).await?;
-            state.blobs.check().await.map_err(Error::unavailable)
+            state.contents.check().await.map_err(Error::unavailable)
         }
     })
 }
@@ -282,7 +282,7 @@ async fn refuse_other_schemas(state: &AppState) -> Result<()> {
 
 /// Removes what a crash left of uploads that had not got as far as an object.
 async fn sweep_unfinished(state: AppState) {
-    match state.blobs.sweep_unfinished(UNFINISHED).await {
+    match state.contents.sweep_unfinished(UNFINISHED).await {
         Ok(0) => {}
         Ok(files) => tracing::info!(files, "removed unfinished uploads"),
         Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "unfinished uploads stay"),
@@ -320,7 +320,7 @@ pub fn run(file: Option<&Path>, check_only: bool) -> ExitCode {
 async fn check(settings: Settings) -> Result<()> {
     let state = AppState::new(settings)?;
     platform_schema(&state).await?.check()?;
-    state.blobs.check().await.map_err(Error::unavailable)?;
+    state.contents.check().await.map_err(Error::unavailable)?;
     tracing::info!("settings, platform schema and blob store are fine");
     Ok(())
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use rowhouse_blobs::{BlobStore, Config};
 use rowhouse_database::{PlatformPool, TenantPools, Tls};
 use rowhouse_keys::MasterKey;
 use rowhouse_problem::{Error, Result};
@@ -10,6 +9,7 @@ use rowhouse_settings::Settings;
 
 use crate::authentication::{KeyCache, RefusalAudit, WrongKeys};
 use crate::canaries::Canaries;
+use crate::contents::Contents;
 use crate::files::UploadSlots;
 use crate::rate_limits::RateLimits;
 use crate::replica;
@@ -26,7 +26,7 @@ pub struct AppState {
     /// The only way to tenant data.
     pub tenants: TenantPools,
     /// Where contents lie.
-    pub blobs: BlobStore,
+    pub contents: Contents,
     /// The root of all secrets.
     pub master: Arc<MasterKey>,
     /// How this process is set up.
@@ -75,7 +75,7 @@ impl AppState {
             wrong_keys: Arc::new(WrongKeys::new(&settings.auth)),
             upload_slots: UploadSlots::new(settings.uploads.parallel),
             tenants,
-            blobs: BlobStore::open(&Config::of(&settings.blobs)).map_err(Error::internal)?,
+            contents: Contents::open(&settings.blobs, Arc::clone(&master))?,
             nudge: Nudge::new(settings.work.parallel),
             settings: Arc::new(settings),
             platform,
@@ -91,7 +91,7 @@ impl AppState {
         Ok(WorkContext {
             platform: self.platform.clone(),
             tenants: self.tenants.clone(),
-            blobs: self.blobs.clone(),
+            contents: self.contents.clone(),
             settings: self.settings.work.clone(),
             trash: self.settings.trash.clone(),
             extractor: match &self.settings.work.extractor {

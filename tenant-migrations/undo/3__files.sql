@@ -1,4 +1,4 @@
--- Undoes V3: files, versions, blobs and intents. The objects they name stay in the object store.
+-- Undoes V3: files, versions, blobs, content keys and intents. The objects they name stay in the object store.
 alter table files drop constraint files_current_version_fkey;
 drop function folders_size(uuid[]);
-drop table upload_intents, file_versions, files, blobs;
+drop table upload_intents, file_versions, files, blobs, content_keys;

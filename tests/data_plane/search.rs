@@ -6,7 +6,7 @@ use rowhouse_testkit::Given;
 use serde_json::{Value, json};
 
 /// The hits, asked for again until there are any or the promise of two seconds (and the machine's patience) is over.
-async fn search(given: &Given, query: &str) -> Vec<Value> {
+pub(crate) async fn search(given: &Given, query: &str) -> Vec<Value> {
     let begun = Instant::now();
     loop {
         let answer = given.data.get(&format!("/v1/search?{query}")).await.expect(200).json();

@@ -11,6 +11,7 @@ mod folders;
 mod links;
 mod quota;
 mod s3;
+mod sealed;
 mod search;
 mod trash;
 mod trees;

@@ -365,6 +365,32 @@ pub struct Blobs {
     pub path_style: bool,
     pub allow_http: bool,
     pub client: S3Client,
+    pub encryption: Encryption,
+    #[serde(with = "humantime_serde")]
+    pub content_key_age: Duration,
+}
+
+impl Blobs {
+    /// Whether new objects are sealed.
+    pub fn seals(&self) -> bool {
+        match self.encryption {
+            Encryption::Auto => self.backend == BlobBackend::S3,
+            Encryption::On => true,
+            Encryption::Off => false,
+        }
+    }
+}
+
+/// Whether contents are encrypted before they are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encryption {
+    /// Where they lie on somebody else's machine.
+    Auto,
+    /// In any case.
+    On,
+    /// Not.
+    Off,
 }
 
 /// The kind of store that contents are kept in.

@@ -272,6 +272,26 @@ impl TestHouse {
         }
     }
 
+    /// What every object holds.
+    ///
+    /// # Panics
+    /// Where a file can't be read.
+    pub fn object_bytes(&self) -> Vec<Vec<u8>> {
+        self.objects().into_iter().map(|object| std::fs::read(object).expect("an object can be read")).collect()
+    }
+
+    /// Changes every object behind the services' backs.
+    ///
+    /// # Panics
+    /// Where a file can't be read or written.
+    pub fn change_objects(&self, change: impl Fn(&mut Vec<u8>)) {
+        for object in self.objects() {
+            let mut bytes = std::fs::read(&object).expect("an object can be read");
+            change(&mut bytes);
+            std::fs::write(object, bytes).expect("an object can be written");
+        }
+    }
+
     /// Deletes every object behind the services' backs.
     ///
     /// # Panics

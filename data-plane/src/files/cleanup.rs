@@ -5,10 +5,10 @@ use std::error::Error as _;
 use rowhouse_problem::{Error, Result};
 use tokio_postgres::error::Severity;
 
-use super::failure::blob_failure;
 use super::intents::{self, Intent};
 use crate::authentication::Caller;
 use crate::changes::Change;
+use crate::contents::blob_failure;
 use crate::idempotency::Ticket;
 use crate::quota;
 use crate::state::AppState;
@@ -83,7 +83,7 @@ impl Drop for Debris {
 impl Traces {
     /// Each step is tried; what can't be done now is done when the intent expires.
     async fn remove(self) {
-        let object = self.state.blobs.delete(self.intent.object).await.map_err(blob_failure);
+        let object = self.state.contents.delete(self.intent.object).await.map_err(blob_failure);
         let reservation = quota::release(&self.state.platform, self.intent.reservation).await;
         let rows = self.remove_rows(object.is_ok() && reservation.is_ok() && !self.is_object_pending).await;
         for error in [object, reservation, rows].into_iter().filter_map(Result::err) {

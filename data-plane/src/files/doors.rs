@@ -21,7 +21,6 @@ use super::content::{declared, receive_raw, refuse_encoded};
 use super::destination::Destination;
 use super::digest::Expected;
 use super::download::{self, Wish};
-use super::failure::blob_failure;
 use super::model::Place;
 use super::pace::{Paced, broken};
 use super::upload::{Begun, Declared, Identity};
@@ -118,7 +117,7 @@ pub(crate) fn paced(
 
 /// The bytes of a content, or a part of them.
 pub(crate) async fn read(state: &AppState, stored: &Stored, part: Option<Range<u64>>) -> Result<BlobBody> {
-    Ok(state.blobs.read(stored.object, part).await.map_err(blob_failure)?.body)
+    Ok(state.contents.read(&stored.object, part).await?.body)
 }
 
 /// Puts a file into the trash.

@@ -10,7 +10,6 @@ use rowhouse_web::{ETag, IfNoneMatch};
 
 use super::digest;
 use super::disposition::{Disposition, content_disposition};
-use super::failure::blob_failure;
 use super::range::{Wanted, wanted};
 use super::versions::Stored;
 use crate::media::MediaType;
@@ -37,20 +36,20 @@ pub(super) async fn send(state: &AppState, stored: Stored, wish: Wish<'_>) -> Re
         describe(&mut answer, &stored, &etag);
         return Ok(answer.finish());
     }
-    let part = match wanted(applicable_range(&stored, &etag, wish.request), stored.size) {
+    let part = match wanted(applicable_range(&stored, &etag, wish.request), stored.object.size) {
         Wanted::All => None,
         Wanted::Part(range) => Some(range),
         Wanted::Unsatisfiable => {
-            let detail = format!("The content has {} bytes.", stored.size);
-            return Err(Error::new(Code::RangeNotSatisfiable, detail).with("size", stored.size));
+            let detail = format!("The content has {} bytes.", stored.object.size);
+            return Err(Error::new(Code::RangeNotSatisfiable, detail).with("size", stored.object.size));
         }
     };
-    let range = part.clone().unwrap_or(0..stored.size);
+    let range = part.clone().unwrap_or(0..stored.object.size);
     let length = range.end - range.start;
     let mut answer = HttpResponse::build(if part.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK });
     describe(&mut answer, &stored, &etag);
     if part.is_some() {
-        let value = format!("bytes {}-{}/{}", range.start, range.end - 1, stored.size);
+        let value = format!("bytes {}-{}/{}", range.start, range.end - 1, stored.object.size);
         answer.insert_header((header::CONTENT_RANGE, value));
     }
     let disposition = if wish.inline && MediaType::parse(&stored.mime_type).is_some_and(|kind| kind.may_be_shown()) {
@@ -66,7 +65,7 @@ pub(super) async fn send(state: &AppState, stored: Stored, wish: Wish<'_>) -> Re
     if wish.head_only || length == 0 {
         return Ok(answer.body(SizedStream::new(length, stream::empty::<Result<_, std::io::Error>>())));
     }
-    let read = state.blobs.read(stored.object, part).await.map_err(blob_failure)?;
+    let read = state.contents.read(&stored.object, part).await?;
     // An error ends the connection before the announced length: never a short answer that looks whole.
     Ok(answer.body(SizedStream::new(length, read.body.map(|chunk| chunk.map_err(std::io::Error::other)))))
 }

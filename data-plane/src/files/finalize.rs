@@ -8,7 +8,6 @@ use rowhouse_web::ETag;
 use super::blobs::{self, NewBlob};
 use super::cleanup::Debris;
 use super::destination::Destination;
-use super::failure::blob_failure;
 use super::intents::{self, Intent};
 use super::model::{File, file_type};
 use super::pulse::{Pulse, ran_out};
@@ -19,6 +18,7 @@ use super::views::{FileView, etag};
 use crate::answer::Answer;
 use crate::authentication::Caller;
 use crate::changes::{Change, Charge};
+use crate::contents::blob_failure;
 use crate::idempotency::Ticket;
 use crate::media::{MediaType, media_type};
 use crate::quota;
@@ -134,6 +134,7 @@ impl Recording<'_> {
             mime_type: self.mime_type.as_str(),
             bucket: bucket(self.state),
             object: self.intent.object,
+            content_key: self.intent.content_key,
         };
         let held = self.destination.hold(change, size).await?;
         let (blob, is_duplicate) = blobs::store::insert_or_share(change, &new, change.actor()).await?;
@@ -180,7 +181,7 @@ impl Recording<'_> {
     /// The same bytes were there already. Left undone, it is done when the intent is swept.
     async fn drop_object(&self, tenant: &rowhouse_database::TenantConnection) {
         let dropped = async {
-            self.state.blobs.delete(self.intent.object).await.map_err(blob_failure)?;
+            self.state.contents.delete(self.intent.object).await.map_err(blob_failure)?;
             intents::store::delete(tenant, self.intent.id).await
         };
         if let Err(error) = dropped.await {

@@ -13,7 +13,6 @@ mod digest;
 mod disposition;
 pub(crate) mod doors;
 mod download;
-mod failure;
 mod finalize;
 mod intents;
 pub mod model;

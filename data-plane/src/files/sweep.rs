@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use rowhouse_database::ActivePlacement;
 use rowhouse_problem::Result;
 
-use super::failure::blob_failure;
 use super::{blobs, intents, purge};
+use crate::contents::blob_failure;
 use crate::work::WorkContext;
 use crate::{idempotency, links, quota};
 
@@ -46,7 +46,7 @@ async fn expired_intents(context: &WorkContext, placement: &ActivePlacement) -> 
         // A commit without an answer may have succeeded: then the object is a blob's.
         if !blobs::store::is_referenced(&tenant, &upload.object_key).await? {
             // One object that can't be deleted holds up no other; it is tried again in a while.
-            if let Err(error) = context.blobs.delete(upload.object).await.map_err(blob_failure) {
+            if let Err(error) = context.contents.delete(upload.object).await.map_err(blob_failure) {
                 tracing::warn!(error = error.chain(), "what an upload left behind could not be removed yet");
                 intents::store::postpone(&tenant, upload.id).await?;
                 continue;

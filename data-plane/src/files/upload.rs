@@ -12,7 +12,6 @@ use serde::Serialize;
 use super::cleanup::Debris;
 use super::destination::Destination;
 use super::digest::Expected;
-use super::failure::blob_failure;
 use super::finalize::{self, Plan};
 use super::intents::{self, Intent};
 use super::pulse::{LEASE, Pulse};
@@ -20,6 +19,7 @@ use super::reservation::Reservation;
 use super::slots::Slot;
 use crate::answer::Answer;
 use crate::authentication::Caller;
+use crate::contents::{OpenKey, blob_failure};
 use crate::idempotency::{self, Claim, Request, Ticket};
 use crate::state::AppState;
 use crate::workspaces::model::Room;
@@ -90,8 +90,8 @@ pub(super) async fn begin(
 ) -> Result<Begun> {
     check_size(state, declared.length.unwrap_or(0))?;
     let ttl = state.settings.uploads.reservation_ttl;
-    let intent = Intent::new(caller.tenant());
-    let (room, ticket) = {
+    let mut intent = Intent::new(caller.tenant());
+    let (room, ticket, content_key) = {
         let mut tenant = caller.connection(state).await?;
         let transaction = tenant.transaction().await?;
         let request = Request { caller, route: identity.route, key: identity.key, hash: identity.hash.clone() };
@@ -102,11 +102,13 @@ pub(super) async fn begin(
         let room = destination.check(&transaction).await?;
         room.check(declared.length.unwrap_or(0))?;
         let bytes = declared.length.map(i64::try_from).transpose().map_err(Error::internal)?;
+        let content_key = state.contents.current_key(&transaction, caller.tenant()).await?;
         let bucket = finalize::bucket(state);
         intents::store::insert(&transaction, &intent, bucket, bytes, ttl, caller.actor()).await?;
         transaction.commit().await?;
-        (room, ticket)
+        (room, ticket, content_key)
     };
+    intent.content_key = content_key.as_ref().map(OpenKey::id);
     let mut debris = Debris::new(state.clone(), caller.clone(), intent.clone(), ticket);
     let reservation = Arc::new(Reservation::new(state.clone(), caller.clone(), intent.reservation));
     // Marks the tenant as having work, too.
@@ -116,7 +118,7 @@ pub(super) async fn begin(
     }
     Ok(Begun::Upload(Box::new(Upload {
         pulse: Pulse::start(state, caller, &intent, ticket, Arc::clone(&reservation)),
-        writer: writer(state, &intent, &declared),
+        writer: writer(state, &intent, content_key.as_ref(), &declared),
         state: state.clone(),
         caller: caller.clone(),
         head: Vec::new(),
@@ -131,8 +133,8 @@ pub(super) async fn begin(
     })))
 }
 
-fn writer(state: &AppState, intent: &Intent, declared: &Declared) -> BlobWriter {
-    let writer = state.blobs.writer(intent.object);
+fn writer(state: &AppState, intent: &Intent, key: Option<&OpenKey>, declared: &Declared) -> BlobWriter {
+    let writer = state.contents.writer(intent.object, key);
     if declared.hashes.md5.is_some() { writer.with_md5() } else { writer }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rowhouse_blobs::{BlobError, BlobKey};
+use rowhouse_blobs::BlobError;
 use rowhouse_database::ActivePlacement;
 use rowhouse_domain::FileId;
 use rowhouse_problem::{Code, Error, Result};
@@ -10,6 +10,7 @@ use rowhouse_problem::{Code, Error, Result};
 use super::label::Label;
 use super::passages::{Passages, vector};
 use super::store::{self, Content, State, gone};
+use crate::contents::ReadError;
 use crate::extract::{self, ExtractError, Extracted, Limits};
 use crate::media::MediaType;
 use crate::work::WorkContext;
@@ -18,7 +19,7 @@ use crate::work::WorkContext;
 const RACES: usize = 3;
 
 /// A larger file can be found by its name while its content is still being read.
-const SLOW: i64 = 256 * 1024;
+const SLOW: u64 = 256 * 1024;
 
 /// Passages written by one statement.
 const BATCH: usize = 200;
@@ -53,7 +54,7 @@ pub async fn file(context: &WorkContext, placement: &ActivePlacement, id: FileId
             drop(connection);
             rename(context, placement, id, &content).await?
         } else {
-            if content.size > SLOW {
+            if content.object.size > SLOW {
                 let label = Label::new(&content.name, &content.tags, &content.metadata);
                 store::announce(&connection, id, &label).await?;
             }
@@ -75,8 +76,7 @@ async fn read(context: &WorkContext, content: &Content) -> Result<Findings> {
     let nothing = |state, error| Findings { state, error, passages: Passages::default() };
     let readable = MediaType::parse(&content.mime_type).filter(|media_type| media_type.format().is_some());
     let Some(media_type) = readable else { return Ok(nothing(State::Skipped, None)) };
-    let key: BlobKey = content.object_key.parse().map_err(Error::internal)?;
-    let blob = context.blobs.read(key, None).await.map_err(store_failed)?;
+    let blob = context.contents.read(&content.object, None).await.map_err(not_read)?;
     let bytes = blob.body;
     let extracted = extract::run(&context.extractor, &media_type, bytes, &LIMITS).await.map_err(not_extracted)?;
     match extracted {
@@ -156,6 +156,13 @@ fn store_failed(error: BlobError) -> Error {
         Error::unavailable(error)
     } else {
         Error::internal(error)
+    }
+}
+
+fn not_read(error: ReadError) -> Error {
+    match error {
+        ReadError::Blob(error) => store_failed(error),
+        ReadError::Key(error) => Error::internal(error),
     }
 }
 

@@ -9,6 +9,7 @@ use tokio_postgres::Row;
 
 use super::label::Label;
 use super::passages::{Passage, Passages, vectors};
+use crate::contents::Object;
 use crate::embed::MODEL;
 
 /// How reading a content ended.
@@ -39,8 +40,7 @@ pub(super) struct Content {
     pub(super) tags: Vec<String>,
     pub(super) metadata: Value,
     pub(super) mime_type: String,
-    pub(super) size: i64,
-    pub(super) object_key: String,
+    pub(super) object: Object,
     /// Whether this very version was read before, with the model in use.
     pub(super) is_indexed: bool,
     /// Whether that gave any passage.
@@ -57,6 +57,7 @@ pub(super) async fn gone(tenant: &impl Sql) -> Result<()> {
 
 const FIND_CONTENT: &str = "
     select file.current_version, file.name, file.tags, file.metadata, version.mime_type, version.size, blob.object_key,
+        blob.content_key_id, content_key.sealed as sealed_content_key,
         coalesce(search.version_number = file.current_version and search.state <> 'pending'
             and coalesce(search.content_model, $2) = $2, false) as is_indexed,
         coalesce(search.state = 'indexed' and search.search_text <> '', false) as has_text
@@ -64,6 +65,7 @@ const FIND_CONTENT: &str = "
     join file_versions version on version.tenant_id = file.tenant_id and version.file_id = file.id
         and version.version_number = file.current_version
     join blobs blob on blob.tenant_id = version.tenant_id and blob.id = version.blob_id
+    left join content_keys content_key on content_key.tenant_id = blob.tenant_id and content_key.id = blob.content_key_id
     left join file_search search on search.tenant_id = file.tenant_id and search.file_id = file.id
     where file.tenant_id = app_tenant_id() and file.id = $1";
 
@@ -77,8 +79,7 @@ pub(super) async fn find_content(tenant: &impl Sql, id: FileId) -> Result<Option
         tags: row.column("tags")?,
         metadata: row.column("metadata")?,
         mime_type: row.column("mime_type")?,
-        size: row.column("size")?,
-        object_key: row.column("object_key")?,
+        object: Object::from_row(&row)?,
         is_indexed: row.column("is_indexed")?,
         has_text: row.column("has_text")?,
     }))

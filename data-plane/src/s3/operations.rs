@@ -245,11 +245,12 @@ impl S3 for Door {
         };
         check_conditions(&stored, &input)?;
         let part = match &input.range {
-            Some(range) => Some(range.check(stored.size).map_err(|_| s3_error!(InvalidRange))?),
+            Some(range) => Some(range.check(stored.object.size).map_err(|_| s3_error!(InvalidRange))?),
             None => None,
         };
-        let length = part.as_ref().map_or(stored.size, |part| part.end - part.start);
-        let content_range = part.as_ref().map(|part| format!("bytes {}-{}/{}", part.start, part.end - 1, stored.size));
+        let length = part.as_ref().map_or(stored.object.size, |part| part.end - part.start);
+        let content_range =
+            part.as_ref().map(|part| format!("bytes {}-{}/{}", part.start, part.end - 1, stored.object.size));
         let body = if length == 0 {
             StreamingBlob::from(Body::empty())
         } else {
@@ -292,7 +293,7 @@ impl S3 for Door {
         };
         check_conditions(&stored, &conditions)?;
         Ok(S3Response::new(HeadObjectOutput {
-            content_length: i64::try_from(stored.size).ok(),
+            content_length: i64::try_from(stored.object.size).ok(),
             accept_ranges: Some("bytes".to_owned()),
             content_type: Some(stored.mime_type),
             e_tag: Some(etag(&stored.sha256)),
@@ -368,7 +369,7 @@ impl S3 for Door {
         let incoming = Incoming {
             bucket: &input.bucket,
             key: &input.key,
-            length: Some(stored.size),
+            length: Some(stored.object.size),
             media_type: Some(input.content_type.unwrap_or_else(|| stored.mime_type.clone())),
             md5: None,
             if_match: None,

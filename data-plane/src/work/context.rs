@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use rowhouse_blobs::BlobStore;
 use rowhouse_database::{ActivePlacement, PlatformPool, TenantConnection, TenantPools};
 use rowhouse_problem::Result;
 use rowhouse_settings as settings;
+
+use crate::contents::Contents;
 
 /// Connections, contents and limits for background work. Cheap to clone.
 #[derive(Clone)]
@@ -15,7 +16,7 @@ pub struct WorkContext {
     /// The tenants' databases.
     pub tenants: TenantPools,
     /// Contents.
-    pub blobs: BlobStore,
+    pub contents: Contents,
     /// How much at once, how often, how many attempts.
     pub settings: settings::Work,
     /// How long deleted things stay.

@@ -11,8 +11,9 @@ use jiff::Timestamp;
 use rowhouse_blobs::BlobKey;
 use rowhouse_database::ActivePlacement;
 use rowhouse_problem::Result;
+use uuid::Uuid;
 
-use super::failure::blob_failure;
+use crate::contents::blob_failure;
 use crate::work::WorkContext;
 
 /// Blobs that one sweep removes; what is left waits for the next.
@@ -28,6 +29,7 @@ pub(super) struct NewBlob<'a> {
     pub(super) mime_type: &'a str,
     pub(super) bucket: &'a str,
     pub(super) object: BlobKey,
+    pub(super) content_key: Option<Uuid>,
 }
 
 /// Removes a tenant's blobs that have had no version for the grace period. Says when there will be more to do.
@@ -50,7 +52,7 @@ pub(super) async fn sweep(context: &WorkContext, placement: &ActivePlacement) ->
     // The store takes its time; the connection is somebody else's meanwhile.
     drop(tenant);
     for (id, object) in doomed {
-        let removed = context.blobs.delete(object).await.map_err(blob_failure);
+        let removed = context.contents.delete(object).await.map_err(blob_failure);
         let tenant = context.tenant(placement).await?;
         match removed {
             Ok(()) => store::forget(&tenant, id).await?,

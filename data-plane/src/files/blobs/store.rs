@@ -11,8 +11,9 @@ use rowhouse_problem::{Error, Result};
 use super::NewBlob;
 
 const INSERT_BLOB: &str = "
-    insert into blobs (id, sha256, md5_hash, size, mime_type, bucket, object_key, created_by_kind, created_by)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    insert into blobs (id, sha256, md5_hash, size, mime_type, bucket, object_key, content_key_id, created_by_kind,
+        created_by)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
     on conflict (tenant_id, sha256) where state = 'ready' do nothing returning id";
 const SHARE_BLOB: &str = "select id from blobs where sha256 = $1 and state = 'ready' for share";
 
@@ -36,6 +37,7 @@ pub(in crate::files) async fn insert_or_share(
                     &new.mime_type,
                     &new.bucket,
                     &new.object.to_string(),
+                    &new.content_key,
                     &actor.kind,
                     &actor.id,
                 ],

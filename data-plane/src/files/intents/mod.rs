@@ -14,12 +14,19 @@ pub(super) struct Intent {
     pub(super) id: Uuid,
     pub(super) object: BlobKey,
     pub(super) reservation: ReservationId,
+    /// What the object is sealed under.
+    pub(super) content_key: Option<Uuid>,
 }
 
 impl Intent {
     /// One that nobody knows of yet.
     pub(super) fn new(tenant: TenantId) -> Self {
-        Self { id: Uuid::now_v7(), object: BlobKey::random(tenant.as_uuid()), reservation: ReservationId::new() }
+        Self {
+            id: Uuid::now_v7(),
+            object: BlobKey::random(tenant.as_uuid()),
+            reservation: ReservationId::new(),
+            content_key: None,
+        }
     }
 }
 

@@ -6,11 +6,11 @@ pub mod routes;
 pub(super) mod store;
 
 use jiff::Timestamp;
-use rowhouse_blobs::BlobKey;
 use rowhouse_domain::{AccountId, BlobId, FileId, ItemName, WorkspaceId};
 use rowhouse_problem::Result;
 
 use crate::changes::{Change, Charge};
+use crate::contents::Object;
 use crate::workspaces;
 
 /// What it takes to send a version's content.
@@ -18,8 +18,7 @@ use crate::workspaces;
 pub(crate) struct Stored {
     pub(crate) name: ItemName,
     pub(crate) version: i32,
-    pub(crate) object: BlobKey,
-    pub(crate) size: u64,
+    pub(crate) object: Object,
     pub(crate) sha256: Vec<u8>,
     pub(crate) mime_type: String,
     pub(crate) created_at: Timestamp,

@@ -6,6 +6,7 @@ use rowhouse_problem::{Error, Result};
 use tokio_postgres::Row;
 
 use super::{Removed, Stored};
+use crate::contents::Object;
 use crate::files::model::Version;
 use crate::files::store::Content;
 use crate::workspaces::model::VersionRules;
@@ -169,16 +170,20 @@ fn version_from_row(row: &Row) -> Result<Version> {
 }
 
 const FIND_CURRENT: &str = "
-    select file.name, version.version_number, version.size, version.checksum, version.mime_type, version.created_at, blob.object_key
+    select file.name, version.version_number, version.size, version.checksum, version.mime_type, version.created_at, blob.object_key,
+        blob.content_key_id, content_key.sealed as sealed_content_key
     from files file
     join file_versions version on version.file_id = file.id and version.version_number = file.current_version
     join blobs blob on blob.id = version.blob_id
+    left join content_keys content_key on content_key.id = blob.content_key_id
     where file.id = $1 and file.deleted_at is null";
 const FIND_NUMBERED: &str = "
-    select file.name, version.version_number, version.size, version.checksum, version.mime_type, version.created_at, blob.object_key
+    select file.name, version.version_number, version.size, version.checksum, version.mime_type, version.created_at, blob.object_key,
+        blob.content_key_id, content_key.sealed as sealed_content_key
     from files file
     join file_versions version on version.file_id = file.id and version.version_number = $2
     join blobs blob on blob.id = version.blob_id
+    left join content_keys content_key on content_key.id = blob.content_key_id
     where file.id = $1 and file.deleted_at is null";
 
 /// The content of a live file: of its current version, or of the one with this number.
@@ -193,12 +198,10 @@ pub(in crate::files) async fn find_stored(
     };
     let Some(row) = row.context("reading where a content is")? else { return Ok(None) };
     let name: &str = row.column("name")?;
-    let object: &str = row.column("object_key")?;
     Ok(Some(Stored {
         name: ItemName::parse(name).map_err(Error::internal)?,
         version: row.column("version_number")?,
-        object: object.parse().map_err(|error| Error::internal(format!("{object:?}: {error}")))?,
-        size: u64::try_from(row.column::<i64>("size")?).map_err(Error::internal)?,
+        object: Object::from_row(&row)?,
         sha256: row.column("checksum")?,
         mime_type: row.column("mime_type")?,
         created_at: row.column("created_at")?,
