@@ -4,7 +4,7 @@ use rowhouse_database::quote_ident;
 use rowhouse_testkit::TestCluster;
 use serde_json::json;
 
-use crate::workers::{occupy, until_one_is_running};
+use crate::workers::{occupy, until_one_is_running, until_one_waits};
 use crate::{NEW, OLD, go, house, look, make, place, start, until};
 
 #[tokio::test]
@@ -17,14 +17,19 @@ async fn a_tenant_that_is_purged_under_a_workers_hands_is_passed_by() {
     let body = json!({"parallel": 1, "max_failures": "1", "canary": "0", "lock_timeout_ms": 60_000});
     let run = start(&house, body).await;
     until_one_is_running(&house, &run).await;
+    until_one_waits(&house, &tenants[0]).await;
     let path = format!("/v1/tenants/{}", tenants[0]);
     let _ = house.admin.delete(&path).await.expect(204);
     // As a purge goes on, whose worker is as quick as this: what it drops is gone at once.
     let id = tenants[0].parse::<rowhouse_domain::TenantId>().unwrap().as_uuid();
     let (database, _) = place(&house, &tenants[0]).await;
     house.sql(&format!("update tenants set purge_begun_at = now() where id = '{id}'")).await;
-    let dropped = format!("drop database {} with (force)", quote_ident(&database));
-    TestCluster::get().admin("postgres").await.run(&dropped).await.unwrap();
+    let admin = TestCluster::get().admin("postgres").await;
+    // The one that waits for the lock first: else it may get it from the one that holds it, and be done in time.
+    let waiting =
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and wait_event_type = 'Lock'";
+    assert_eq!(admin.query(waiting, &[&database]).await.unwrap().len(), 1, "the worker waits for the lock");
+    admin.run(&format!("drop database {} with (force)", quote_ident(&database))).await.unwrap();
     drop(occupied);
     let done = until(&house, &run, "done").await;
     let counts = &done["counts"];

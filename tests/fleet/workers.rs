@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use rowhouse_database::AdminConnection;
-use rowhouse_testkit::TestHouse;
+use rowhouse_testkit::{TestCluster, TestHouse};
 use serde_json::json;
 
-use crate::{NEW, OLD, folder, go, house_with, inside, look, make, number_in, start, until};
+use crate::{NEW, OLD, folder, go, house_with, inside, look, make, number_in, place, start, until};
 
 /// A house that takes requests for runs, and does none of the work.
 async fn idle_house() -> TestHouse {
@@ -32,6 +32,18 @@ pub(crate) async fn until_one_is_running(house: &TestHouse, run: &str) {
     let begun = Instant::now();
     while house.admin.get(run).await.expect(200).json()["counts"]["running"] != 1 {
         assert!(begun.elapsed() < Duration::from_secs(30), "no worker has begun");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Waits until somebody waits for a lock in the tenant's database.
+pub(crate) async fn until_one_waits(house: &TestHouse, tenant: &str) {
+    let (database, _) = place(house, tenant).await;
+    let admin = TestCluster::get().admin("postgres").await;
+    let waiting = "select pid from pg_stat_activity where datname = $1 and wait_event_type = 'Lock'";
+    let begun = Instant::now();
+    while admin.query(waiting, &[&database]).await.unwrap().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "nobody waits for a lock in {database}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
