@@ -8,6 +8,8 @@ create table quota_reservations (
     tenant_id uuid not null,
     account_id uuid,
     bytes bigint not null,
+    -- Workspaces about to be made or restored: they are in the counts already, and leave them when it is given back.
+    workspaces integer not null default 0,
     expires_at timestamptz not null,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
@@ -15,7 +17,8 @@ create table quota_reservations (
     constraint quota_reservations_organization_id_fkey foreign key (organization_id) references organizations (id),
     constraint quota_reservations_tenant_id_fkey foreign key (tenant_id) references tenants (id),
     constraint quota_reservations_account_id_fkey foreign key (account_id) references accounts (id),
-    constraint quota_reservations_bytes_check check (bytes >= 0)
+    constraint quota_reservations_bytes_check check (bytes >= 0),
+    constraint quota_reservations_workspaces_check check (workspaces >= 0)
 );
 create index quota_reservations_organization_id_idx on quota_reservations (organization_id);
 create index quota_reservations_tenant_id_idx on quota_reservations (tenant_id);
@@ -227,6 +230,9 @@ begin
         used_storage = greatest(0, used_storage + stored) where id = tenant;
     update accounts set reserved_storage = reserved_storage - coalesce(ended.bytes, 0),
         used_storage = greatest(0, used_storage + stored) where id = account;
+    if ended.workspaces > 0 then
+        perform workspace_count(organization, tenant, -ended.workspaces);
+    end if;
     return ended.id is not null;
 end
 $$;
@@ -299,10 +305,12 @@ begin
 end
 $$;
 
--- Counts one more workspace of a tenant and its organization, before it is made: refused where the organization has as many
--- as it may. Who makes it commits in another database, after this: a process that dies in between, or never learns how its
--- commit ended, leaves both counts one too high, and nothing finds that out. So the limit can be met early, never passed.
-create function workspace_reserve(tenant uuid) returns table (granted boolean, "limit" integer, used integer)
+-- Counts so many workspaces more for a tenant and its organization, before they are made or restored: refused where the
+-- organization would have more than it may. Who makes them commits in another database, after this, with a usage event that
+-- settles the reservation. Where that never comes, the counts go back when the reservation runs out; an event that comes later
+-- still counts them.
+create function workspace_reserve(reservation uuid, tenant uuid, wanted integer, ttl interval)
+returns table (granted boolean, "limit" integer, used integer)
 language plpgsql security definer
 set search_path = pg_catalog, public, pg_temp
 as $$
@@ -311,25 +319,23 @@ declare
     organization uuid;
     has_room boolean;
 begin
+    if wanted < 0 then
+        raise exception 'a reservation can''t be negative' using errcode = 'invalid_parameter_value';
+    end if;
     select organization_id into organization from tenants where id = tenant;
     if organization is null then
         raise exception 'tenant % does not exist', tenant using errcode = 'no_data_found';
     end if;
     perform from organizations where id = organization for no key update;
-    has_room := exists (select from organizations where id = organization and used_workspaces < max_workspaces);
+    has_room := exists (select from organizations where id = organization and used_workspaces + wanted <= max_workspaces);
     if has_room then
-        perform workspace_count(organization, tenant, 1);
+        perform workspace_count(organization, tenant, wanted);
+        insert into quota_reservations (id, organization_id, tenant_id, bytes, workspaces, expires_at)
+        values (reservation, organization, tenant, 0, wanted, clock_timestamp() + ttl);
+        perform work_mark(tenant);
     end if;
     return query select has_room, max_workspaces, used_workspaces from organizations where id = organization;
 end
-$$;
-
--- Takes the count of a workspace back that was not made. Deleted ones come as usage events, once each.
-create function workspace_release(tenant uuid) returns void
-language sql security definer
-set search_path = pg_catalog, public, pg_temp
-as $$
-    select workspace_count(organization_id, id, -1) from tenants where id = tenant
 $$;
 
 -- Records a usage event, once, and says whether it was new. A storage event moves the used bytes (down too, never below
@@ -345,6 +351,7 @@ as $$
 declare
     organization uuid;
     is_new boolean;
+    counted integer;
 begin
     select organization_id into organization from tenants where id = tenant;
     if organization is null then
@@ -362,11 +369,12 @@ begin
     on conflict do nothing;
     if is_new and usage_record.event_type = 'storage' then
         perform quota_settle(reservation, organization, tenant, account, usage_record.quantity);
+    elsif is_new and usage_record.event_type = 'workspaces' then
+        -- What its reservation has counted is counted.
+        delete from quota_reservations where id = reservation returning workspaces into counted;
+        perform workspace_count(organization, tenant, usage_record.quantity - coalesce(counted, 0));
     elsif reservation is not null then
         perform quota_settle(reservation, organization, tenant, account, 0);
-    end if;
-    if is_new and usage_record.event_type = 'workspaces' then
-        perform workspace_count(organization, tenant, usage_record.quantity);
     end if;
     -- The tenant has committed: whoever looked too early looks again.
     if reservation is not null then
@@ -379,12 +387,12 @@ $$;
 revoke all on function work_mark(uuid, timestamptz), work_clear(uuid, bigint, timestamptz, interval), work_list(integer),
     quota_reserve(uuid, uuid, bigint, interval, uuid), quota_commit(uuid, uuid, bigint),
     quota_settle(uuid, uuid, uuid, uuid, bigint), quota_release(uuid),
-    quota_expire(integer), workspace_count(uuid, uuid, bigint), workspace_reserve(uuid), workspace_release(uuid),
+    quota_expire(integer), workspace_count(uuid, uuid, bigint), workspace_reserve(uuid, uuid, integer, interval),
     usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid) from public;
 -- A purge ends what its tenant had reserved.
 grant execute on function quota_release(uuid) to rowhouse_control;
 grant execute on function work_mark(uuid, timestamptz), work_clear(uuid, bigint, timestamptz, interval), work_list(integer),
     quota_reserve(uuid, uuid, bigint, interval, uuid), quota_commit(uuid, uuid, bigint), quota_release(uuid), quota_expire(integer),
-    workspace_reserve(uuid), workspace_release(uuid),
+    workspace_reserve(uuid, uuid, integer, interval),
     usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid) to rowhouse_data, rowhouse_control;
 grant select on quota_reservations, org_usage_logs, tenant_usage_logs to rowhouse_control;

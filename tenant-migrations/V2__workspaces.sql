@@ -23,6 +23,8 @@ create table workspaces (
     workspace_path text not null default '',
     tags text[] not null default '{}',
     metadata jsonb not null default '{}',
+    -- How its users want it: of the application's, like metadata, but not searched.
+    settings jsonb not null default '{}',
     created_by_kind text not null default 'system',
     created_by uuid,
     created_at timestamptz not null default now(),
@@ -43,6 +45,7 @@ create table workspaces (
     constraint workspaces_workspace_path_check check (length(workspace_path) <= 1024),
     constraint workspaces_tags_check check (array_position(tags, null) is null),
     constraint workspaces_metadata_check check (jsonb_typeof(metadata) = 'object'),
+    constraint workspaces_settings_check check (jsonb_typeof(settings) = 'object'),
     constraint workspaces_deleted_with_check check (deleted_with is null or deleted_at is not null),
     constraint workspaces_created_by_kind_check check (created_by_kind in ('system', 'platform_key', 'organization_key', 'tenant_key', 'user', 'anonymous'))
 ) with (fillfactor = 80);
@@ -57,6 +60,8 @@ create index workspaces_workspace_type_idx on workspaces (tenant_id, workspace_t
 create index workspaces_workspace_path_idx on workspaces (tenant_id, workspace_path);
 create index workspaces_tags_idx on workspaces using gin (tenant_id, tags);
 create index workspaces_deleted_with_idx on workspaces (tenant_id, deleted_with, id) where deleted_with is not null;
+create index workspaces_settings_idx on workspaces using gin (tenant_id, settings jsonb_path_ops);
+create index workspaces_trash_idx on workspaces (tenant_id, id) where deleted_at is not null and deleted_with is null;
 create index workspaces_metadata_idx on workspaces using gin (tenant_id, metadata jsonb_path_ops);
 -- Not for the counter: it moves with every upload and would break an `If-Match` that has nothing to do with it.
 create trigger workspaces_set_updated_at before update on workspaces for each row

@@ -124,6 +124,43 @@ as $$
     returning *
 $$;
 
+-- Restores a workspace, and those that were deleted with it, into `parent`.
+create function workspace_restore(workspace uuid, parent uuid) returns setof workspaces
+language plpgsql volatile security definer
+set search_path from current
+as $$
+#variable_conflict use_column
+declare
+    tenant constant uuid := app_tenant_id();
+begin
+    update workspaces set deleted_at = null, parent_workspace_id = parent
+    where tenant_id = tenant and id = workspace and deleted_at is not null;
+    update workspaces set deleted_at = null, deleted_with = null where tenant_id = tenant and deleted_with = workspace;
+    return query select * from workspaces where tenant_id = tenant and id = workspace;
+end
+$$;
+
+-- Live workspaces with a tag, of a type, in a place, or of several of these, in the order of their making. As the owner, for the
+-- tags' index.
+create function workspace_list(tag text, type text, parent uuid, is_top boolean, after uuid, most bigint) returns setof workspaces
+language plpgsql stable security definer
+set search_path from current
+set plan_cache_mode = force_custom_plan
+as $$
+#variable_conflict use_column
+declare
+    tenant constant uuid := app_tenant_id();
+begin
+    return query
+    select * from workspaces
+    where tenant_id = tenant and deleted_at is null and id > after and (tag is null or tags @> array[tag])
+        and (type is null or workspace_type = type) and (parent is null or parent_workspace_id = parent)
+        and (not is_top or parent_workspace_id is null)
+        and ((select app_nothing_is_covered()) or not app_is_covered(workspace_path))
+    order by id limit most;
+end
+$$;
+
 -- Deals with about `most` more folders and files. `more`: there may be more of them; `done`: there are none, and the cover is gone;
 -- `cancelled`: another job has taken over.
 create function tree_step(root uuid, job uuid, most integer) returns text
@@ -304,6 +341,7 @@ $$;
 
 revoke all on function tree_count_live(uuid, text, uuid, bigint), tree_live_folders(uuid, text, uuid, bigint),
     tree_has(uuid, text, uuid, covers), tree_begin(text, uuid, text, uuid, integer), tree_step(uuid, uuid, integer),
-    folder_restore(uuid, uuid), tree_list(covers), tree_delete_step(covers, integer), tree_restore_step(covers, integer), tree_end(covers, bigint) from public;
-grant execute on function tree_begin(text, uuid, text, uuid, integer), tree_step(uuid, uuid, integer), folder_restore(uuid, uuid)
-    to tenant_app;
+    folder_restore(uuid, uuid), workspace_restore(uuid, uuid), workspace_list(text, text, uuid, boolean, uuid, bigint),
+    tree_list(covers), tree_delete_step(covers, integer), tree_restore_step(covers, integer), tree_end(covers, bigint) from public;
+grant execute on function tree_begin(text, uuid, text, uuid, integer), tree_step(uuid, uuid, integer), folder_restore(uuid, uuid),
+    workspace_restore(uuid, uuid), workspace_list(text, text, uuid, boolean, uuid, bigint) to tenant_app;

@@ -30,6 +30,7 @@ pub const TABLE: &[Access] = &[
     takes("GET", "/v1/workspaces/{wrk}", Scope::ReadFiles),
     takes("PATCH", "/v1/workspaces/{wrk}", Scope::ManageWorkspaces),
     takes("DELETE", "/v1/workspaces/{wrk}", Scope::ManageWorkspaces),
+    takes("POST", "/v1/workspaces/{wrk}/restore", Scope::ManageWorkspaces),
     takes("POST", "/v1/folders", Scope::WriteFiles),
     takes("GET", "/v1/folders", Scope::ReadFiles),
     takes("GET", "/v1/folders/{fld}", Scope::ReadFiles),

@@ -21,6 +21,7 @@ use crate::{files, folders, jobs, links, search, usage, workspaces};
         workspaces::routes::get_workspace,
         workspaces::routes::change_workspace,
         workspaces::routes::delete_workspace,
+        workspaces::routes::restore_workspace,
         folders::routes::create_folder,
         folders::routes::list_folders,
         folders::routes::get_folder,

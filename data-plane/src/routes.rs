@@ -18,7 +18,9 @@ use crate::links::routes::{
 };
 use crate::search::routes::search_items;
 use crate::usage::routes::get_usage;
-use crate::workspaces::routes::{change_workspace, create_workspace, delete_workspace, get_workspace, list_workspaces};
+use crate::workspaces::routes::{
+    change_workspace, create_workspace, delete_workspace, get_workspace, list_workspaces, restore_workspace,
+};
 
 /// Adds every route under `/v1`. A method that a path does not have is answered 405 with those that it has.
 ///
@@ -87,9 +89,8 @@ pub fn configure(config: &mut ServiceConfig) {
                         .route(quick(patch().to(change_workspace)))
                         .route(quick(delete().to(delete_workspace))),
                 )
-                .service(
-                    resource("").route(quick(post().to(create_workspace))).route(quick(get().to(list_workspaces))),
-                ),
+                .service(resource("").route(quick(post().to(create_workspace))).route(quick(get().to(list_workspaces))))
+                .service(resource("/{wrk}/restore").route(quick(post().to(restore_workspace)))),
         )
         .service(resource("/v1/jobs/{job}").route(quick(get().to(get_job))))
         .service(resource("/v1/search").route(quick(get().to(search_items))))

@@ -1,7 +1,6 @@
 -- Undoes V5: reservations and usage logs. Used and reserved bytes stay in the rows that hold them.
 drop function usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid);
-drop function workspace_release(uuid);
-drop function workspace_reserve(uuid);
+drop function workspace_reserve(uuid, uuid, integer, interval);
 drop function workspace_count(uuid, uuid, bigint);
 drop function quota_expire(integer);
 drop function quota_release(uuid);

@@ -1,6 +1,10 @@
 //! Workspaces and their most.
 
-use serde_json::json;
+use rowhouse_testkit::Given;
+use serde_json::{Value, json};
+
+use crate::suite::folders::fill;
+use crate::suite::trees::ended;
 
 #[tokio::test]
 async fn workspaces_are_made_changed_nested_and_deleted() {
@@ -59,5 +63,144 @@ async fn two_moves_into_one_workspace_do_not_wait_for_each_other() {
             let (one, other) = tokio::join!(given.data.patch(&one, &body), given.data.patch(&other, &body));
             let _ = (one.expect(200), other.expect(200));
         }
+    }
+}
+
+async fn make(given: &Given, body: Value) -> String {
+    given.data.post("/v1/workspaces", &body).await.expect(201).text("id")
+}
+
+#[tokio::test]
+async fn two_moves_at_once_make_no_ring() {
+    let given = crate::house().await.into_tenant().await;
+    let (a, b) = (make(&given, json!({"name": "a"})).await, make(&given, json!({"name": "b"})).await);
+    let move_to = async |workspace: &str, parent: Value| {
+        let path = format!("/v1/workspaces/{workspace}");
+        given.data.patch(&path, &json!({ "parent_workspace_id": parent })).await.status.as_u16()
+    };
+    for _ in 0..10 {
+        let (one, other) = tokio::join!(move_to(&a, json!(b)), move_to(&b, json!(a)));
+        assert_eq!([one, other].into_iter().filter(|status| *status == 200).count(), 1, "{one} and {other}");
+        assert_eq!((move_to(&a, Value::Null).await, move_to(&b, Value::Null).await), (200, 200));
+    }
+}
+
+#[tokio::test]
+async fn workspaces_come_back_with_what_went_along() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let outer = make(&given, json!({"name": "outer", "settings": {"theme": "dark"}})).await;
+    let inner = make(&given, json!({"name": "inner", "parent_workspace_id": outer})).await;
+    let old = make(&given, json!({"name": "old", "parent_workspace_id": outer})).await;
+    let folder = json!({"workspace_id": inner, "name": "folder"});
+    let folder = given.data.post("/v1/folders", &folder).await.expect(201).text("id");
+    let upload = async |workspace: &str, query: &str, name: &str| {
+        let path = format!("/v1/files?workspace_id={workspace}&name={name}{query}");
+        given.data.upload(&path, name.to_owned()).await.expect(201).text("id")
+    };
+    let kept = upload(&inner, &format!("&folder_id={folder}"), "kept.txt").await;
+    let (top, before) = (upload(&outer, "", "top.txt").await, upload(&outer, "", "before.txt").await);
+    for path in [format!("/v1/files/{before}"), format!("/v1/workspaces/{old}"), format!("/v1/workspaces/{outer}")] {
+        let _ = given.data.delete(&path).await.expect(204);
+    }
+    for path in [format!("/v1/files/{kept}"), format!("/v1/folders/{folder}"), format!("/v1/workspaces/{inner}")] {
+        given.data.get(&path).await.problem(404, "not_found");
+    }
+    let trash = given.data.get("/v1/workspaces?deleted=true").await.expect(200).json();
+    let ids: Vec<&str> = trash["items"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, [outer.as_str(), old.as_str()]);
+    let counted = "select used_workspaces::bigint from organizations";
+    house.expect_figure(counted, 1).await;
+
+    given.data.post(&format!("/v1/workspaces/{inner}/restore"), &json!({})).await.problem(409, "invalid_transition");
+    given.data.post(&format!("/v1/folders/{folder}/restore"), &json!({})).await.problem(404, "not_found");
+    // Two come back together, or none does.
+    let organization = format!("/v1/organizations/{}", given.organization);
+    let _ = house.admin.patch(&organization, &json!({"max_workspaces": 2})).await.expect(200);
+    let restore = format!("/v1/workspaces/{outer}/restore");
+    given.data.post(&restore, &json!({})).await.problem(422, "limit_reached");
+    let _ = house.admin.patch(&organization, &json!({"max_workspaces": 3})).await.expect(200);
+    let restored = given.data.post(&restore, &json!({})).await.expect(200).json();
+    assert_eq!(restored["settings"]["theme"], "dark");
+    for path in [
+        format!("/v1/files/{kept}"),
+        format!("/v1/files/{top}"),
+        format!("/v1/folders/{folder}"),
+        format!("/v1/workspaces/{inner}"),
+    ] {
+        let _ = given.data.get(&path).await.expect(200);
+    }
+    for path in [format!("/v1/files/{before}"), format!("/v1/workspaces/{old}")] {
+        given.data.get(&path).await.problem(404, "not_found");
+    }
+    house.expect_figure(counted, 3).await;
+    house.expect_figure("select count(*) from quota_reservations where workspaces > 0", 0).await;
+    house.expect_figure(counted, 3).await;
+}
+
+#[tokio::test]
+async fn a_large_workspace_is_deleted_and_restored_by_jobs() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let folder = given.folder("big", None).await;
+    fill(&house, &given, &folder, 2_500).await;
+    let (file, path) = (given.upload("top.txt", "top").await, format!("/v1/workspaces/{}", given.workspace));
+    let deleted = given.data.delete(&path).await.expect(202);
+    for path in [&format!("/v1/files/{file}"), &format!("/v1/folders/{folder}"), &path] {
+        given.data.get(path).await.problem(404, "not_found");
+    }
+    assert_eq!(given.data.get("/v1/files").await.expect(200).json()["items"], json!([]));
+    let restored = given.data.post(&format!("{path}/restore"), &json!({})).await.expect(202);
+    let job = ended(&given, restored.header("location")).await;
+    assert_eq!((job["state"].as_str(), job["subject"].as_str()), (Some("done"), Some(given.workspace.as_str())));
+    let _ = ended(&given, deleted.header("location")).await;
+    for path in [&format!("/v1/files/{file}"), &format!("/v1/folders/{folder}"), &path] {
+        let _ = given.data.get(path).await.expect(200);
+    }
+    let inside = house.inside(&given).await;
+    let live = inside.query("select count(*) from files where deleted_at is null", &[]).await.unwrap();
+    assert_eq!(live[0].try_get::<_, i64>(0).unwrap(), 2_501);
+}
+
+#[tokio::test]
+async fn a_workspace_that_was_never_made_is_not_counted_for_long() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let id = given.tenant.parse::<rowhouse_domain::TenantId>().unwrap().as_uuid();
+    let counted = "select used_workspaces::bigint from organizations";
+    house.expect_figure("select count(*) from quota_reservations", 0).await;
+    // As a service leaves it that dies before its commit.
+    house.sql(&format!("select workspace_reserve(gen_random_uuid(), '{id}', 2, interval '1 second')")).await;
+    house.expect_figure(counted, 3).await;
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    house.sql("select quota_expire(100)").await;
+    house.expect_figure(counted, 1).await;
+    // Who commits after all, however late, is counted.
+    let late = "select usage_record('00000000-0000-7000-8000-000000000001', TENANT, '2026-11-01T00:00:00Z', 'workspaces', 2, 'workspaces', '{}',
+        gen_random_uuid())";
+    for _ in 0..2 {
+        house.sql(&late.replace("TENANT", &format!("'{id}'"))).await;
+        house.expect_figure(counted, 3).await;
+    }
+}
+
+#[tokio::test]
+async fn lists_are_narrowed_by_tag_and_type() {
+    let given = crate::house().await.into_tenant().await;
+    let a = make(&given, json!({"name": "a", "tags": ["red", "x y"], "workspace_type": "project"})).await;
+    let b = make(&given, json!({"name": "b", "tags": ["red"], "parent_workspace_id": a})).await;
+    let c = make(&given, json!({"name": "c", "tags": ["blue"], "workspace_type": "personal"})).await;
+    for (query, expected) in [
+        ("tag=red", vec![&a, &b]),
+        ("tag=x%20y", vec![&a]),
+        ("tag=red&workspace_type=team", vec![&b]),
+        ("workspace_type=personal", vec![&c]),
+        ("tag=red&parent_workspace_id=root", vec![&a]),
+        ("tag=green", vec![]),
+    ] {
+        let list = given.data.get(&format!("/v1/workspaces?{query}")).await.expect(200).json();
+        let found: Vec<&str> =
+            list["items"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+        assert_eq!(found, expected, "{query}");
     }
 }

@@ -202,6 +202,14 @@ impl TestHouse {
         }
     }
 
+    /// Waits until a query of `saas_platform` gives a number.
+    ///
+    /// # Panics
+    /// Where it does not in time.
+    pub async fn expect_figure(&self, sql: &str, expected: i64) {
+        self.expect_number(sql, sql, expected, PATIENCE).await;
+    }
+
     /// Waits until all organizations, and all tenants, have this much reserved.
     pub async fn expect_reserved(&self, bytes: i64) {
         self.expect_reserved_within(bytes, PATIENCE).await;

@@ -1,7 +1,7 @@
 //! A change under way.
 
 use rowhouse_database::{Parameters, QueryError, Sql, TenantConnection, TenantTransaction};
-use rowhouse_domain::Actor;
+use rowhouse_domain::{Actor, ReservationId};
 use rowhouse_problem::{Error, Result};
 use serde_json::json;
 use tokio_postgres::Row;
@@ -62,17 +62,29 @@ impl<'a> Change<'a> {
         .await
     }
 
-    /// Has the organization count so many workspaces fewer, exactly once. One more is counted before it is made.
+    /// Has the organization count so many workspaces fewer, exactly once.
     ///
     /// # Errors
     /// Whatever the server says.
     pub async fn uncount_workspaces(&self, count: usize) -> Result<()> {
+        self.report_workspaces(-i64::try_from(count).map_err(Error::internal)?, None).await
+    }
+
+    /// Settles the reservation of workspaces that are there now.
+    ///
+    /// # Errors
+    /// Whatever the server says.
+    pub async fn count_workspaces(&self, count: i32, reservation: ReservationId) -> Result<()> {
+        self.report_workspaces(count.into(), Some(reservation)).await
+    }
+
+    async fn report_workspaces(&self, quantity: i64, reservation_id: Option<ReservationId>) -> Result<()> {
         self.report(&UsageEvent {
             event_type: "workspaces".to_owned(),
-            quantity: -i64::try_from(count).map_err(Error::internal)?,
+            quantity,
             unit: "workspaces".to_owned(),
             details: serde_json::Map::new(),
-            reservation_id: None,
+            reservation_id,
             account_id: None,
         })
         .await

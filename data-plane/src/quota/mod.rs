@@ -6,7 +6,7 @@ mod store;
 
 use rowhouse_problem::{Code, Error};
 
-pub use store::{commit, release, release_workspace, reserve, reserve_workspace};
+pub use store::{commit, release, reserve, reserve_workspaces};
 
 /// A level's refusal: which one, its limit, and what is used and reserved there.
 pub(crate) fn exceeded(level: &str, limit: i64, used: i64) -> Error {

@@ -76,15 +76,25 @@ pub async fn release(platform: &PlatformPool, reservation: ReservationId) -> Res
     Ok(())
 }
 
-const RESERVE_WORKSPACE: &str = "select granted, \"limit\", used from workspace_reserve($1)";
+const RESERVE_WORKSPACES: &str =
+    "select granted, \"limit\", used from workspace_reserve($1, $2, $3, make_interval(secs => $4))";
 
-/// Counts one more workspace of the tenant's organization.
+/// Counts so many workspaces of the tenant's organization more, for `ttl` unless a usage event settles them.
 ///
 /// # Errors
-/// `limit_reached` where the organization has as many as it may.
-pub async fn reserve_workspace(platform: &PlatformPool, tenant: TenantId) -> Result<()> {
+/// `limit_reached` where the organization would have more than it may.
+pub async fn reserve_workspaces(
+    platform: &PlatformPool,
+    reservation: ReservationId,
+    tenant: TenantId,
+    count: i32,
+    ttl: Duration,
+) -> Result<()> {
     let connection = platform.get().await?;
-    let row = connection.query_one(RESERVE_WORKSPACE, &[&tenant]).await.context("counting a workspace")?;
+    let row = connection
+        .query_one(RESERVE_WORKSPACES, &[&reservation, &tenant, &count, &ttl.as_secs_f64()])
+        .await
+        .context("counting workspaces")?;
     if row.column("granted")? {
         return Ok(());
     }
@@ -92,16 +102,4 @@ pub async fn reserve_workspace(platform: &PlatformPool, tenant: TenantId) -> Res
     let detail = format!("The organization may have {limit} workspaces. Delete one, or ask for more.");
     let error = Error::new(Code::LimitReached, detail);
     Err(error.with("limit_name", "max_workspaces").with("limit", limit).with("used", used))
-}
-
-const RELEASE_WORKSPACE: &str = "select workspace_release($1)";
-
-/// Takes back the count of a workspace that was not made.
-///
-/// # Errors
-/// Whatever the server says.
-pub async fn release_workspace(platform: &PlatformPool, tenant: TenantId) -> Result<()> {
-    let connection = platform.get().await?;
-    connection.query_one(RELEASE_WORKSPACE, &[&tenant]).await.context("uncounting a workspace")?;
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Making, changing and deleting workspaces: what spans more than one statement.
 
-use rowhouse_domain::{AccountId, WorkspaceId};
+use rowhouse_domain::{AccountId, ReservationId, WorkspaceId};
 use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::{IdempotencyKey, IfMatch};
 use tracing::Instrument;
@@ -12,8 +12,10 @@ use crate::answer::Answer;
 use crate::authentication::Caller;
 use crate::changes::{Change, LEASE, Verb, apply};
 use crate::idempotency::{self, Claim, Request};
+use crate::jobs;
 use crate::quota;
 use crate::state::AppState;
+use crate::trees::{self, Root, Task};
 use crate::work::{self, NewJob};
 
 const CREATE: &str = "POST /v1/workspaces";
@@ -51,10 +53,11 @@ async fn count_and_make(
     if let Some(parent) = new.parent {
         store::lock(&change, parent).await?;
     }
-    quota::reserve_workspace(&state.platform, caller.tenant()).await?;
+    let reservation = reserve(state, caller, 1).await?;
     let made = async {
         let workspace = store::insert(&change, &new, change.actor()).await?;
         change.record(Verb::Made, workspace.id).await?;
+        change.count_workspaces(1, reservation).await?;
         let answer = created(workspace);
         if let Some(ticket) = ticket {
             ticket.complete(&change, &answer).await?;
@@ -64,19 +67,28 @@ async fn count_and_make(
     let answer = match made.await {
         Ok(answer) => answer,
         Err(error) => {
-            uncount(state, caller).await;
+            give_back(state, reservation).await;
             return Err(error);
         }
     };
-    // Past this the outcome may be unknown, and a count too many is the lesser evil.
+    // Past this the outcome may be unknown: the event settles the reservation, or time does.
     change.commit().await?;
     state.nudge.tenant(caller.tenant());
     Ok(answer)
 }
 
-async fn uncount(state: &AppState, caller: &Caller) {
-    if let Err(error) = quota::release_workspace(&state.platform, caller.tenant()).await {
-        tracing::warn!(error = error.chain(), "a workspace that was not made stays counted");
+async fn reserve(state: &AppState, caller: &Caller, count: i32) -> Result<ReservationId> {
+    let (reservation, ttl) = (ReservationId::new(), state.settings.uploads.reservation_ttl);
+    quota::reserve_workspaces(&state.platform, reservation, caller.tenant(), count, ttl).await?;
+    Ok(reservation)
+}
+
+async fn give_back(state: &AppState, reservation: ReservationId) {
+    if let Err(error) = quota::release(&state.platform, reservation).await {
+        tracing::warn!(
+            error = error.chain(),
+            "workspaces that were not made stay counted until their reservation ends"
+        );
     }
 }
 
@@ -104,6 +116,8 @@ pub(super) async fn change(
 ) -> Result<Answer> {
     check_account(state, caller, body.new_account()).await?;
     apply(state, caller, async |change| {
+        // At once as strong as a move's own trigger needs it, and in the order in which everybody locks them.
+        store::lock_both(change, id, body.new_parent().unwrap_or(id)).await?;
         let before = store::lock(change, id).await?;
         condition.check(&etag(&before))?;
         let mut wanted = before.clone();
@@ -124,26 +138,104 @@ pub(super) async fn change(
 }
 
 async fn move_to(change: &Change<'_>, wanted: &Workspace) -> Result<()> {
-    if let Some(parent) = wanted.parent_workspace_id {
-        if parent == wanted.id {
-            return Err(Error::new(Code::MoveIntoItself, "A workspace can't be its own parent."));
-        }
-        // At once as strong as the move's own trigger needs it: two moves into one parent would wait for each other.
-        store::lock(change, parent).await?;
+    if wanted.parent_workspace_id == Some(wanted.id) {
+        return Err(Error::new(Code::MoveIntoItself, "A workspace can't be its own parent."));
     }
     store::relocate(change, wanted.id, wanted.parent_workspace_id, &wanted.name).await?;
     Ok(())
 }
 
-/// Deletes a workspace with everything in it, in one transaction. Contents are kept until they are purged.
-pub(super) async fn delete(state: &AppState, caller: &Caller, id: WorkspaceId, condition: &IfMatch) -> Result<()> {
+/// Deletes a workspace with everything in it: at once for whoever looks, and where that is much, by a job. Contents are kept
+/// until they are purged.
+pub(super) async fn delete(state: &AppState, caller: &Caller, id: WorkspaceId, condition: &IfMatch) -> Result<Answer> {
     apply(state, caller, async |change| {
+        let seen = store::find(change, id).await?.ok_or_else(|| Error::not_found("workspace", id))?;
+        store::lock_tree(change, &seen.workspace_path).await?;
         let workspace = store::lock(change, id).await?;
+        if workspace.workspace_path != seen.workspace_path {
+            return Err(Error::unavailable("the workspace was moved meanwhile"));
+        }
         condition.check(&etag(&workspace))?;
-        let deleted = store::delete_tree(change, &workspace.workspace_path).await?;
-        store::delete_contents(change, &deleted).await?;
+        let deleted = store::delete_tree(change, id, &workspace.workspace_path).await?;
         change.uncount_workspaces(deleted.len()).await?;
-        change.record(Verb::Deleted, id).await
+        change.record(Verb::Deleted, id).await?;
+        match trees::begin(change, Root::Workspace(id), Task::Delete).await? {
+            None => Ok(Answer::no_content()),
+            Some(job) => jobs::accepted(change, job).await,
+        }
     })
     .await
+}
+
+/// Brings a deleted workspace back with what was deleted with it: to where it was, or to the top where that is gone. In a task of
+/// its own, as when it is made.
+pub(super) async fn restore(
+    state: &AppState,
+    caller: &Caller,
+    id: WorkspaceId,
+    key: &IdempotencyKey,
+) -> Result<Answer> {
+    let (state, caller, key) = (state.clone(), caller.clone(), key.clone());
+    let task = async move { count_and_restore(&state, &caller, id, &key).await };
+    tokio::spawn(task.in_current_span()).await.map_err(Error::internal)?
+}
+
+async fn count_and_restore(state: &AppState, caller: &Caller, id: WorkspaceId, key: &IdempotencyKey) -> Result<Answer> {
+    let route = format!("POST /v1/workspaces/{id}/restore");
+    let request = Request::new(caller, &route, key, &id);
+    work::mark(&state.platform.get().await?, caller.tenant()).await?;
+    let mut connection = caller.connection(state).await?;
+    let change = Change::begin(&mut connection, caller.actor()).await?;
+    let ticket = match idempotency::claim(&change, &request, LEASE).await? {
+        Claim::Replay(answer) => return Ok(answer),
+        Claim::Fresh(ticket) => ticket,
+    };
+    let (workspace, parent) = restorable(&change, id).await?;
+    let count = 1 + store::count_with(&change, workspace.id).await?;
+    let reservation = reserve(state, caller, count).await?;
+    let restored = async {
+        let workspace = store::restore(&change, id, parent).await?;
+        change.record(Verb::Restored, id).await?;
+        change.count_workspaces(count, reservation).await?;
+        let answer = match trees::begin(&change, Root::Workspace(id), Task::Restore).await? {
+            None => Answer::ok(&etag(&workspace), &WorkspaceView::from(workspace)),
+            Some(job) => jobs::accepted(&change, job).await?,
+        };
+        if let Some(ticket) = ticket {
+            ticket.complete(&change, &answer).await?;
+        }
+        Ok(answer)
+    };
+    let answer = match restored.await {
+        Ok(answer) => answer,
+        Err(error) => {
+            give_back(state, reservation).await;
+            return Err(error);
+        }
+    };
+    change.commit().await?;
+    state.nudge.tenant(caller.tenant());
+    Ok(answer)
+}
+
+/// The deleted workspace, and where it goes.
+async fn restorable(change: &Change<'_>, id: WorkspaceId) -> Result<(Workspace, Option<WorkspaceId>)> {
+    let Some(workspace) = store::lock_deleted(change, id).await? else {
+        // Tells a live workspace from none at all.
+        store::find(change, id).await?.ok_or_else(|| Error::not_found("workspace", id))?;
+        return Err(Error::new(Code::InvalidTransition, "The workspace is not deleted."));
+    };
+    if workspace.deleted_with.is_some() {
+        let detail = "The workspace was deleted with the one that it lies in. Restore that.";
+        return Err(Error::new(Code::InvalidTransition, detail));
+    }
+    let parent = match workspace.parent_workspace_id {
+        None => None,
+        Some(parent) => match store::lock(change, parent).await {
+            Ok(_) => Some(parent),
+            Err(error) if error.code() == Code::NotFound => None,
+            Err(error) => return Err(error),
+        },
+    };
+    Ok((workspace, parent))
 }

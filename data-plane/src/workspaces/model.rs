@@ -8,6 +8,7 @@ use rowhouse_web::PageQuery;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
 
 use crate::quota;
 use crate::serial::{Checks, nullable};
@@ -71,6 +72,9 @@ pub struct Workspace {
     pub metadata: Value,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+    pub settings: Value,
+    pub deleted_at: Option<Timestamp>,
+    pub deleted_with: Option<Uuid>,
 }
 
 /// Which of a file's versions stay: those that one of the rules keeps.
@@ -137,6 +141,10 @@ pub struct CreateWorkspace {
     #[serde(default)]
     #[schema(value_type = Object)]
     metadata: Map<String, Value>,
+    /// How its users want it. Unlike metadata it is not searched.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    settings: Map<String, Value>,
 }
 
 /// A creation that can be carried out.
@@ -153,6 +161,7 @@ pub struct NewWorkspace {
     pub(super) keep_versions_days: Option<i32>,
     pub(super) tags: Vec<String>,
     pub(super) metadata: Value,
+    pub(super) settings: Value,
 }
 
 impl NewWorkspace {
@@ -171,6 +180,7 @@ impl NewWorkspace {
         check_rules(&mut checks, keep_versions, keep_versions_days);
         let tags = checks.tags("/tags", body.tags);
         let metadata = checks.metadata("/metadata", body.metadata);
+        let settings = checks.metadata("/settings", body.settings);
         checks.finish()?;
         Ok(Self {
             id: WorkspaceId::new(),
@@ -184,6 +194,7 @@ impl NewWorkspace {
             keep_versions_days,
             tags,
             metadata,
+            settings,
         })
     }
 }
@@ -228,6 +239,8 @@ pub struct ChangeWorkspace {
     tags: Option<Vec<String>>,
     #[schema(value_type = Option<Object>)]
     metadata: Option<Map<String, Value>>,
+    #[schema(value_type = Option<Object>)]
+    settings: Option<Map<String, Value>>,
 }
 
 impl ChangeWorkspace {
@@ -269,7 +282,15 @@ impl ChangeWorkspace {
         if let Some(metadata) = self.metadata {
             workspace.metadata = checks.metadata("/metadata", metadata);
         }
+        if let Some(settings) = self.settings {
+            workspace.settings = checks.metadata("/settings", settings);
+        }
         checks.finish()
+    }
+
+    /// The workspace that it is to lie in, where that changes.
+    pub(super) fn new_parent(&self) -> Option<WorkspaceId> {
+        self.parent_workspace_id.flatten()
     }
 
     /// The account that it is to belong to, where that changes.
@@ -285,6 +306,15 @@ impl ChangeWorkspace {
 pub struct ListWorkspaces {
     /// Only those directly in this one; `root` for those in none.
     pub(super) parent_workspace_id: Option<String>,
+    /// Only those with this tag.
+    pub(super) tag: Option<String>,
+    /// Only those of this type.
+    #[serde(alias = "type")]
+    #[param(inline)]
+    pub(super) workspace_type: Option<WorkspaceType>,
+    /// Those in the trash instead, without what was deleted with them.
+    #[serde(default)]
+    pub(super) deleted: bool,
     /// Most items to answer with, 1 to 200 (default 50).
     limit: Option<i64>,
     /// `next_cursor` of the page before.

@@ -13,6 +13,7 @@ use super::model::{ChangeWorkspace, CreateWorkspace, ListWorkspaces, Workspace};
 use super::views::{WorkspaceView, etag};
 use super::{change, store};
 use crate::authentication::{Reader, WorkspaceManager};
+use crate::jobs::JobView;
 use crate::state::AppState;
 
 /// Creates a workspace.
@@ -66,7 +67,18 @@ pub async fn list_workspaces(
         Some(text) => Some(Some(rowhouse_web::parse_id::<WorkspaceId>(text)?)),
     };
     let tenant = reader.connection(&state).await?;
+    let chosen = query.0.tag.is_some() || query.0.workspace_type.is_some();
     let found = match parent {
+        _ if query.0.deleted => {
+            if parent.is_some() || chosen {
+                return Err(Error::invalid_field("deleted", "goes with no other choice").into());
+            }
+            store::trash(&tenant, after, limit + 1).await?
+        }
+        _ if chosen => {
+            let (tag, kind) = (query.0.tag.as_deref(), query.0.workspace_type);
+            store::list_chosen(&tenant, tag, kind, parent, after, limit + 1).await?
+        }
         None => store::list(&tenant, after, limit + 1).await?,
         Some(None) => store::list_top(&tenant, after, limit + 1).await?,
         Some(Some(parent)) => store::list_in(&tenant, parent, after, limit + 1).await?,
@@ -138,6 +150,7 @@ pub async fn change_workspace(
     tag = "workspaces",
     params(("wrk" = String, Path), ("if-match" = Option<String>, Header)),
     responses(
+        (status = 202, description = "It is gone for everybody, and a job deletes what lies in it.", body = JobView),
         (status = 204, description = "It is gone, with its workspaces, folders and files."),
         (status = 404, description = "There is none of this id.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 412, description = "It has changed since it was read.", body = ProblemDocument, content_type = "application/problem+json"),
@@ -150,6 +163,33 @@ pub async fn delete_workspace(
     id: ApiPath<WorkspaceId>,
     condition: IfMatch,
 ) -> ApiResult<HttpResponse> {
-    change::delete(&state, &manager, id.0, &condition).await?;
-    Ok(HttpResponse::NoContent().finish())
+    Ok(change::delete(&state, &manager, id.0, &condition).await?.into())
+}
+
+/// Brings a deleted workspace back with what was deleted with it.
+#[utoipa::path(
+    post,
+    path = "/v1/workspaces/{wrk}/restore",
+    operation_id = "restore_workspace",
+    tag = "workspaces",
+    params(
+        ("wrk" = String, Path),
+        ("idempotency-key" = Option<String>, Header, description = "Makes a repeated request have one effect."),
+    ),
+    responses(
+        (status = 200, description = "It is back: where it was, or in none where that is gone.", body = WorkspaceView),
+        (status = 202, description = "A job restores what was deleted with it; the workspace is there when that is done.", body = JobView),
+        (status = 404, description = "There is none of this id.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It is not deleted, was deleted with the one that it lies in, or its name is in use by now.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "The organization has as many workspaces as it may.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = ["manage_workspaces"]))
+)]
+pub async fn restore_workspace(
+    state: Data<AppState>,
+    manager: WorkspaceManager,
+    id: ApiPath<WorkspaceId>,
+    key: IdempotencyKey,
+) -> ApiResult<HttpResponse> {
+    Ok(change::restore(&state, &manager, id.0, &key).await?.into())
 }

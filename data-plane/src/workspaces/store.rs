@@ -26,16 +26,20 @@ fn from_row(row: &Row) -> Result<Workspace> {
         metadata: row.column("metadata")?,
         created_at: row.column("created_at")?,
         updated_at: row.column("updated_at")?,
+        settings: row.column("settings")?,
+        deleted_at: row.column("deleted_at")?,
+        deleted_with: row.column("deleted_with")?,
     })
 }
 
 const INSERT: &str = "
     insert into workspaces (id, name, name_normalized, account_id, unique_identifier, storage_quota, workspace_type,
-        parent_workspace_id, tags, metadata, keep_versions, keep_versions_days, created_by_kind, created_by)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+        parent_workspace_id, tags, metadata, keep_versions, keep_versions_days, settings, created_by_kind,
+        created_by)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
     returning id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
         keep_versions_days, workspace_type, parent_workspace_id,
-        workspace_path, tags, metadata, created_at, updated_at";
+        workspace_path, tags, metadata, settings, created_at, updated_at, deleted_at, deleted_with";
 
 /// Records a new workspace.
 pub(super) async fn insert(tenant: &impl Sql, new: &NewWorkspace, actor: Actor) -> Result<Workspace> {
@@ -55,6 +59,7 @@ pub(super) async fn insert(tenant: &impl Sql, new: &NewWorkspace, actor: Actor) 
                 &new.metadata,
                 &new.keep_versions,
                 &new.keep_versions_days,
+                &new.settings,
                 &actor.kind,
                 &actor.id,
             ],
@@ -82,7 +87,7 @@ fn explained<T>(result: Result<T, QueryError>) -> Result<T, QueryError> {
 const FIND: &str = "
     select id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
         keep_versions_days, workspace_type, parent_workspace_id,
-        workspace_path, tags, metadata, created_at, updated_at
+        workspace_path, tags, metadata, settings, created_at, updated_at, deleted_at, deleted_with
     from workspaces where id = $1 and deleted_at is null";
 
 /// A live workspace.
@@ -94,7 +99,7 @@ pub(super) async fn find(tenant: &impl Sql, id: WorkspaceId) -> Result<Option<Wo
 const LOCK: &str = "
     select id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
         keep_versions_days, workspace_type, parent_workspace_id,
-        workspace_path, tags, metadata, created_at, updated_at
+        workspace_path, tags, metadata, settings, created_at, updated_at, deleted_at, deleted_with
     from workspaces where id = $1 and deleted_at is null for no key update";
 
 /// A live workspace that nobody else changes, or adds anything to, until the transaction ends.
@@ -123,7 +128,7 @@ pub(crate) async fn hold(transaction: &impl Sql, id: WorkspaceId) -> Result<()> 
 const LIST: &str = "
     select id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
         keep_versions_days, workspace_type, parent_workspace_id,
-        workspace_path, tags, metadata, created_at, updated_at
+        workspace_path, tags, metadata, settings, created_at, updated_at, deleted_at, deleted_with
     from workspaces where deleted_at is null and id > $1 order by id limit $2";
 
 /// Live workspaces in the order of their making, after `after`.
@@ -135,7 +140,7 @@ pub(super) async fn list(tenant: &impl Sql, after: Uuid, limit: i64) -> Result<V
 const LIST_IN: &str = "
     select id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
         keep_versions_days, workspace_type, parent_workspace_id,
-        workspace_path, tags, metadata, created_at, updated_at
+        workspace_path, tags, metadata, settings, created_at, updated_at, deleted_at, deleted_with
     from workspaces where parent_workspace_id = $3 and deleted_at is null and id > $1 order by id limit $2";
 
 /// Live workspaces directly in `parent`.
@@ -147,7 +152,7 @@ pub(super) async fn list_in(tenant: &impl Sql, parent: WorkspaceId, after: Uuid,
 const LIST_TOP: &str = "
     select id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
         keep_versions_days, workspace_type, parent_workspace_id,
-        workspace_path, tags, metadata, created_at, updated_at
+        workspace_path, tags, metadata, settings, created_at, updated_at, deleted_at, deleted_with
     from workspaces where parent_workspace_id is null and deleted_at is null and id > $1 order by id limit $2";
 
 /// Live workspaces that lie in none.
@@ -158,11 +163,11 @@ pub(super) async fn list_top(tenant: &impl Sql, after: Uuid, limit: i64) -> Resu
 
 const UPDATE: &str = "
     update workspaces set name = $2, name_normalized = $3, account_id = $4, unique_identifier = $5, storage_quota = $6,
-        workspace_type = $7, tags = $8, metadata = $9, keep_versions = $10, keep_versions_days = $11
+        workspace_type = $7, tags = $8, metadata = $9, keep_versions = $10, keep_versions_days = $11, settings = $12
     where id = $1
     returning id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
         keep_versions_days, workspace_type, parent_workspace_id,
-        workspace_path, tags, metadata, created_at, updated_at";
+        workspace_path, tags, metadata, settings, created_at, updated_at, deleted_at, deleted_with";
 
 /// Writes everything but the place.
 pub(super) async fn update(transaction: &impl Sql, workspace: &Workspace) -> Result<Workspace> {
@@ -181,6 +186,7 @@ pub(super) async fn update(transaction: &impl Sql, workspace: &Workspace) -> Res
                 &workspace.metadata,
                 &workspace.keep_versions,
                 &workspace.keep_versions_days,
+                &workspace.settings,
             ],
         )
         .await;
@@ -191,7 +197,7 @@ const MOVE: &str = "
     update workspaces set parent_workspace_id = $2, name_normalized = $3 where id = $1
     returning id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
         keep_versions_days, workspace_type, parent_workspace_id,
-        workspace_path, tags, metadata, created_at, updated_at";
+        workspace_path, tags, metadata, settings, created_at, updated_at, deleted_at, deleted_with";
 
 /// Puts a workspace elsewhere; what lies in it comes along. The name goes with it: it must be free where it goes.
 pub(super) async fn relocate(
@@ -204,27 +210,94 @@ pub(super) async fn relocate(
     from_row(&explained(row).context("moving a workspace")?)
 }
 
+const LOCK_TREE: &str = "
+    select id from workspaces where workspace_path >= $1 and workspace_path < $2 and deleted_at is null
+    order by id for no key update";
+/// Locks the workspace with this path and those in it, in the order in which everybody does.
+pub(super) async fn lock_tree(transaction: &impl Sql, path: &str) -> Result<()> {
+    transaction.query(LOCK_TREE, &[&path, &past(path)]).await.context("locking workspaces")?;
+    Ok(())
+}
+
+/// `0` follows `/`: everything that begins with the path lies between the two.
+fn past(path: &str) -> String {
+    format!("{}0", path.trim_end_matches('/'))
+}
+
 const DELETE_TREE: &str = "
-    update workspaces set deleted_at = now()
+    update workspaces set deleted_at = now(), deleted_with = case when id = $3 then null else $3 end
     where workspace_path >= $1 and workspace_path < $2 and deleted_at is null returning id";
 
 /// Deletes the workspace with this path and those in it, and names them.
-pub(super) async fn delete_tree(transaction: &impl Sql, path: &str) -> Result<Vec<WorkspaceId>> {
-    // `0` follows `/`: everything that begins with the path lies between the two.
-    let end = format!("{}0", path.trim_end_matches('/'));
-    let rows = transaction.query(DELETE_TREE, &[&path, &end]).await.context("deleting workspaces")?;
+pub(super) async fn delete_tree(transaction: &impl Sql, root: WorkspaceId, path: &str) -> Result<Vec<WorkspaceId>> {
+    let rows = transaction.query(DELETE_TREE, &[&path, &past(path), &root]).await.context("deleting workspaces")?;
     rows.iter().map(|row| row.column("id")).collect()
 }
 
-const DELETE_FOLDERS: &str =
-    "update folders set deleted_at = now() where workspace_id = any($1) and deleted_at is null";
-const DELETE_FILES: &str = "update files set deleted_at = now() where workspace_id = any($1) and deleted_at is null";
+const LOCK_DELETED: &str = "
+    select id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
+        keep_versions_days, workspace_type, parent_workspace_id,
+        workspace_path, tags, metadata, settings, created_at, updated_at, deleted_at, deleted_with
+    from workspaces where id = $1 and deleted_at is not null for no key update";
 
-/// Deletes what lies in the workspaces.
-pub(super) async fn delete_contents(transaction: &impl Sql, workspaces: &[WorkspaceId]) -> Result<()> {
-    transaction.execute(DELETE_FOLDERS, &[&workspaces]).await.context("deleting the folders of workspaces")?;
-    transaction.execute(DELETE_FILES, &[&workspaces]).await.context("deleting the files of workspaces")?;
-    Ok(())
+/// A deleted workspace that nobody else changes until the transaction ends.
+pub(super) async fn lock_deleted(transaction: &impl Sql, id: WorkspaceId) -> Result<Option<Workspace>> {
+    let row = transaction.query_opt(LOCK_DELETED, &[&id]).await.context("locking a deleted workspace")?;
+    row.as_ref().map(from_row).transpose()
+}
+
+const COUNT_WITH: &str = "select count(*)::integer as workspaces from workspaces where deleted_with = $1";
+
+/// How many were deleted with this one.
+pub(super) async fn count_with(transaction: &impl Sql, id: WorkspaceId) -> Result<i32> {
+    transaction.query_one(COUNT_WITH, &[&id]).await.context("counting workspaces")?.column("workspaces")
+}
+
+const RESTORE: &str = "
+    select id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
+        keep_versions_days, workspace_type, parent_workspace_id,
+        workspace_path, tags, metadata, settings, created_at, updated_at, deleted_at, deleted_with
+    from workspace_restore($1, $2)";
+
+/// Brings a workspace back into `parent`, with those that were deleted with it, but not yet with what lies in them.
+pub(super) async fn restore(transaction: &impl Sql, id: WorkspaceId, parent: Option<WorkspaceId>) -> Result<Workspace> {
+    let row = transaction.query_one(RESTORE, &[&id, &parent]).await;
+    from_row(&explained(row).context("restoring a workspace")?)
+}
+
+const LIST_CHOSEN: &str = "
+    select id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
+        keep_versions_days, workspace_type, parent_workspace_id,
+        workspace_path, tags, metadata, settings, created_at, updated_at, deleted_at, deleted_with
+    from workspace_list($1, $2, $3, $4, $5, $6)";
+
+/// Live workspaces with a tag or of a type, wherever or in a place.
+pub(super) async fn list_chosen(
+    tenant: &impl Sql,
+    tag: Option<&str>,
+    kind: Option<WorkspaceType>,
+    parent: Option<Option<WorkspaceId>>,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<Workspace>> {
+    let (kind, is_top) = (kind.map(WorkspaceType::as_str), parent == Some(None));
+    let rows = tenant
+        .query(LIST_CHOSEN, &[&tag, &kind, &parent.flatten(), &is_top, &after, &limit])
+        .await
+        .context("listing workspaces")?;
+    rows.iter().map(from_row).collect()
+}
+
+const TRASH: &str = "
+    select id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
+        keep_versions_days, workspace_type, parent_workspace_id,
+        workspace_path, tags, metadata, settings, created_at, updated_at, deleted_at, deleted_with
+    from workspaces where deleted_at is not null and deleted_with is null and id > $1 order by id limit $2";
+
+/// Deleted workspaces, without those that were deleted with them.
+pub(super) async fn trash(tenant: &impl Sql, after: Uuid, limit: i64) -> Result<Vec<Workspace>> {
+    let rows = tenant.query(TRASH, &[&after, &limit]).await.context("listing deleted workspaces")?;
+    rows.iter().map(from_row).collect()
 }
 
 const ROOM: &str = "select storage_quota, used_storage from workspaces where id = $1 and deleted_at is null";

@@ -35,8 +35,13 @@ pub struct WorkspaceView {
     tags: Vec<String>,
     #[schema(value_type = Object)]
     metadata: Value,
+    #[schema(value_type = Object)]
+    settings: Value,
     created_at: Timestamp,
     updated_at: Timestamp,
+    /// When it was deleted; absent for a live one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted_at: Option<Timestamp>,
 }
 
 impl From<Workspace> for WorkspaceView {
@@ -56,8 +61,10 @@ impl From<Workspace> for WorkspaceView {
             keep_versions_days: workspace.keep_versions_days,
             tags: workspace.tags,
             metadata: workspace.metadata,
+            settings: workspace.settings,
             created_at: workspace.created_at.into(),
             updated_at: workspace.updated_at.into(),
+            deleted_at: workspace.deleted_at.map(Into::into),
         }
     }
 }
