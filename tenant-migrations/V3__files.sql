@@ -208,3 +208,35 @@ grant select, insert, update, delete on blobs, files, file_versions, upload_inte
 -- As on folders: hidden while a job is at work where it lies.
 create policy not_covered on files as restrictive to tenant_app
     using (deleted_at is not null or (select app_nothing_is_covered()) or not app_is_covered(workspace_id, folder_id));
+
+-- A page of a list of files in any order, by tag and metadata too, which row-level security keeps off their indexes: it runs as the
+-- owner and filters by the tenant itself. `after_key` is the last row's value that it is sorted by, as text; nothing for the first page.
+create function files_page(workspace uuid, folder uuid, at_top boolean, in_trash boolean, tag text, fields jsonb, sort text,
+    downwards boolean, after_key text, after_id uuid, lim bigint)
+returns setof uuid
+language plpgsql stable security definer
+set search_path from current
+rows 50
+as $$
+declare
+    key constant text := case sort when 'name' then 'f.name_normalized' when 'size' then 'f.size' when 'updated_at' then 'f.updated_at'
+        else 'f.id' end;
+    after constant text := case sort when 'name' then '$6' when 'size' then '$6::bigint' when 'updated_at' then '$6::timestamptz'
+        else '$7' end;
+begin
+    return query execute
+        'select f.id from files f where f.tenant_id = $1'
+        || case when in_trash then ' and f.deleted_at is not null'
+            else ' and f.deleted_at is null and ((select app_nothing_is_covered()) or not app_is_covered(f.workspace_id, f.folder_id))' end
+        || case when workspace is null then '' else ' and f.workspace_id = $2' end
+        || case when at_top then ' and f.folder_id is null' when folder is null then '' else ' and f.folder_id = $3' end
+        || case when tag is null then '' else ' and f.tags @> array[$4]' end
+        || case when fields is null then '' else ' and f.metadata @> $5' end
+        || case when after_id is null then ''
+            else format(' and (%s, f.id) %s (%s, $7)', key, case when downwards then '<' else '>' end, after) end
+        || format(' order by %s %s, f.id %2$s limit $8', key, case when downwards then 'desc' else 'asc' end)
+        using app_tenant_id(), workspace, folder, tag, fields, after_key, after_id, least(lim, 201);
+end
+$$;
+revoke all on function files_page(uuid, uuid, boolean, boolean, text, jsonb, text, boolean, text, uuid, bigint) from public;
+grant execute on function files_page(uuid, uuid, boolean, boolean, text, jsonb, text, boolean, text, uuid, bigint) to tenant_app;

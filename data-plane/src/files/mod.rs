@@ -15,6 +15,7 @@ pub(crate) mod doors;
 mod download;
 mod finalize;
 mod intents;
+mod lists;
 pub mod model;
 mod multipart;
 mod pace;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::folders::model::Order;
 use crate::serial::{Checks, nullable};
 
 /// A file.
@@ -97,6 +98,33 @@ impl Place {
     }
 }
 
+/// What a list of files goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Sort {
+    /// The order of their making.
+    #[default]
+    CreatedAt,
+    /// Their names, whatever the case.
+    Name,
+    /// The size of their current versions.
+    Size,
+    /// Their last change.
+    UpdatedAt,
+}
+
+impl Sort {
+    /// The word for it.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::CreatedAt => "created_at",
+            Self::Name => "name",
+            Self::Size => "size",
+            Self::UpdatedAt => "updated_at",
+        }
+    }
+}
+
 /// Which files to list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -110,6 +138,19 @@ pub struct ListFiles {
     /// `true` for deleted files that can be restored, instead of live ones.
     #[serde(default)]
     pub(super) deleted: bool,
+    /// Only those with this tag.
+    pub(super) tag: Option<String>,
+    /// Only those whose metadata has all fields of this JSON object, with these values.
+    #[param(example = "{\"year\":2026}")]
+    pub(super) metadata: Option<String>,
+    /// What they are sorted by.
+    #[serde(default)]
+    #[param(inline)]
+    pub(super) sort: Sort,
+    /// Which way.
+    #[serde(default)]
+    #[param(inline)]
+    pub(super) order: Order,
     /// Most items to answer with, 1 to 200 (default 50).
     limit: Option<i64>,
     /// `next_cursor` of the page before.

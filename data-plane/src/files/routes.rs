@@ -3,22 +3,19 @@
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Json};
 use rowhouse_domain::FileId;
-use rowhouse_problem::Error;
 use rowhouse_web::{
-    ApiJson, ApiPath, ApiQuery, ApiResult, IdempotencyKey, IfMatch, IfNoneMatch, Listing, ProblemDocument, parse_id,
+    ApiJson, ApiPath, ApiQuery, ApiResult, IdempotencyKey, IfMatch, IfNoneMatch, Listing, ProblemDocument,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
-use uuid::Uuid;
 
-use super::model::{ChangeFile, CopyFile, File, ListFiles};
-use super::store::Within;
+use super::model::{ChangeFile, CopyFile, ListFiles};
 use super::views::{FileView, etag};
-use super::{change, copy, purge, store};
+use super::{change, copy, lists, purge, store};
 use crate::authentication::{Reader, Writer};
 use crate::state::AppState;
 
-/// Lists files in the order of their making.
+/// Lists files.
 #[utoipa::path(
     get,
     path = "/v1/files",
@@ -37,24 +34,8 @@ pub async fn list_files(
     reader: Reader,
     query: ApiQuery<ListFiles>,
 ) -> ApiResult<Json<Listing<FileView>>> {
-    let page = query.0.page();
-    let (limit, after) = (page.limit()?, page.after::<FileId>()?.map_or(Uuid::nil(), |id| id.as_uuid()));
-    let within = match (query.0.workspace_id, query.0.folder_id.as_deref()) {
-        (None, Some("root")) => {
-            return Err(Error::invalid_field("workspace_id", "is needed with `folder_id=root`").into());
-        }
-        (None, None) => Within::Tenant,
-        (Some(workspace), None) => Within::Workspace(workspace),
-        (Some(workspace), Some("root")) => Within::Top(workspace),
-        (_, Some(folder)) => Within::Folder(parse_id(folder)?),
-    };
-    let tenant = reader.connection(&state).await?;
-    let mut found = store::list(&tenant, within, query.0.deleted, after, limit + 1).await?;
-    if let Some(workspace) = query.0.workspace_id {
-        // A folder's files are all of one workspace: another one has none of them.
-        found.retain(|file| file.workspace_id == workspace);
-    }
-    Ok(Json(Listing::new(found, limit, |file: &File| file.id).map(FileView::from)))
+    let page = lists::page(&reader.connection(&state).await?, &query.0).await?;
+    Ok(Json(page.map(FileView::from)))
 }
 
 /// Shows a file.

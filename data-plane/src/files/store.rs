@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::model::{File, Place};
 
-fn from_row(row: &Row) -> Result<File> {
+pub(super) fn from_row(row: &Row) -> Result<File> {
     let name: &str = row.column("name")?;
     Ok(File {
         id: row.column("id")?,
@@ -232,57 +232,6 @@ const RESTORE: &str = "
 pub(super) async fn restore(transaction: &impl Sql, id: FileId, folder: Option<FolderId>) -> Result<File> {
     let row = transaction.query_one(RESTORE, &[&id, &folder]).await;
     from_row(&explained(row).context("restoring a file")?)
-}
-
-/// Which files a list holds.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Within {
-    /// All of the tenant.
-    Tenant,
-    /// All of a workspace.
-    Workspace(WorkspaceId),
-    /// Those at the top of a workspace.
-    Top(WorkspaceId),
-    /// Those in a folder.
-    Folder(FolderId),
-}
-
-const LIST: &str = "
-    select id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
-        created_at, updated_at, deleted_at, (select last_indexed from file_search
-            where file_id = files.id and version_number = files.current_version) as indexed_at
-    from files where is_deleted = $3 and id > $1 order by id limit $2";
-const LIST_OF_WORKSPACE: &str = "
-    select id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
-        created_at, updated_at, deleted_at, (select last_indexed from file_search
-            where file_id = files.id and version_number = files.current_version) as indexed_at
-    from files where workspace_id = $4 and is_deleted = $3 and id > $1 order by id limit $2";
-const LIST_TOP: &str = "
-    select id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
-        created_at, updated_at, deleted_at, (select last_indexed from file_search
-            where file_id = files.id and version_number = files.current_version) as indexed_at
-    from files where workspace_id = $4 and folder_id is null and is_deleted = $3 and id > $1 order by id limit $2";
-const LIST_IN_FOLDER: &str = "
-    select id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
-        created_at, updated_at, deleted_at, (select last_indexed from file_search
-            where file_id = files.id and version_number = files.current_version) as indexed_at
-    from files where folder_id = $4 and is_deleted = $3 and id > $1 order by id limit $2";
-
-/// Live or deleted files in the order of their making, after `after`.
-pub(super) async fn list(
-    tenant: &impl Sql,
-    within: Within,
-    deleted: bool,
-    after: Uuid,
-    limit: i64,
-) -> Result<Vec<File>> {
-    let rows = match within {
-        Within::Tenant => tenant.query(LIST, &[&after, &limit, &deleted]).await,
-        Within::Workspace(id) => tenant.query(LIST_OF_WORKSPACE, &[&after, &limit, &deleted, &id]).await,
-        Within::Top(id) => tenant.query(LIST_TOP, &[&after, &limit, &deleted, &id]).await,
-        Within::Folder(id) => tenant.query(LIST_IN_FOLDER, &[&after, &limit, &deleted, &id]).await,
-    };
-    rows.context("listing files")?.iter().map(from_row).collect()
 }
 
 const FIND_WORKSPACE: &str = "select workspace_id from files where id = $1";

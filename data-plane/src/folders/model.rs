@@ -138,7 +138,7 @@ pub enum Sort {
 }
 
 /// Which way a list goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
     /// Upwards.
