@@ -1,5 +1,5 @@
--- Why: the doors beside the API with a key: signed links.
--- Locks: none that matter, the table is new; short share locks on workspaces, folders and files for the foreign keys.
+-- Why: the doors beside the API with a key: signed links, and uploads in parts (tus, S3 multipart).
+-- Locks: none that matter, the tables are new; short share locks on workspaces, folders and files for the foreign keys.
 
 -- A grant to whoever has its address. The address is signed and stands for itself; the row is there to be revoked.
 create table links (
@@ -42,6 +42,79 @@ create index links_key_id_idx on links (tenant_id, key_id, id);
 create index links_expires_at_idx on links (tenant_id, expires_at);
 create trigger links_set_updated_at before update on links for each row execute function set_updated_at();
 
+-- An upload that comes in parts, over any number of requests and connections.
+create table upload_sessions (
+    tenant_id uuid not null default app_tenant_id(),
+    id uuid not null default gen_random_uuid(),
+    protocol text not null,
+    -- Where the file goes; nowhere, where the upload only becomes a piece of another one.
+    workspace_id uuid,
+    folder_id uuid,
+    -- The file's name; by S3 the whole key, whose folders are made at the end.
+    name text,
+    mime_type text,
+    -- The whole length, where it is known before.
+    length bigint,
+    received bigint not null default 0,
+    -- As its sender wrote it.
+    metadata text not null default '',
+    -- The quota reservation in `saas_platform` that the upload holds.
+    reservation_id uuid not null,
+    -- What it has become. Kept for who asks again, until the upload is forgotten; no reference, as the file may go.
+    made_file_id uuid,
+    made_version integer,
+    made_checksum bytea,
+    expires_at timestamptz not null,
+    created_by_kind text not null default 'system',
+    created_by uuid,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint upload_sessions_pkey primary key (tenant_id, id),
+    constraint upload_sessions_tenant_id_fkey foreign key (tenant_id) references tenant_identity (tenant_id),
+    constraint upload_sessions_protocol_check check (protocol in ('tus', 's3')),
+    constraint upload_sessions_name_check check (name <> '' and length(name) <= 1024),
+    constraint upload_sessions_mime_type_check check (length(mime_type) <= 255),
+    constraint upload_sessions_received_check check (received >= 0 and length >= 0 and received <= length),
+    constraint upload_sessions_metadata_check check (length(metadata) <= 4096),
+    constraint upload_sessions_made_check check ((made_version is null) = (made_checksum is null)),
+    constraint upload_sessions_created_by_kind_check check (created_by_kind in ('system', 'platform_key', 'organization_key', 'tenant_key', 'user', 'anonymous'))
+);
+create index upload_sessions_workspace_id_idx on upload_sessions (tenant_id, workspace_id, protocol, id);
+create index upload_sessions_expires_at_idx on upload_sessions (tenant_id, expires_at, id);
+create trigger upload_sessions_set_updated_at before update on upload_sessions for each row execute function set_updated_at();
+
+-- A part that has come: an object, which goes to `upload_intents` when it is no longer wanted.
+create table upload_parts (
+    tenant_id uuid not null default app_tenant_id(),
+    upload_id uuid not null,
+    number integer not null,
+    bucket text not null,
+    object_key text not null,
+    size bigint not null,
+    checksum bytea not null,
+    -- What the object is sealed under, where it is.
+    content_key_id uuid,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint upload_parts_pkey primary key (tenant_id, upload_id, number),
+    constraint upload_parts_object_key_key unique (tenant_id, object_key),
+    constraint upload_parts_tenant_id_fkey foreign key (tenant_id) references tenant_identity (tenant_id),
+    -- Not on delete cascade: an object without a row is found by nobody.
+    constraint upload_parts_upload_id_fkey foreign key (tenant_id, upload_id) references upload_sessions (tenant_id, id),
+    constraint upload_parts_content_key_id_fkey foreign key (tenant_id, content_key_id) references content_keys (tenant_id, id),
+    constraint upload_parts_number_check check (number >= 1),
+    constraint upload_parts_object_key_check check (object_key <> '' and length(object_key) <= 1024),
+    constraint upload_parts_size_check check (size >= 0),
+    constraint upload_parts_checksum_check check (octet_length(checksum) = 32)
+);
+create index upload_parts_content_key_id_idx on upload_parts (tenant_id, content_key_id) where content_key_id is not null;
+create trigger upload_parts_set_updated_at before update on upload_parts for each row execute function set_updated_at();
+
+alter table upload_sessions enable row level security;
+create policy tenant_isolation on upload_sessions to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
+alter table upload_parts enable row level security;
+create policy tenant_isolation on upload_parts to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
+grant select, insert, update, delete on upload_sessions, upload_parts to tenant_app;
 alter table links enable row level security;
 create policy tenant_isolation on links to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
 grant select, insert, update, delete on links to tenant_app;

@@ -21,6 +21,7 @@ pub mod jobs;
 pub mod links;
 mod s3;
 pub mod search;
+pub mod uploads;
 pub mod usage;
 pub mod workspaces;
 

@@ -7,7 +7,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Header, Object, Ref, RefOr, ResponseBuilder, Type};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use crate::{files, folders, jobs, links, search, usage, workspaces};
+use crate::{files, folders, jobs, links, search, uploads, usage, workspaces};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -53,6 +53,11 @@ use crate::{files, folders, jobs, links, search, usage, workspaces};
         links::content::get_link_content,
         links::content::head_link_content,
         links::content::put_link_content,
+        uploads::tus::routes::describe_uploads,
+        uploads::tus::routes::begin_upload,
+        uploads::tus::routes::head_upload,
+        uploads::tus::routes::continue_upload,
+        uploads::tus::routes::abandon_upload,
         search::routes::search_items,
         usage::routes::get_usage,
     ),
@@ -63,6 +68,7 @@ use crate::{files, folders, jobs, links, search, usage, workspaces};
         (name = "folders", description = "The tree in a workspace."),
         (name = "jobs", description = "Work that goes on after its request was answered."),
         (name = "files", description = "Contents, their versions and what is known about them."),
+        (name = "uploads", description = "Resumable uploads, as tus 1.0 has them."),
         (name = "links", description = "Addresses that open one file, or take one in, without a key."),
         (name = "search", description = "Finding all of them."),
         (name = "usage", description = "What is in use."),
@@ -86,8 +92,15 @@ struct RateLimited;
 impl Modify for RateLimited {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         for item in document.paths.paths.values_mut() {
-            let operations =
-                [&mut item.get, &mut item.head, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+            let operations = [
+                &mut item.get,
+                &mut item.head,
+                &mut item.post,
+                &mut item.put,
+                &mut item.patch,
+                &mut item.delete,
+                &mut item.options,
+            ];
             operations.into_iter().flatten().for_each(limit);
         }
     }

@@ -1,8 +1,9 @@
 //! The whole API on one screen. Who may call what is in [`access`](crate::access).
 
 use actix_web::Route;
+use actix_web::http::Method;
 use actix_web::middleware::from_fn;
-use actix_web::web::{ServiceConfig, delete, get, head, patch, post, put, resource, scope};
+use actix_web::web::{ServiceConfig, delete, get, head, method, patch, post, put, resource, scope};
 
 use crate::authentication::{authenticate, authenticate_link, authenticate_transfer};
 use crate::files::content::{get_file_content, head_file_content, put_file_content, upload_file};
@@ -17,6 +18,7 @@ use crate::links::routes::{
     create_link, create_upload_link, list_links, revoke_link, revoke_links_of_file, revoke_links_of_key,
 };
 use crate::search::routes::search_items;
+use crate::uploads::tus::routes::{abandon_upload, begin_upload, continue_upload, describe_uploads, head_upload};
 use crate::usage::routes::get_usage;
 use crate::workspaces::routes::{
     change_workspace, create_workspace, delete_workspace, get_workspace, list_workspaces, restore_workspace,
@@ -67,6 +69,20 @@ pub fn configure(config: &mut ServiceConfig) {
                 )
                 .service(resource("").route(quick(get().to(list_links))).route(quick(delete().to(revoke_links_of_key))))
                 .service(resource("/{lnk}").route(quick(delete().to(revoke_link)))),
+        )
+        .service(
+            scope("/v1/uploads")
+                .service(
+                    resource("/{upl}")
+                        .route(transfer(patch().to(continue_upload)))
+                        .route(transfer(head().to(head_upload)))
+                        .route(quick(delete().to(abandon_upload))),
+                )
+                .service(
+                    resource("")
+                        .route(transfer(post().to(begin_upload)))
+                        .route(quick(method(Method::OPTIONS).to(describe_uploads))),
+                ),
         )
         .service(resource("/v1/upload-links").route(quick(post().to(create_upload_link))))
         .service(

@@ -64,23 +64,27 @@ async fn another_tenants_things_can_not_be_told_from_what_never_was() {
     );
     house.inside(&own).await.run(&job).await.unwrap();
     let _ = own.data.get(&fill("/v1/jobs/{job}", "", &file, "")).await.expect(200);
+    let begin = own.data.request(Method::POST, &format!("/v1/uploads?workspace_id={}&name=secret.bin", own.workspace));
+    let begin = begin.header("tus-resumable", "1.0.0").header("upload-length", 5);
+    let upload = Answer::of(begin).await.expect(201).header("location").replace("/v1/uploads/", "");
     let never = (
         rowhouse_domain::WorkspaceId::new().to_string(),
         rowhouse_domain::FileId::new().to_string(),
         rowhouse_domain::FolderId::new().to_string(),
         rowhouse_domain::LinkId::new().to_string(),
+        rowhouse_domain::UploadId::new().to_string(),
     );
     for access in TABLE.iter().filter(|access| access.path.contains('{') && access.scope.is_some()) {
         let foreign = call(
             &other.data,
             access.method,
-            &fill(access.path, &own.workspace, &file, &folder).replace("{lnk}", &link),
+            &fill(access.path, &own.workspace, &file, &folder).replace("{lnk}", &link).replace("{upl}", &upload),
         )
         .await;
         let missing = call(
             &other.data,
             access.method,
-            &fill(access.path, &never.0, &never.1, &never.2).replace("{lnk}", &never.3),
+            &fill(access.path, &never.0, &never.1, &never.2).replace("{lnk}", &never.3).replace("{upl}", &never.4),
         )
         .await;
         let place = format!("{} {}", access.method, access.path);
@@ -112,7 +116,13 @@ fn fill(path: &str, workspace: &str, file: &str, folder: &str) -> String {
 
 async fn call(client: &Client, method: &str, path: &str) -> Answer {
     let method: Method = method.parse().unwrap();
-    let request = client.request(method.clone(), path);
+    let mut request = client.request(method.clone(), path);
+    if path.starts_with("/v1/uploads") {
+        request = request.header("tus-resumable", "1.0.0").header("upload-offset", 0);
+        if method == Method::PATCH {
+            return Answer::of(request.header("content-type", "application/offset+octet-stream").body("x")).await;
+        }
+    }
     let has_body = [Method::POST, Method::PATCH].contains(&method);
     Answer::of(if has_body { request.json(&json!({})) } else { request }).await
 }

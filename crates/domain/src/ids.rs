@@ -148,6 +148,8 @@ ids! {
     SweepId "swp";
     /// A customer's customer: the owner of one isolated store.
     TenantId "ten";
+    /// An upload in parts.
+    UploadId "upl";
     /// A person, or a service account.
     UserId "usr";
     /// A version of a file.

@@ -70,6 +70,8 @@ catalogue! {
     MoveIntoItself "move_into_itself" 409 "It can't be moved into itself";
     NotEmpty "not_empty" 409 "It is not empty";
     Gone "gone" 410 "It was purged";
+    OffsetMismatch "offset_mismatch" 409 "So many bytes have not come, or more";
+    TusVersion "tus_version" 412 "This version of tus is not spoken here";
     PreconditionFailed "precondition_failed" 412 "It has changed since it was read";
     TooLarge "too_large" 413 "The content is too large";
     QuotaExceeded "quota_exceeded" 413 "The storage quota is used up";
@@ -83,6 +85,7 @@ catalogue! {
     PurgeLimit "purge_limit" 429 "Too many tenants were purged lately";
     RateLimited "rate_limited" 429 "Too many requests";
     ProvisioningFailed "provisioning_failed" 503 "The tenant could not be provisioned";
+    ChecksumMismatch "checksum_mismatch" 460 "The part does not match its checksum";
     Internal "internal" 500 "Something went wrong on our side";
     Unavailable "unavailable" 503 "The service is not available for the moment";
     TenantNotReady "tenant_not_ready" 503 "The tenant is not ready yet";

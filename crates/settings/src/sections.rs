@@ -306,6 +306,8 @@ pub struct Uploads {
     pub idle_timeout: Duration,
     #[serde(with = "humantime_serde")]
     pub reservation_ttl: Duration,
+    #[serde(with = "humantime_serde")]
+    pub session_ttl: Duration,
 }
 
 /// Which versions of files a new workspace keeps.

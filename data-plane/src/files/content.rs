@@ -73,7 +73,7 @@ pub async fn upload_file(
         let known = (&query.0, &declared.media_type, declared.length, declared.hashes.sha256);
         let identity = Identity::new(UPLOAD, &key, &known);
         let destination = Destination::New(FileId::new(), place);
-        let begun = begin(&state, &writer, destination, declared, &identity, slot).await?;
+        let begun = begin(&state, &writer, destination, declared, &identity, slot, None).await?;
         receive_raw(&state, begun, payload).await?
     };
     Ok(answer.into())
@@ -112,7 +112,7 @@ async fn upload_form(
     let identity = Identity::new(UPLOAD, key, &(&part.query, &declared.media_type));
     let destination = Destination::New(FileId::new(), place);
     let content = part.field.map(|chunk| chunk.map_err(|error| malformed(&error)));
-    match begin(state, writer, destination, declared, &identity, slot).await? {
+    match begin(state, writer, destination, declared, &identity, slot, None).await? {
         Begun::Replay(answer, _slot) => {
             let answer = compare(state, answer, content).await?;
             expect_end(&mut form).await?;
@@ -173,7 +173,7 @@ pub async fn put_file_content(
         Box::new(store::find(&tenant, id.0).await?)
     };
     let slot = state.upload_slots.enter(writer.tenant()).await?;
-    let begun = begin(&state, &writer, Destination::Version(file, condition), declared, &identity, slot).await?;
+    let begun = begin(&state, &writer, Destination::Version(file, condition), declared, &identity, slot, None).await?;
     Ok(receive_raw(&state, begun, payload).await?.into())
 }
 

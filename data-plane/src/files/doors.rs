@@ -10,27 +10,35 @@ use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
-use rowhouse_blobs::BlobBody;
+use rowhouse_blobs::{BlobBody, BlobError, BlobKey, BlobWriter};
 use rowhouse_database::Sql;
-use rowhouse_domain::FileId;
+use rowhouse_domain::{FileId, ReservationId, UploadId};
 use rowhouse_problem::{Error, Result};
 use rowhouse_web::{ETag, IdempotencyKey, IfMatch, IfNoneMatch};
 use serde::Deserialize;
+use uuid::Uuid;
 
 use super::content::{declared, receive_raw, refuse_encoded};
 use super::destination::Destination;
 use super::digest::Expected;
 use super::download::{self, Wish};
-use super::model::Place;
+use super::intents::{self, Intent};
+use super::model::{Place, Version};
 use super::pace::{Paced, broken};
+use super::pulse::ran_out;
+use super::slots::Slot;
 use super::upload::{Begun, Declared, Identity};
-use super::{change, store, upload, versions};
+use super::{change, finalize, store, upload, versions};
 use crate::answer::Answer;
 use crate::authentication::Caller;
+use crate::contents::{OpenKey, blob_failure};
 use crate::state::AppState;
 
 pub(crate) use super::upload::Upload;
 pub(crate) use super::versions::Stored;
+
+/// Versions of one file that a list of versions tells of.
+const MOST_VERSIONS: i64 = 1000;
 
 /// What streams of other crates fail with.
 type BoxedError = Box<dyn std::error::Error + Send + Sync>;
@@ -64,7 +72,7 @@ pub(crate) async fn upload(
     let identity = Identity::new(incoming.route, incoming.key, &declared.length);
     let slot = state.upload_slots.enter(caller.tenant()).await?;
     let destination = Destination::New(FileId::new(), incoming.place);
-    let begun = upload::begin(state, caller, destination, declared, &identity, slot).await?;
+    let begun = upload::begin(state, caller, destination, declared, &identity, slot, None).await?;
     receive_raw(state, begun, payload).await
 }
 
@@ -79,6 +87,8 @@ pub(crate) struct Put {
     pub(crate) media_type: Option<String>,
     /// In base64, as `Content-MD5` has it.
     pub(crate) md5: Option<String>,
+    /// The upload in parts that ends with it, and the reservation that it takes over.
+    pub(crate) ends: Option<(UploadId, ReservationId)>,
 }
 
 /// What is needed of a [`FileView`](super::FileView) that an upload answers with.
@@ -100,7 +110,7 @@ pub(crate) async fn begin(state: &AppState, caller: &Caller, put: Put) -> Result
     let key = IdempotencyKey(None);
     let identity = Identity::new("", &key, &());
     let slot = state.upload_slots.enter(caller.tenant()).await?;
-    match upload::begin(state, caller, destination, declared, &identity, slot).await? {
+    match upload::begin(state, caller, destination, declared, &identity, slot, put.ends).await? {
         Begun::Upload(upload) => Ok(upload),
         Begun::Replay(..) => Err(Error::internal("an upload without a key was answered before")),
     }
@@ -135,6 +145,11 @@ pub(crate) async fn find(tenant: &impl Sql, file: FileId, version: Option<i32>) 
     versions::store::find_stored(tenant, file, version).await
 }
 
+/// The versions of a file, newest first, as far as anybody looks back.
+pub(crate) async fn versions(tenant: &impl Sql, file: FileId) -> Result<Vec<Version>> {
+    versions::store::list(tenant, file, i32::MAX, MOST_VERSIONS).await
+}
+
 /// Refuses a file that is not there.
 pub(crate) async fn check_file(tenant: &impl Sql, file: FileId) -> Result<()> {
     store::find(tenant, file).await.map(|_| ())
@@ -159,4 +174,80 @@ pub(crate) async fn send(
     condition.check(&ETag::of_content(&stored.sha256))?;
     let wish = Wish { request, known, inline, head_only: request.method() == Method::HEAD };
     download::send(state, stored, wish).await
+}
+
+/// One of the places that there are for uploads, held until it is dropped.
+pub(crate) struct UploadPlace(#[expect(dead_code, reason = "held, never looked at")] Slot);
+
+/// Takes a place for an upload.
+pub(crate) async fn enter(state: &AppState, caller: &Caller) -> Result<UploadPlace> {
+    state.upload_slots.enter(caller.tenant()).await.map(UploadPlace)
+}
+
+/// A request's body, its sender's pace bounded.
+pub(crate) fn paced_payload(state: &AppState, payload: Payload) -> impl Stream<Item = Result<Bytes>> {
+    Paced::new(payload, state.settings.uploads.idle_timeout).map(|chunk| chunk.map_err(|error| broken(&error)))
+}
+
+/// Refuses a place where no new file of this size and name could be made.
+pub(crate) async fn check_place(tenant: &impl Sql, place: &Place, size: u64) -> Result<()> {
+    Destination::New(FileId::new(), place.clone()).check(tenant).await?.check(size)
+}
+
+/// What a failing blob store means to a caller.
+pub(crate) fn store_failure(error: BlobError) -> Error {
+    blob_failure(error)
+}
+
+/// Where objects are kept, as tables have it.
+pub(crate) fn bucket(state: &AppState) -> &str {
+    finalize::bucket(state)
+}
+
+/// The intent of an object that is to become a part of an upload.
+pub(crate) struct PartIntent(Intent);
+
+impl PartIntent {
+    /// The object.
+    pub(crate) fn object(&self) -> BlobKey {
+        self.0.object
+    }
+
+    /// What it is sealed under.
+    pub(crate) fn content_key(&self) -> Option<Uuid> {
+        self.0.content_key
+    }
+}
+
+/// Says that an object may come to exist, before it does, and begins it.
+pub(crate) async fn begin_part(state: &AppState, caller: &Caller) -> Result<(PartIntent, BlobWriter)> {
+    // The upload has a reservation; a part has none, and to release one that never was is fine.
+    let mut intent = Intent::new(caller.tenant());
+    let ttl = state.settings.uploads.reservation_ttl;
+    let mut tenant = caller.connection(state).await?;
+    let transaction = tenant.transaction().await?;
+    let key = state.contents.current_key(&transaction, caller.tenant()).await?;
+    intent.content_key = key.as_ref().map(OpenKey::id);
+    intents::store::insert(&transaction, &intent, bucket(state), None, ttl, caller.actor()).await?;
+    transaction.commit().await?;
+    let writer = state.contents.writer(intent.object, key.as_ref());
+    Ok((PartIntent(intent), writer))
+}
+
+/// A sign of life of a part.
+pub(crate) async fn extend_part(state: &AppState, caller: &Caller, part: &PartIntent) -> Result<()> {
+    let tenant = caller.connection(state).await?;
+    let still_stood = intents::store::extend(&tenant, part.0.id, state.settings.uploads.reservation_ttl).await?;
+    if still_stood { Ok(()) } else { Err(ran_out()) }
+}
+
+/// Removes a part that is not wanted: its object is gone, or never was.
+pub(crate) async fn drop_part(state: &AppState, caller: &Caller, part: &PartIntent) -> Result<()> {
+    state.contents.delete(part.0.object).await.map_err(blob_failure)?;
+    intents::store::delete(&caller.connection(state).await?, part.0.id).await
+}
+
+/// The object has become a part, in the transaction that records it.
+pub(crate) async fn fulfil_part(transaction: &impl Sql, part: &PartIntent) -> Result<()> {
+    if intents::store::fulfil(transaction, part.0.id).await? { Ok(()) } else { Err(ran_out()) }
 }

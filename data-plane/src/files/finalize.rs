@@ -21,8 +21,8 @@ use crate::changes::{Change, Charge};
 use crate::contents::blob_failure;
 use crate::idempotency::Ticket;
 use crate::media::{MediaType, media_type};
-use crate::quota;
 use crate::state::AppState;
+use crate::{quota, uploads};
 
 /// An upload whose body has come.
 pub(super) struct Plan {
@@ -157,6 +157,9 @@ impl Recording<'_> {
                 reservation: Some(self.intent.reservation),
             })
             .await?;
+        if let Some(upload) = self.intent.ends {
+            uploads::finish(change, upload, &file).await?;
+        }
         let answer = self.answer(file);
         if let Some(ticket) = self.ticket {
             ticket.complete(change, &answer).await?;

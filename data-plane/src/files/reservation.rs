@@ -39,6 +39,13 @@ impl Reservation {
         }
     }
 
+    /// Takes over what somebody else has reserved under this id, and makes it up to `size`.
+    pub(super) async fn adopt(&self, size: u64) -> Result<()> {
+        let held = self.reserve(0).await?;
+        self.held.fetch_max(held, Ordering::AcqRel);
+        self.grow(size.saturating_sub(held)).await
+    }
+
     /// Reserves so many bytes more; also a sign of life, of none.
     pub(super) async fn grow(&self, bytes: u64) -> Result<()> {
         let wanted = self.held.load(Ordering::Acquire) + bytes;

@@ -10,7 +10,7 @@ use rowhouse_problem::Result;
 use super::{blobs, intents, purge};
 use crate::contents::blob_failure;
 use crate::work::WorkContext;
-use crate::{idempotency, links, quota};
+use crate::{idempotency, links, quota, uploads};
 
 /// Uploads that one sweep looks at; what is left waits for the next.
 const AT_ONCE: i64 = 100;
@@ -22,6 +22,8 @@ const UPLOAD_UNDER_WAY: Duration = Duration::from_secs(2);
 
 /// Does what is due, and says when the next thing will be. Never fails: what went wrong is logged and found again.
 pub(crate) async fn sweep(context: &WorkContext, placement: &ActivePlacement) -> Option<Timestamp> {
+    // Their objects are left to what comes next.
+    let sessions = expired_sessions(context, placement).await;
     let uploads = expired_intents(context, placement).await;
     let trash = purge::sweep(context, placement).await;
     let blobs = blobs::sweep(context, placement).await;
@@ -32,7 +34,12 @@ pub(crate) async fn sweep(context: &WorkContext, placement: &ActivePlacement) ->
             Timestamp::now().checked_add(AGAIN).ok()
         }
     };
-    [uploads, trash, blobs].into_iter().filter_map(due).min()
+    [sessions, uploads, trash, blobs].into_iter().filter_map(due).min()
+}
+
+/// Ends uploads in parts that nobody goes on with. Says when there may be more.
+async fn expired_sessions(context: &WorkContext, placement: &ActivePlacement) -> Result<Option<Timestamp>> {
+    uploads::sweep::expired(&mut context.tenant(placement).await?, &context.platform).await
 }
 
 /// Ends a tenant's uploads past their time, forgets answers that nobody will ask for again, and links that are long over. Says when

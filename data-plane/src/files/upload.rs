@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use rowhouse_blobs::BlobWriter;
+use rowhouse_domain::{ReservationId, UploadId};
 use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::{IdempotencyKey, fingerprint};
 use serde::Serialize;
@@ -79,7 +80,8 @@ pub(crate) struct Upload {
     debris: Debris,
 }
 
-/// Does everything that can be done before the body: whatever is refused here costs the sender no byte.
+/// Does everything that can be done before the body: whatever is refused here costs the sender no byte. What came in parts
+/// takes over their upload's reservation, and ends it.
 pub(super) async fn begin(
     state: &AppState,
     caller: &Caller,
@@ -87,10 +89,15 @@ pub(super) async fn begin(
     declared: Declared,
     identity: &Identity<'_>,
     slot: Slot,
+    parts: Option<(UploadId, ReservationId)>,
 ) -> Result<Begun> {
     check_size(state, declared.length.unwrap_or(0))?;
     let ttl = state.settings.uploads.reservation_ttl;
     let mut intent = Intent::new(caller.tenant());
+    if let Some((upload, reservation)) = parts {
+        intent.reservation = reservation;
+        intent.ends = Some(upload);
+    }
     let (room, ticket, content_key) = {
         let mut tenant = caller.connection(state).await?;
         let transaction = tenant.transaction().await?;
@@ -112,7 +119,9 @@ pub(super) async fn begin(
     let mut debris = Debris::new(state.clone(), caller.clone(), intent.clone(), ticket);
     let reservation = Arc::new(Reservation::new(state.clone(), caller.clone(), intent.reservation));
     // Marks the tenant as having work, too.
-    if let Err(error) = reservation.grow(declared.length.unwrap_or(0)).await {
+    let length = declared.length.unwrap_or(0);
+    let reserved = if parts.is_some() { reservation.adopt(length).await } else { reservation.grow(length).await };
+    if let Err(error) = reserved {
         debris.clear().await;
         return Err(error);
     }

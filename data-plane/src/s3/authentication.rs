@@ -91,7 +91,9 @@ fn scope(operation: &str) -> Option<Scope> {
         | "GetObject"
         | "HeadObject" => Some(Scope::ReadFiles),
         "PutObject"
+        | "CreateBucket"
         | "CopyObject"
+        | "UploadPartCopy"
         | "DeleteObject"
         | "DeleteObjects"
         | "CreateMultipartUpload"

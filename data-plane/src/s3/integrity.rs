@@ -1,7 +1,9 @@
 //! Checksums that a client states of a content: in headers before it, or in trailers behind it.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use s3s::checksum::ChecksumHasher;
-use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Sha1};
+use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1};
 use s3s::dto::Checksum;
 use s3s::{S3Error, S3ErrorCode, S3Result, TrailingHeaders};
 
@@ -11,6 +13,7 @@ pub(super) struct Integrity {
     hasher: ChecksumHasher,
     stated: Checksum,
     trailers: Option<TrailingHeaders>,
+    md5: Option<(String, Md5)>,
 }
 
 impl Integrity {
@@ -26,12 +29,21 @@ impl Integrity {
             sha1: is_wanted("x-amz-checksum-sha1", &stated.checksum_sha1).then(Sha1::new),
             sha256: is_wanted("x-amz-checksum-sha256", &stated.checksum_sha256).then(s3s::crypto::Sha256::new),
         };
-        Self { hasher, stated, trailers }
+        Self { hasher, stated, trailers, md5: None }
+    }
+
+    /// And with `Content-MD5`.
+    pub(super) fn with_md5(mut self, stated: Option<String>) -> Self {
+        self.md5 = stated.map(|stated| (stated, Md5::new()));
+        self
     }
 
     /// Takes a piece of the content in.
     pub(super) fn update(&mut self, piece: &[u8]) {
         self.hasher.update(piece);
+        if let Some((_, md5)) = &mut self.md5 {
+            md5.update(piece);
+        }
     }
 
     /// Compares, and gives what was compared for the answer.
@@ -53,6 +65,9 @@ impl Integrity {
             }
         }
         let found = self.hasher.finalize();
+        if self.md5.is_some_and(|(stated, md5)| STANDARD.encode(md5.finalize()) != stated.trim()) {
+            return Err(wrong());
+        }
         for (stated, found) in [
             (&stated.checksum_crc32, &found.checksum_crc32),
             (&stated.checksum_crc32c, &found.checksum_crc32c),
@@ -61,10 +76,13 @@ impl Integrity {
             (&stated.checksum_sha256, &found.checksum_sha256),
         ] {
             if stated.is_some() && stated != found {
-                let message = "What came does not have the stated checksum. Send it again.";
-                return Err(S3Error::with_message(S3ErrorCode::BadDigest, message));
+                return Err(wrong());
             }
         }
         Ok(stated)
     }
+}
+
+fn wrong() -> S3Error {
+    S3Error::with_message(S3ErrorCode::BadDigest, "What came does not have the stated checksum. Send it again.")
 }

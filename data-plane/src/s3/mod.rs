@@ -6,9 +6,11 @@
 mod authentication;
 mod bucket;
 mod failure;
+mod further_operations;
 mod integrity;
 mod key;
 mod listing;
+mod multipart;
 mod objects;
 mod operations;
 mod server;

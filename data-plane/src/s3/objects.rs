@@ -142,6 +142,7 @@ pub(super) async fn put(
         length: incoming.length,
         media_type: incoming.media_type,
         md5: incoming.md5,
+        ends: None,
     };
     let mut upload = doors::begin(state, caller, put).await.map_err(failure)?;
     let counted = body.map(|piece| piece.inspect(|piece| integrity.update(piece)));

@@ -8,12 +8,16 @@ use futures::StreamExt;
 use rowhouse_domain::WorkspaceId;
 use rowhouse_problem::Error;
 use s3s::dto::{
-    Bucket, BucketVersioningStatus, Checksum, CommonPrefix, CopyObjectInput, CopyObjectOutput, CopyObjectResult,
-    CopySource, DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject,
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, Bucket, BucketVersioningStatus, Checksum, CommonPrefix,
+    CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CopyObjectInput, CopyObjectOutput, CopyObjectResult,
+    CopySource, CreateBucketInput, CreateBucketOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput,
+    DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject,
     GetBucketLocationInput, GetBucketLocationOutput, GetBucketVersioningInput, GetBucketVersioningOutput,
     GetObjectInput, GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput,
-    ListBucketsInput, ListBucketsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output,
-    Object, ObjectStorageClass, PutObjectInput, PutObjectOutput, StreamingBlob, Timestamp,
+    ListBucketsInput, ListBucketsOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput,
+    ListObjectVersionsInput, ListObjectVersionsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input,
+    ListObjectsV2Output, ListPartsInput, ListPartsOutput, Object, ObjectStorageClass, PutObjectInput, PutObjectOutput,
+    StreamingBlob, Timestamp, UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
 };
 use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use uuid::Uuid;
@@ -35,16 +39,16 @@ const MOST_KEYS: i32 = 1000;
 /// The tenant's files as objects.
 pub(super) struct Door(pub(super) AppState);
 
-fn caller<T>(request: &S3Request<T>) -> S3Result<Caller> {
+pub(super) fn caller<T>(request: &S3Request<T>) -> S3Result<Caller> {
     request.extensions.get::<Caller>().cloned().ok_or_else(|| s3_error!(AccessDenied))
 }
 
-fn time(time: jiff::Timestamp) -> Timestamp {
+pub(super) fn time(time: jiff::Timestamp) -> Timestamp {
     Timestamp::from(std::time::SystemTime::from(time))
 }
 
 /// What a body's stream says in our words, its sender's pace bounded.
-fn body(
+pub(super) fn body(
     state: &AppState,
     body: Option<StreamingBlob>,
 ) -> impl futures::Stream<Item = rowhouse_problem::Result<Bytes>> + Send {
@@ -53,7 +57,7 @@ fn body(
 }
 
 impl Door {
-    async fn list(
+    pub(super) async fn list(
         &self,
         caller: &Caller,
         name: &str,
@@ -78,7 +82,7 @@ impl Door {
         tokio::time::timeout(patience, work).await.unwrap_or_else(|_| Err(s3_error!(ServiceUnavailable)))
     }
 
-    async fn workspace(&self, caller: &Caller, name: &str) -> S3Result<WorkspaceId> {
+    pub(super) async fn workspace(&self, caller: &Caller, name: &str) -> S3Result<WorkspaceId> {
         let tenant = caller.connection(&self.0).await.map_err(failure)?;
         objects::workspace(&tenant, name).await
     }
@@ -149,6 +153,17 @@ impl S3 for Door {
         }
         buckets.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(S3Response::new(ListBucketsOutput { buckets: Some(buckets), ..ListBucketsOutput::default() }))
+    }
+
+    async fn create_bucket(&self, request: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
+        // Clients ask for it before they write, to be sure: one that is there is all that they want to hear of.
+        match self.workspace(&caller(&request)?, &request.input.bucket).await {
+            Ok(_) => Err(s3_error!(BucketAlreadyOwnedByYou)),
+            Err(error) if *error.code() == S3ErrorCode::NoSuchBucket => {
+                Err(s3_error!(NotImplemented, "a bucket is a workspace: make one by the API"))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn head_bucket(&self, request: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
@@ -428,9 +443,59 @@ impl S3 for Door {
         }
         Ok(S3Response::new(DeleteObjectsOutput { deleted: Some(deleted), errors: Some(errors), request_charged: None }))
     }
+
+    async fn create_multipart_upload(
+        &self,
+        request: S3Request<CreateMultipartUploadInput>,
+    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        self.begin(request).await
+    }
+
+    async fn upload_part(&self, request: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
+        self.take_part(request).await
+    }
+
+    async fn upload_part_copy(
+        &self,
+        request: S3Request<UploadPartCopyInput>,
+    ) -> S3Result<S3Response<UploadPartCopyOutput>> {
+        self.copy_part(request).await
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        request: S3Request<CompleteMultipartUploadInput>,
+    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        self.complete(request).await
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        request: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        self.abort(request).await
+    }
+
+    async fn list_parts(&self, request: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
+        self.parts(request).await
+    }
+
+    async fn list_multipart_uploads(
+        &self,
+        request: S3Request<ListMultipartUploadsInput>,
+    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        self.uploads(request).await
+    }
+
+    async fn list_object_versions(
+        &self,
+        request: S3Request<ListObjectVersionsInput>,
+    ) -> S3Result<S3Response<ListObjectVersionsOutput>> {
+        self.versions(request).await
+    }
 }
 
-fn length(length: Option<i64>) -> S3Result<Option<u64>> {
+pub(super) fn length(length: Option<i64>) -> S3Result<Option<u64>> {
     length.map(|length| u64::try_from(length).map_err(|_| s3_error!(InvalidArgument))).transpose()
 }
 

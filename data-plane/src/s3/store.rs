@@ -75,6 +75,8 @@ pub(super) struct Span<'a> {
 
 /// A file as an object.
 pub(super) struct Found {
+    pub(super) id: FileId,
+    pub(super) version: i32,
     pub(super) name: String,
     pub(super) size: i64,
     pub(super) checksum: Vec<u8>,
@@ -82,14 +84,14 @@ pub(super) struct Found {
 }
 
 const FILES: &str = "
-    select file.name, file.size, file.checksum, version.created_at
+    select file.id, file.name, file.size, file.checksum, file.current_version, version.created_at
     from files file
     join file_versions version on version.file_id = file.id and version.version_number = file.current_version
     where file.workspace_id = $1 and file.folder_id = $5 and file.deleted_at is null
         and file.name collate \"C\" > $2 and file.name collate \"C\" < $3
     order by file.name collate \"C\" limit $4";
 const FILES_AT_TOP: &str = "
-    select file.name, file.size, file.checksum, version.created_at
+    select file.id, file.name, file.size, file.checksum, file.current_version, version.created_at
     from files file
     join file_versions version on version.file_id = file.id and version.version_number = file.current_version
     where file.workspace_id = $1 and file.folder_id is null and file.deleted_at is null
@@ -105,6 +107,8 @@ pub(super) async fn files(tenant: &impl Sql, span: &Span<'_>) -> Result<Vec<Foun
     };
     let found = |row: &Row| {
         Ok(Found {
+            id: row.column("id")?,
+            version: row.column("current_version")?,
             name: row.column("name")?,
             size: row.column("size")?,
             checksum: row.column("checksum")?,

@@ -5,7 +5,7 @@
 pub(super) mod store;
 
 use rowhouse_blobs::BlobKey;
-use rowhouse_domain::{ReservationId, TenantId};
+use rowhouse_domain::{ReservationId, TenantId, UploadId};
 use uuid::Uuid;
 
 /// An upload that is about to begin.
@@ -16,6 +16,8 @@ pub(super) struct Intent {
     pub(super) reservation: ReservationId,
     /// What the object is sealed under.
     pub(super) content_key: Option<Uuid>,
+    /// The upload in parts that ends with it.
+    pub(super) ends: Option<UploadId>,
 }
 
 impl Intent {
@@ -26,6 +28,7 @@ impl Intent {
             object: BlobKey::random(tenant.as_uuid()),
             reservation: ReservationId::new(),
             content_key: None,
+            ends: None,
         }
     }
 }

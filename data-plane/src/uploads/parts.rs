@@ -1,0 +1,111 @@
+//! A part on its way in: an object with an intent, until the transaction that makes it the upload's.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rowhouse_blobs::BlobWriter;
+use rowhouse_domain::UploadId;
+use rowhouse_problem::{Error, Result};
+
+use super::{NewPart, Session, store};
+use crate::authentication::Caller;
+use crate::files::doors::{self, PartIntent};
+use crate::quota;
+use crate::state::AppState;
+
+/// A part under way. Dropped, it leaves its intent, which is found when it is past its time.
+pub(crate) struct Part {
+    state: AppState,
+    caller: Caller,
+    intent: PartIntent,
+    writer: BlobWriter,
+    heard_of: Instant,
+}
+
+/// Where a part belongs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Slot {
+    /// Behind all that has come, which is so many bytes.
+    Next { offset: i64, number: i32 },
+    /// In the place of any other of this number.
+    Numbered(i32),
+}
+
+impl Part {
+    /// Begins a part.
+    pub(crate) async fn begin(state: &AppState, caller: &Caller) -> Result<Self> {
+        let (intent, writer) = doors::begin_part(state, caller).await?;
+        Ok(Self { state: state.clone(), caller: caller.clone(), intent, writer, heard_of: Instant::now() })
+    }
+
+    /// Bytes that have come.
+    pub(crate) fn size(&self) -> u64 {
+        self.writer.size()
+    }
+
+    /// Takes bytes in.
+    pub(crate) async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        if self.heard_of.elapsed() > self.ttl() / 3 {
+            self.heard_of = Instant::now();
+            doors::extend_part(&self.state, &self.caller, &self.intent).await?;
+        }
+        self.writer.write(bytes).await.map_err(doors::store_failure)
+    }
+
+    fn ttl(&self) -> Duration {
+        self.state.settings.uploads.reservation_ttl
+    }
+
+    /// Gives the part up.
+    pub(crate) async fn discard(self) -> Result<()> {
+        self.writer.abort().await.map_err(doors::store_failure)?;
+        doors::drop_part(&self.state, &self.caller, &self.intent).await
+    }
+
+    /// Makes it the upload's, durable before it is told of.
+    pub(crate) async fn finish(self, session: UploadId, slot: Slot) -> Result<NewPart> {
+        let written = self.writer.finish().await.map_err(doors::store_failure)?;
+        let number = match slot {
+            Slot::Next { number, .. } | Slot::Numbered(number) => number,
+        };
+        let size = i64::try_from(written.size).map_err(Error::internal)?;
+        let part = NewPart {
+            number,
+            object: self.intent.object(),
+            content_key: self.intent.content_key(),
+            size,
+            sha256: written.sha256.to_vec(),
+        };
+        let ttl = self.state.settings.uploads.session_ttl;
+        let mut tenant = self.caller.connection(&self.state).await?;
+        let transaction = tenant.transaction().await?;
+        let is_open = match slot {
+            Slot::Next { offset, .. } => store::advance(&transaction, session, offset, size, ttl).await?,
+            Slot::Numbered(number) => {
+                let is_open = store::touch(&transaction, session, ttl).await?;
+                store::drop_part(&transaction, session, number).await?;
+                is_open
+            }
+        };
+        if !is_open {
+            return Err(moved_on());
+        }
+        store::insert_part(&transaction, session, doors::bucket(&self.state), &part).await?;
+        doors::fulfil_part(&transaction, &self.intent).await?;
+        transaction.commit().await?;
+        Ok(part)
+    }
+}
+
+/// Somebody else has gone on with the upload, or ended it.
+pub(super) fn moved_on() -> Error {
+    let detail = "The upload has gone on, or has ended, meanwhile. Ask for its state.";
+    Error::new(rowhouse_problem::Code::OffsetMismatch, detail)
+}
+
+/// Reserves more for an upload whose length nobody knew, or keeps what it has reserved for longer.
+pub(crate) async fn reserve(state: &AppState, caller: &Caller, session: &Session, bytes: u64) -> Result<()> {
+    let ttl = state.settings.uploads.session_ttl;
+    let (tenant, account) = (caller.tenant(), caller.account());
+    quota::reserve(&state.platform, session.reservation, tenant, account, bytes, ttl).await.map(|_| ())
+}

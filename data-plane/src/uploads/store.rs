@@ -1,0 +1,237 @@
+//! Tenant tables `upload_sessions` and `upload_parts`. Owns their SQL; decides nothing.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rowhouse_database::{Columns, Described, Sql};
+use rowhouse_domain::{Actor, FileId, ReservationId, UploadId, WorkspaceId};
+use rowhouse_problem::{Code, Error, Result};
+use tokio_postgres::Row;
+
+use super::{NewPart, NewSession, Protocol, Session, Stored};
+use crate::contents::Object;
+
+const INSERT: &str = "
+    insert into upload_sessions (id, protocol, workspace_id, folder_id, name, mime_type, length, metadata, reservation_id,
+        expires_at, created_by_kind, created_by)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $10), $11, $12)
+    returning expires_at";
+
+/// Records an upload of which nothing has come yet. Returns until when it is kept.
+pub(super) async fn insert(
+    transaction: &impl Sql,
+    new: &NewSession,
+    reservation: ReservationId,
+    ttl: Duration,
+    actor: Actor,
+) -> Result<Timestamp> {
+    let row = transaction
+        .query_one(
+            INSERT,
+            &[
+                &new.id,
+                &new.protocol.as_str(),
+                &new.workspace,
+                &new.folder,
+                &new.name,
+                &new.media_type,
+                &new.length,
+                &new.metadata,
+                &reservation,
+                &ttl.as_secs_f64(),
+                &actor.kind,
+                &actor.id,
+            ],
+        )
+        .await
+        .context("inserting an upload")?;
+    row.column("expires_at")
+}
+
+fn from_row(row: &Row, protocol: Protocol) -> Result<Session> {
+    let version: Option<i32> = row.column("made_version")?;
+    let sha256: Option<Vec<u8>> = row.column("made_checksum")?;
+    Ok(Session {
+        new: NewSession {
+            id: row.column("id")?,
+            protocol,
+            workspace: row.column("workspace_id")?,
+            folder: row.column("folder_id")?,
+            name: row.column("name")?,
+            media_type: row.column("mime_type")?,
+            length: row.column("length")?,
+            metadata: row.column("metadata")?,
+        },
+        received: row.column("received")?,
+        reservation: row.column("reservation_id")?,
+        made: version.zip(sha256),
+        expires_at: row.column("expires_at")?,
+        created_at: row.column("created_at")?,
+    })
+}
+
+const FIND: &str = "
+    select id, workspace_id, folder_id, name, mime_type, length, metadata, received, reservation_id, made_version,
+        made_checksum, expires_at, created_at
+    from upload_sessions where id = $1 and protocol = $2 and expires_at > now()";
+
+/// An upload that is not forgotten.
+pub(crate) async fn find(tenant: &impl Sql, id: UploadId, protocol: Protocol) -> Result<Session> {
+    let row = tenant.query_opt(FIND, &[&id, &protocol.as_str()]).await.context("reading an upload")?;
+    row.as_ref().map(|row| from_row(row, protocol)).transpose()?.ok_or_else(|| Error::not_found("upload", id))
+}
+
+const LIST: &str = "
+    select id, workspace_id, folder_id, name, mime_type, length, metadata, received, reservation_id, made_version,
+        made_checksum, expires_at, created_at
+    from upload_sessions
+    where workspace_id = $1 and protocol = 's3' and made_version is null and expires_at > now() order by id limit 1000";
+
+/// A workspace's uploads under way by S3, in the order of their making.
+pub(crate) async fn list(tenant: &impl Sql, workspace: WorkspaceId) -> Result<Vec<Session>> {
+    let rows = tenant.query(LIST, &[&workspace]).await.context("listing uploads")?;
+    rows.iter().map(|row| from_row(row, Protocol::S3)).collect()
+}
+
+const ADVANCE: &str = "
+    update upload_sessions set received = received + $3, expires_at = now() + make_interval(secs => $4)
+    where id = $1 and received = $2 and made_version is null and expires_at > now()";
+
+/// Counts bytes that came at an offset, and keeps the upload for longer. Says whether it was there, and open.
+pub(super) async fn advance(
+    transaction: &impl Sql,
+    id: UploadId,
+    offset: i64,
+    bytes: i64,
+    ttl: Duration,
+) -> Result<bool> {
+    let parameters: rowhouse_database::Parameters<'_> = &[&id, &offset, &bytes, &ttl.as_secs_f64()];
+    Ok(transaction.execute(ADVANCE, parameters).await.context("counting an upload's bytes")? == 1)
+}
+
+const TOUCH: &str = "
+    update upload_sessions set expires_at = now() + make_interval(secs => $2)
+    where id = $1 and made_version is null and expires_at > now()";
+
+/// Keeps an upload for longer. Says whether it is open.
+pub(super) async fn touch(transaction: &impl Sql, id: UploadId, ttl: Duration) -> Result<bool> {
+    let touched = transaction.execute(TOUCH, &[&id, &ttl.as_secs_f64()]).await.context("keeping an upload")?;
+    Ok(touched == 1)
+}
+
+const INSERT_PART: &str = "
+    insert into upload_parts (upload_id, number, bucket, object_key, size, checksum, content_key_id)
+    values ($1, $2, $3, $4, $5, $6, $7)";
+
+/// Records a part.
+pub(super) async fn insert_part(transaction: &impl Sql, id: UploadId, bucket: &str, part: &NewPart) -> Result<()> {
+    transaction
+        .execute(
+            INSERT_PART,
+            &[&id, &part.number, &bucket, &part.object.to_string(), &part.size, &part.sha256, &part.content_key],
+        )
+        .await
+        .on_constraint("upload_parts_pkey", || {
+            Error::new(Code::RequestInFlight, "The same part came twice at once. Ask for the upload's state.")
+        })
+        .context("inserting a part")?;
+    Ok(())
+}
+
+const LEAVE_PART: &str = "
+    insert into upload_intents (bucket, object_key, state, expires_at)
+    select bucket, object_key, 'abandoned', now() from upload_parts where upload_id = $1 and number = $2";
+const DELETE_PART: &str = "delete from upload_parts where upload_id = $1 and number = $2";
+
+/// Leaves a part's object to the sweep.
+pub(super) async fn drop_part(transaction: &impl Sql, id: UploadId, number: i32) -> Result<()> {
+    transaction.execute(LEAVE_PART, &[&id, &number]).await.context("giving a part up")?;
+    transaction.execute(DELETE_PART, &[&id, &number]).await.context("deleting a part")?;
+    Ok(())
+}
+
+const PARTS: &str = "
+    select part.number, part.object_key, part.size, part.checksum, part.created_at, part.content_key_id,
+        content_key.sealed as sealed_content_key
+    from upload_parts part
+    left join content_keys content_key on content_key.id = part.content_key_id
+    where part.upload_id = $1 order by part.number";
+
+/// The parts that have come, in their order.
+pub(crate) async fn parts(tenant: &impl Sql, id: UploadId) -> Result<Vec<Stored>> {
+    let rows = tenant.query(PARTS, &[&id]).await.context("reading an upload's parts")?;
+    rows.iter()
+        .map(|row| {
+            Ok(Stored {
+                number: row.column("number")?,
+                object: Object::from_row(row)?,
+                size: row.column("size")?,
+                sha256: row.column("checksum")?,
+                created_at: row.column("created_at")?,
+            })
+        })
+        .collect()
+}
+
+const LEAVE_PARTS: &str = "
+    insert into upload_intents (bucket, object_key, state, expires_at)
+    select bucket, object_key, 'abandoned', now() from upload_parts where upload_id = $1";
+const DELETE_PARTS: &str = "delete from upload_parts where upload_id = $1";
+
+/// Leaves the objects of all parts to the sweep.
+pub(super) async fn drop_parts(transaction: &impl Sql, id: UploadId) -> Result<()> {
+    transaction.execute(LEAVE_PARTS, &[&id]).await.context("giving parts up")?;
+    transaction.execute(DELETE_PARTS, &[&id]).await.context("deleting parts")?;
+    Ok(())
+}
+
+const FINISH: &str = "
+    update upload_sessions set made_file_id = $2, made_version = $3, made_checksum = $4, received = coalesce(length, received)
+    where id = $1 and made_version is null";
+
+/// Says what an upload has become. Says whether it was open.
+pub(super) async fn finish(
+    transaction: &impl Sql,
+    id: UploadId,
+    file: FileId,
+    version: i32,
+    sha256: &[u8],
+) -> Result<bool> {
+    let finished =
+        transaction.execute(FINISH, &[&id, &file, &version, &sha256]).await.context("finishing an upload")?;
+    Ok(finished == 1)
+}
+
+const LOCK: &str = "select reservation_id from upload_sessions where id = $1 and protocol = $2 for update";
+
+/// Keeps an upload from others until the transaction ends; its reservation, where it is there.
+pub(super) async fn lock(transaction: &impl Sql, id: UploadId, protocol: Protocol) -> Result<Option<ReservationId>> {
+    let row = transaction.query_opt(LOCK, &[&id, &protocol.as_str()]).await.context("locking an upload")?;
+    row.map(|row| row.column("reservation_id")).transpose()
+}
+
+const DELETE: &str = "delete from upload_sessions where id = $1";
+
+/// Forgets an upload.
+pub(super) async fn delete(transaction: &impl Sql, id: UploadId) -> Result<()> {
+    transaction.execute(DELETE, &[&id]).await.context("deleting an upload")?;
+    Ok(())
+}
+
+const EXPIRED: &str = "
+    select id, reservation_id from upload_sessions where expires_at <= now() order by expires_at, id limit $1
+    for update skip locked";
+
+/// Uploads past their time.
+pub(super) async fn expired(transaction: &impl Sql, limit: i64) -> Result<Vec<(UploadId, ReservationId)>> {
+    let rows = transaction.query(EXPIRED, &[&limit]).await.context("looking for forgotten uploads")?;
+    rows.iter().map(|row| Ok((row.column("id")?, row.column("reservation_id")?))).collect()
+}
+
+const NEXT_EXPIRY: &str = "select expires_at from upload_sessions order by expires_at limit 1";
+
+/// When the next one is past its time, where there is any.
+pub(super) async fn next_expiry(tenant: &impl Sql) -> Result<Option<Timestamp>> {
+    let row = tenant.query_opt(NEXT_EXPIRY, &[]).await.context("looking for the next upload to be forgotten")?;
+    row.map(|row| row.column("expires_at")).transpose()
+}

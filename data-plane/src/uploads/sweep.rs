@@ -1,0 +1,31 @@
+//! Uploads in parts that nobody has gone on with for too long.
+
+use jiff::Timestamp;
+use rowhouse_database::{PlatformPool, TenantConnection};
+use rowhouse_problem::Result;
+
+use super::{end, store};
+use crate::quota;
+
+/// Uploads that one sweep ends; what is left waits for the next.
+const AT_ONCE: i64 = 100;
+
+/// Ends what is past its time; the objects are removed by the sweep of intents, which comes after this one. Returns when the
+/// next one will be past its time.
+///
+/// # Errors
+/// Whatever the server says; what was not done is found again.
+pub(crate) async fn expired(tenant: &mut TenantConnection, platform: &PlatformPool) -> Result<Option<Timestamp>> {
+    let next = store::next_expiry(tenant).await?;
+    if next.is_none_or(|next| next > Timestamp::now()) {
+        return Ok(next);
+    }
+    let transaction = tenant.transaction().await?;
+    let reservations = end::forget_expired(&transaction, AT_ONCE).await?;
+    transaction.commit().await?;
+    for reservation in reservations {
+        // One that became a file's has been settled and is gone; so is one that ran out by itself.
+        quota::release(platform, reservation).await?;
+    }
+    store::next_expiry(tenant).await
+}

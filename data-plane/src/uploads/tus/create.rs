@@ -1,0 +1,116 @@
+//! What a `POST` asks for: an upload, a piece of one, or one made of pieces.
+
+use rowhouse_domain::{ItemName, UploadId};
+use rowhouse_problem::{Code, Error, Result};
+use rowhouse_web::{IfMatch, parse_id};
+
+use super::headers::metadata;
+use crate::authentication::Caller;
+use crate::files::doors::{self, Put};
+use crate::files::model::{Place, UploadQuery};
+use crate::state::AppState;
+use crate::uploads::{NewSession, Protocol, Session, Stored, assemble, begin, store};
+
+/// Most pieces of one upload.
+const MOST_PIECES: usize = 1000;
+
+/// Reads where an upload goes: from the query, and from `Upload-Metadata` where that says nothing.
+pub(super) fn wanted(query: UploadQuery, header: &str, length: Option<i64>, is_piece: bool) -> Result<NewSession> {
+    let (mut query, mut media_type) = (query, None);
+    for (name, value) in metadata(header)? {
+        match name.as_str() {
+            "workspace_id" if query.workspace_id.is_none() => query.workspace_id = Some(parse_id(&value)?),
+            "folder_id" if query.folder_id.is_none() => query.folder_id = Some(parse_id(&value)?),
+            "name" | "filename" if query.name.is_none() => query.name = Some(value),
+            "type" | "filetype" if !value.is_empty() => media_type = Some(value),
+            _ => {}
+        }
+    }
+    let place = if is_piece { None } else { Some(Place::parse(&query)?) };
+    Ok(NewSession {
+        id: UploadId::new(),
+        protocol: Protocol::Tus,
+        workspace: place.as_ref().map(|place| place.workspace),
+        folder: place.as_ref().and_then(|place| place.folder),
+        name: place.map(|place| place.name.to_string()),
+        media_type,
+        length,
+        metadata: header.to_owned(),
+    })
+}
+
+/// Records an upload, after looking whether it could become what it is to become.
+pub(super) async fn create(state: &AppState, caller: &Caller, new: NewSession) -> Result<Session> {
+    if let Some(place) = place(&new)? {
+        let length = new.length.map(u64::try_from).transpose().map_err(Error::internal)?.unwrap_or(0);
+        doors::check_place(&caller.connection(state).await?, &place, length).await?;
+    }
+    begin(state, caller, new).await
+}
+
+/// Where an upload goes, unless it is a piece.
+fn place(new: &NewSession) -> Result<Option<Place>> {
+    let (Some(workspace), Some(name)) = (new.workspace, &new.name) else { return Ok(None) };
+    let name = ItemName::parse(name).map_err(Error::internal)?;
+    Ok(Some(Place { workspace, folder: new.folder, name }))
+}
+
+/// Makes the file of an upload of which every byte has come. Done again, it does nothing.
+pub(super) async fn finish(state: &AppState, caller: &Caller, session: &Session) -> Result<()> {
+    if session.made.is_some() {
+        return Ok(());
+    }
+    let Some(place) = place(&session.new)? else { return Ok(()) };
+    let parts = {
+        let tenant = caller.connection(state).await?;
+        store::parts(&tenant, session.new.id).await?
+    };
+    make(state, caller, session, place, &parts).await
+}
+
+async fn make(state: &AppState, caller: &Caller, session: &Session, place: Place, parts: &[Stored]) -> Result<()> {
+    let put = Put {
+        place,
+        must_be_new: true,
+        condition: IfMatch::default(),
+        length: None,
+        media_type: session.new.media_type.clone(),
+        md5: None,
+        ends: None,
+    };
+    assemble(state, caller, session, parts, put).await.map(|_| ())
+}
+
+/// Makes one upload, and its file, of the pieces that others have brought.
+pub(super) async fn concatenate(
+    state: &AppState,
+    caller: &Caller,
+    mut new: NewSession,
+    pieces: &[UploadId],
+) -> Result<Session> {
+    if pieces.len() > MOST_PIECES {
+        return Err(Error::invalid_field("Upload-Concat", format!("must name at most {MOST_PIECES} uploads")));
+    }
+    let mut parts = Vec::new();
+    {
+        let tenant = caller.connection(state).await?;
+        for id in pieces {
+            let piece = store::find(&tenant, *id, Protocol::Tus).await?;
+            if piece.new.name.is_some() || !piece.is_complete() {
+                let detail = format!("`{id}` is no partial upload of which every byte has come.");
+                return Err(Error::new(Code::InvalidTransition, detail));
+            }
+            parts.extend(store::parts(&tenant, *id).await?);
+        }
+    }
+    let length: i64 = parts.iter().map(|part| part.size).sum();
+    new.length = Some(length);
+    let place = place(&new)?.ok_or_else(|| Error::internal("a whole upload has a place"))?;
+    let mut session = create(state, caller, new).await?;
+    if let Err(error) = make(state, caller, &session, place, &parts).await {
+        crate::uploads::abandon(state, caller, session.new.id, Protocol::Tus).await?;
+        return Err(error);
+    }
+    session.received = length;
+    Ok(session)
+}

@@ -1,0 +1,305 @@
+//! Resumable uploads (tus 1.0): begun, broken off, gone on with, put together.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::{Body, Method, RequestBuilder};
+use rowhouse_testkit::{Answer, Client, Given};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tokio::process::Command;
+
+const OFFSET: &str = "application/offset+octet-stream";
+
+fn request(client: &Client, method: Method, path: &str) -> RequestBuilder {
+    client.request(method, path).header("tus-resumable", "1.0.0")
+}
+
+fn metadata(given: &Given, name: &str) -> String {
+    let pairs = [("workspace_id", given.workspace.as_str()), ("filename", name), ("filetype", "text/plain")];
+    pairs.map(|(name, value)| format!("{name} {}", STANDARD.encode(value))).join(",")
+}
+
+/// Begins an upload and gives its address.
+async fn begin(given: &Given, name: &str, length: usize) -> String {
+    let begin = request(&given.data, Method::POST, "/v1/uploads").header("upload-length", length);
+    let begun = Answer::of(begin.header("upload-metadata", metadata(given, name))).await.expect(201);
+    assert!(begun.headers.contains_key("upload-expires"));
+    begun.header("location").to_owned()
+}
+
+fn patch(client: &Client, path: &str, offset: usize) -> RequestBuilder {
+    request(client, Method::PATCH, path).header("content-type", OFFSET).header("upload-offset", offset)
+}
+
+async fn offset(client: &Client, path: &str) -> usize {
+    let head = Answer::of(request(client, Method::HEAD, path)).await.expect(200);
+    assert_eq!(head.header("cache-control"), "no-store");
+    head.header("upload-offset").parse().unwrap()
+}
+
+async fn content(given: &Given, name: &str) -> Option<Vec<u8>> {
+    let files = given.data.get(&format!("/v1/files?workspace_id={}", given.workspace)).await.expect(200).json();
+    let file = files["items"].as_array().unwrap().iter().find(|file| file["name"] == name)?;
+    let path = format!("/v1/files/{}/content", file["id"].as_str().unwrap());
+    Some(given.data.get(&path).await.expect(200).bytes)
+}
+
+#[tokio::test]
+async fn an_upload_comes_in_pieces() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let options = given.data.request(Method::OPTIONS, "/v1/uploads");
+    let options = Answer::of(options).await.expect(204);
+    assert!(options.header("tus-extension").contains("creation-with-upload"));
+    let path = begin(&given, "a.txt", 11).await;
+    house.expect_reserved(11).await;
+    assert_eq!(offset(&given.data, &path).await, 0);
+    let first = Answer::of(patch(&given.data, &path, 0).body("hello ")).await.expect(204);
+    assert_eq!(first.header("upload-offset"), "6");
+    assert_eq!(content(&given, "a.txt").await, None, "there is no file before the last byte");
+    let again = Answer::of(patch(&given.data, &path, 0).body("hello ")).await.problem(409, "offset_mismatch");
+    assert_eq!(again["offset"], 6);
+    let longer = patch(&given.data, &path, 6).body("world, and more");
+    Answer::of(longer).await.problem(413, "too_large");
+    assert_eq!(offset(&given.data, &path).await, 6);
+    let last = Answer::of(patch(&given.data, &path, 6).body("world")).await.expect(204);
+    assert_eq!(last.header("upload-offset"), "11");
+    assert_eq!(content(&given, "a.txt").await.unwrap(), b"hello world");
+    assert_eq!(offset(&given.data, &path).await, 11);
+    house.expect_used(11).await;
+    house.expect_reserved(0).await;
+    house.expect_stored_objects(1).await;
+}
+
+#[tokio::test]
+async fn requests_that_are_not_of_tus_are_told_so() {
+    let given = crate::house().await.into_tenant().await;
+    let path = begin(&given, "a.txt", 5).await;
+    let old = given.data.request(Method::HEAD, &path).header("tus-resumable", "0.2.2");
+    assert_eq!(Answer::of(old).await.status.as_u16(), 412);
+    Answer::of(given.data.request(Method::POST, "/v1/uploads")).await.problem(412, "tus_version");
+    let form = request(&given.data, Method::PATCH, &path).header("upload-offset", 0).body("words");
+    Answer::of(form).await.problem(415, "unsupported_media_type");
+    let nowhere = request(&given.data, Method::PATCH, &path).header("content-type", OFFSET).body("words");
+    Answer::of(nowhere).await.problem(400, "malformed_request");
+    for (header, value) in [("upload-length", "-1"), ("upload-length", "x"), ("upload-metadata", "name %")] {
+        let odd = request(&given.data, Method::POST, "/v1/uploads").header(header, value);
+        Answer::of(odd).await.problem(400, "malformed_request");
+    }
+    let unnamed = request(&given.data, Method::POST, "/v1/uploads").header("upload-length", 5);
+    Answer::of(unnamed).await.problem(422, "invalid_request");
+}
+
+#[tokio::test]
+async fn what_came_before_a_connection_broke_is_kept() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let whole: Vec<u8> = (0..1_500_000u32).flat_map(u32::to_le_bytes).collect();
+    let path = begin(&given, "large.bin", whole.len()).await;
+    // The first half, and then the connection is gone.
+    let half = whole[..3_000_000].to_vec();
+    let stream = futures::stream::iter([Ok(half), Err(std::io::Error::other("gone"))]);
+    let broken = patch(&given.data, &path, 0).header("content-length", whole.len()).body(Body::wrap_stream(stream));
+    assert!(broken.send().await.is_err());
+    let mut known = 0;
+    for _ in 0..100 {
+        known = offset(&given.data, &path).await;
+        if known > 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(known > 0 && known <= 3_000_000, "{known}");
+    let rest = whole[known..].to_vec();
+    let _ = Answer::of(patch(&given.data, &path, known).body(rest)).await.expect(204);
+    assert_eq!(Sha256::digest(content(&given, "large.bin").await.unwrap()), Sha256::digest(&whole));
+    house.expect_reserved(0).await;
+    house.expect_stored_objects(1).await;
+}
+
+#[tokio::test]
+async fn another_process_goes_on_where_a_killed_one_was() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let whole: Vec<u8> = (0..6_000_000u32).flat_map(u32::to_le_bytes).collect();
+    let process = house.data_plane_process("").await;
+    let client = process.client.with_key(given.data.key());
+    let path = begin(&given, "large.bin", whole.len()).await;
+    let _ = Answer::of(patch(&client, &path, 0).body(whole[..1_000_000].to_vec())).await.expect(204);
+    // The process dies in the middle of the next piece, behind what it records at a time.
+    let next = whole[1_000_000..20_000_000].to_vec();
+    let stream = futures::stream::iter([Ok::<_, std::io::Error>(next)]);
+    let stream = futures::StreamExt::chain(stream, futures::stream::pending());
+    let sending = patch(&client, &path, 1_000_000).header("content-length", 23_000_000).body(Body::wrap_stream(stream));
+    let sending = tokio::spawn(sending.send());
+    for _ in 0..200 {
+        if offset(&given.data, &path).await > 1_000_000 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    process.kill().await;
+    assert!(sending.await.unwrap().is_err());
+    let known = offset(&given.data, &path).await;
+    assert!(known > 1_000_000, "{known}");
+    let _ = Answer::of(patch(&given.data, &path, known).body(whole[known..].to_vec())).await.expect(204);
+    assert_eq!(Sha256::digest(content(&given, "large.bin").await.unwrap()), Sha256::digest(&whole));
+    house.expect_used(i64::try_from(whole.len()).unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_piece_has_the_checksum_that_was_stated() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let path = begin(&given, "a.txt", 10).await;
+    let stated = |words: &str| format!("sha256 {}", STANDARD.encode(Sha256::digest(words)));
+    let wrong = patch(&given.data, &path, 0).header("upload-checksum", stated("other")).body("words");
+    Answer::of(wrong).await.problem(460, "checksum_mismatch");
+    assert_eq!(offset(&given.data, &path).await, 0);
+    house.expect_stored_objects(0).await;
+    let right = patch(&given.data, &path, 0).header("upload-checksum", stated("words")).body("words");
+    let _ = Answer::of(right).await.expect(204);
+    let sha1 =
+        patch(&given.data, &path, 5).header("upload-checksum", "sha1 o+22ld/AztSp6ZlvwNEfjQTIWSA=").body("words");
+    Answer::of(sha1).await.problem(460, "checksum_mismatch");
+    let odd = patch(&given.data, &path, 5).header("upload-checksum", "crc32 AAAA").body("words");
+    Answer::of(odd).await.problem(400, "malformed_request");
+}
+
+#[tokio::test]
+async fn creation_takes_the_beginning_along_and_termination_leaves_nothing() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let with_upload = |name: &str, length: usize| {
+        let begin = request(&given.data, Method::POST, "/v1/uploads").header("upload-length", length);
+        begin.header("upload-metadata", metadata(&given, name)).header("content-type", OFFSET).body("words")
+    };
+    let whole = Answer::of(with_upload("whole.txt", 5)).await.expect(201);
+    assert_eq!(whole.header("upload-offset"), "5");
+    assert_eq!(content(&given, "whole.txt").await.unwrap(), b"words");
+    let part = Answer::of(with_upload("part.txt", 50)).await.expect(201);
+    assert_eq!(part.header("upload-offset"), "5");
+    let path = part.header("location");
+    let _ = Answer::of(request(&given.data, Method::DELETE, path)).await.expect(204);
+    assert_eq!(Answer::of(request(&given.data, Method::HEAD, path)).await.status.as_u16(), 404);
+    house.expect_reserved(0).await;
+    house.expect_stored_objects(1).await;
+    // Nothing is begun that could not end well.
+    Answer::of(with_upload("whole.txt", 5)).await.problem(409, "name_taken");
+    Answer::of(with_upload("huge.bin", 6_000_000_000)).await.problem(413, "too_large");
+    let quota = json!({"storage_quota": 100});
+    let _ = given.data.patch(&format!("/v1/workspaces/{}", given.workspace), &quota).await.expect(200);
+    Answer::of(with_upload("b.bin", 96)).await.problem(413, "quota_exceeded");
+    // An upload of nothing is whole at once.
+    let _ = begin(&given, "empty.txt", 0).await;
+    assert_eq!(content(&given, "empty.txt").await.unwrap(), b"");
+    house.expect_reserved(0).await;
+}
+
+#[tokio::test]
+async fn pieces_are_put_together() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let mut pieces = Vec::new();
+    for words in ["one ", "two ", "three"] {
+        let begin = request(&given.data, Method::POST, "/v1/uploads").header("upload-length", words.len());
+        let begin = begin.header("upload-concat", "partial").header("content-type", OFFSET).body(words);
+        pieces.push(Answer::of(begin).await.expect(201).header("location").to_owned());
+    }
+    let head = Answer::of(request(&given.data, Method::HEAD, &pieces[0])).await.expect(200);
+    assert_eq!((head.header("upload-concat"), head.header("upload-offset")), ("partial", "4"));
+    let together = |name: &str, pieces: &[String]| {
+        let begin = request(&given.data, Method::POST, "/v1/uploads");
+        let begin = begin.header("upload-concat", format!("final;{}", pieces.join(" ")));
+        Answer::of(begin.header("upload-metadata", metadata(&given, name)))
+    };
+    let unfinished = begin(&given, "x.txt", 5).await;
+    together("no.txt", &[pieces[0].clone(), unfinished]).await.problem(409, "invalid_transition");
+    let made = together("all.txt", &pieces).await.expect(201);
+    assert_eq!(offset(&given.data, made.header("location")).await, 13);
+    assert_eq!(content(&given, "all.txt").await.unwrap(), b"one two three");
+    // The other way round, from absolute addresses.
+    let back: Vec<String> = pieces.iter().rev().map(|piece| format!("http://example.org{piece}")).collect();
+    let _ = together("back.txt", &back).await.expect(201);
+    assert_eq!(content(&given, "back.txt").await.unwrap(), b"threetwo one ");
+}
+
+#[tokio::test]
+async fn what_nobody_goes_on_with_is_forgotten() {
+    let house = crate::house_with(|settings| settings.uploads.session_ttl = Duration::from_secs(3)).await;
+    let given = house.tenant().await;
+    let path = begin(&given, "a.txt", 1_000).await;
+    let _ = Answer::of(patch(&given.data, &path, 0).body("words")).await.expect(204);
+    assert_eq!(house.stored_objects(), 1);
+    house.expect_stored_objects(0).await;
+    house.expect_reserved(0).await;
+    assert_eq!(Answer::of(request(&given.data, Method::HEAD, &path)).await.status.as_u16(), 404);
+    Answer::of(patch(&given.data, &path, 5).body("more")).await.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn another_tenant_knows_nothing_of_an_upload() {
+    let house = crate::house().await;
+    let (given, other) = (house.tenant().await, house.tenant().await);
+    let path = begin(&given, "a.txt", 5).await;
+    assert_eq!(Answer::of(request(&other.data, Method::HEAD, &path)).await.status.as_u16(), 404);
+    Answer::of(patch(&other.data, &path, 0).body("words")).await.problem(404, "not_found");
+    Answer::of(request(&other.data, Method::DELETE, &path)).await.problem(404, "not_found");
+    let foreign = request(&other.data, Method::POST, "/v1/uploads").header("upload-length", 5);
+    Answer::of(foreign.header("upload-metadata", metadata(&given, "a.txt"))).await.problem(404, "not_found");
+    assert_eq!(offset(&given.data, &path).await, 0);
+}
+
+const TUSPY: &str = r#"
+import os, sys
+from tusclient import client
+url, key, workspace, folder = sys.argv[1:]
+tus = client.TusClient(url + "/v1/uploads", headers={"Authorization": "Bearer " + key})
+body = os.urandom(3_000_000)
+path = os.path.join(folder, "body.bin")
+open(path, "wb").write(body)
+metadata = {"workspace_id": workspace, "filename": "from tuspy.bin"}
+first = tus.uploader(path, chunk_size=700_000, metadata=metadata, upload_checksum=True)
+first.upload(stop_at=1_400_000)
+assert first.offset == 1_400_000, first.offset
+# Another program goes on by the address alone.
+second = tus.uploader(path, chunk_size=700_000, url=first.url)
+assert second.get_offset() == 1_400_000, second.get_offset()
+second.upload()
+assert second.get_offset() == len(body)
+"#;
+
+/// A public client, where it is installed (`pip install tuspy`).
+#[tokio::test]
+async fn tuspy_works() {
+    let probe = Command::new("python3").args(["-c", "import tusclient"]).output().await;
+    if !probe.is_ok_and(|output| output.status.success()) {
+        return;
+    }
+    let given = crate::house().await.into_tenant().await;
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = [given.data.base(), given.data.key(), given.workspace.as_str(), folder.path().to_str().unwrap()];
+    let output = Command::new("python3").args(["-c", TUSPY]).args(arguments).output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let sent = std::fs::read(folder.path().join("body.bin")).unwrap();
+    assert_eq!(content(&given, "from tuspy.bin").await.unwrap(), sent);
+}
+
+#[tokio::test]
+async fn parts_are_encrypted_like_everything_else() {
+    let house = crate::house_with(|settings| settings.blobs.encryption = rowhouse_settings::Encryption::On).await;
+    let given = house.tenant().await;
+    let words = "the walrus and the carpenter";
+    let path = begin(&given, "a.txt", words.len()).await;
+    let _ = Answer::of(patch(&given.data, &path, 0).body(&words[..10])).await.expect(204);
+    for entry in std::fs::read_dir(house.blob_root()).unwrap() {
+        for object in std::fs::read_dir(entry.unwrap().path()).unwrap() {
+            let bytes = std::fs::read(object.unwrap().path()).unwrap();
+            assert!(!bytes.windows(6).any(|window| window == b"walrus"), "a part lies open");
+        }
+    }
+    let _ = Answer::of(patch(&given.data, &path, 10).body(&words[10..])).await.expect(204);
+    assert_eq!(content(&given, "a.txt").await.unwrap(), words.as_bytes());
+}
