@@ -19,7 +19,8 @@ impl ObjectKey {
     /// Reads a key.
     ///
     /// # Errors
-    /// `InvalidArgument` where a part of it can be no name here: empty, `.`, `..`, too long, or with control characters.
+    /// `InvalidArgument` where a part of it can be no name here: empty, `.`, `..`, too long, with control characters, or with
+    /// white space around it, which names lose: the object would be found under another key.
     pub(super) fn parse(text: &str) -> S3Result<Self> {
         let mut parts: Vec<&str> = text.split('/').collect();
         let last = parts.pop().filter(|last| !last.is_empty());
@@ -27,6 +28,10 @@ impl ObjectKey {
             return Err(S3Error::new(S3ErrorCode::KeyTooLongError));
         }
         let name = |part: &&str| {
+            if part.trim() != *part {
+                let message = "a part of the key begins or ends with white space; parts are between slashes";
+                return Err(S3Error::with_message(S3ErrorCode::InvalidArgument, message));
+            }
             ItemName::parse(part).map_err(|error| {
                 let message = format!("a part of the key {error}; parts are between slashes");
                 S3Error::with_message(S3ErrorCode::InvalidArgument, message)
@@ -47,7 +52,7 @@ mod tests {
         assert_eq!(key.folders.iter().map(ItemName::as_str).collect::<Vec<_>>(), ["a", "b c"]);
         assert_eq!(key.name.unwrap().as_str(), "ä.txt");
         assert!(ObjectKey::parse("a/b/").unwrap().name.is_none());
-        for text in ["/a", "a//b", "../a", "a/./b", "a\n"] {
+        for text in ["/a", "a//b", "../a", "a/./b", "a\n", "a /b", "a\tb"] {
             assert_eq!(ObjectKey::parse(text).unwrap_err().code(), &S3ErrorCode::InvalidArgument, "{text:?}");
         }
         assert!(ObjectKey::parse(&"a/".repeat(200)).is_err());
