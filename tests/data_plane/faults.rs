@@ -8,18 +8,23 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// The head of an upload and the first bytes of its body; the rest is the caller's to send.
-async fn begin_upload(service: &Client, given: &Given, name: &str, length: usize) -> TcpStream {
+pub(super) async fn begin_upload(
+    service: &Client,
+    given: &Given,
+    name: &str,
+    length: usize,
+) -> std::io::Result<TcpStream> {
     let address = service.base().trim_start_matches("http://");
-    let mut socket = TcpStream::connect(address).await.unwrap();
+    let mut socket = TcpStream::connect(address).await?;
     let head = format!(
         "POST /v1/files?workspace_id={}&name={name} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {}\r\n\
          content-length: {length}\r\nconnection: close\r\n\r\n",
         given.workspace,
         given.data.key()
     );
-    socket.write_all(head.as_bytes()).await.unwrap();
-    socket.write_all(&vec![1; length / 2]).await.unwrap();
-    socket
+    socket.write_all(head.as_bytes()).await?;
+    socket.write_all(&vec![1; length / 2]).await?;
+    Ok(socket)
 }
 
 #[tokio::test]
@@ -27,7 +32,7 @@ async fn a_service_that_is_told_to_stop_finishes_what_it_has_begun() {
     let house = crate::house().await;
     let given = house.tenant().await;
     let process = house.data_plane_process("").await;
-    let mut socket = begin_upload(&process.client, &given, "slow.bin", 200_000).await;
+    let mut socket = begin_upload(&process.client, &given, "slow.bin", 200_000).await.unwrap();
     house.expect_reserved(200_000).await;
     process.terminate();
     let begun = Instant::now();
@@ -53,7 +58,7 @@ async fn what_a_killed_service_left_is_cleaned_up_by_another() {
     let process = house.data_plane_process("uploads.reservation_ttl = '2s'").await;
     let mut sockets = Vec::new();
     for number in 0..5 {
-        sockets.push(begin_upload(&process.client, &given, &format!("{number}.bin"), 200_000).await);
+        sockets.push(begin_upload(&process.client, &given, &format!("{number}.bin"), 200_000).await.unwrap());
     }
     house.expect_reserved(1_000_000).await;
     process.kill().await;

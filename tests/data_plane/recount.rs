@@ -47,7 +47,7 @@ async fn act(given: &Given, workspaces: &[String; 2], files: &mut Vec<String>, d
 }
 
 /// Bytes by the rows of versions, in all and of each workspace, against what workspaces say.
-async fn recount(house: &TestHouse, given: &Given) -> i64 {
+pub(super) async fn recount(house: &TestHouse, given: &Given) -> i64 {
     let rows = house
         .tenant_rows(
             given,

@@ -5,6 +5,7 @@ mod access;
 mod bad_input;
 mod copies;
 mod downloads;
+mod exactness;
 mod faults;
 mod files;
 mod folders;

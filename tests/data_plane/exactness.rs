@@ -1,0 +1,230 @@
+//! Two hundred uploads at once into the last ten megabytes: of all sizes, some refused half-way, some whose client goes away,
+//! some with their data plane killed. No level passes its limit by a byte, and what was reserved comes back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use reqwest::{Body, Method};
+use rowhouse_testkit::{Client, Given, TestCluster, TestHouse};
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use super::faults::begin_upload;
+use super::recount::recount;
+
+const UPLOADS: usize = 200;
+/// What is there before, and what there is room for.
+const STORED: usize = 1_000_000;
+const FREE: usize = 10_000_000;
+
+/// What becomes of one of the uploads.
+#[derive(Clone, Copy)]
+enum Fate {
+    Plain,
+    /// Its length is not said beforehand: it is refused when it has come half-way.
+    Streamed,
+    /// Refused when it has come as a whole.
+    WrongDigest,
+    /// Its client goes away.
+    Abandoned,
+}
+
+impl Fate {
+    fn of(number: usize) -> Self {
+        match number % 10 {
+            2 | 5 | 8 => Self::Streamed,
+            3 => Self::WrongDigest,
+            6 => Self::Abandoned,
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// From a few bytes to a quarter of a megabyte; all of them together need twice the room that there is.
+fn size(number: usize) -> usize {
+    1 + number * 7_919 * 31 % 210_000
+}
+
+/// Every tenth is a content that is there already: it counts as well, and is stored once.
+fn content(number: usize) -> Vec<u8> {
+    let seed = if number.is_multiple_of(10) { 0 } else { number };
+    let mut content = vec![u8::try_from(seed % 251).unwrap(); size(number)];
+    let seed = seed.to_le_bytes();
+    let length = seed.len().min(content.len());
+    content[..length].copy_from_slice(&seed[..length]);
+    content
+}
+
+/// Uploads one and gives its size where it was acknowledged; none where it was refused or there was no answer.
+async fn upload(service: Client, given: Arc<Given>, number: usize) -> Option<i64> {
+    let fate = Fate::of(number);
+    if let Fate::Abandoned = fate {
+        drop(begin_upload(&service, &given, &number.to_string(), size(number)).await);
+        return None;
+    }
+    let content = content(number);
+    let path = format!("/v1/files?workspace_id={}&name={number}", given.workspace);
+    let request = service.request(Method::POST, &path);
+    let request = match fate {
+        Fate::Plain | Fate::Abandoned => request.body(content),
+        Fate::Streamed => {
+            let pieces: Vec<_> = content.chunks(10_000).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect();
+            request.body(Body::wrap_stream(futures::stream::iter(pieces)))
+        }
+        Fate::WrongDigest => request.header("content-md5", "AAAAAAAAAAAAAAAAAAAAAA==").body(content),
+    };
+    let answer = request.send().await.ok()?;
+    (answer.status() == 201).then(|| i64::try_from(size(number)).unwrap())
+}
+
+/// Looks at the ledger over and over: used and reserved fit the quota of each level, and what is reserved is what
+/// reservations say; then at what is there.
+struct Watch {
+    goes_on: Arc<AtomicBool>,
+    watching: JoinHandle<usize>,
+}
+
+const LEDGER: &str = "
+    with levels as (
+        select 'organization' as level, storage_quota as quota, used_storage as used, reserved_storage as reserved,
+            (select coalesce(sum(bytes), 0) from quota_reservations where organization_id = organizations.id) as held
+        from organizations
+        union all
+        select 'tenant', storage_quota, used_storage, reserved_storage,
+            (select coalesce(sum(bytes), 0) from quota_reservations where tenant_id = tenants.id)
+        from tenants
+    )
+    select coalesce(string_agg(levels::text, ' '), '') from levels where used + reserved > quota or reserved <> held";
+
+const STORED_BYTES: &str = "
+    select coalesce(string_agg(workspaces.id::text || ' ' || used_storage || ' ' || stored, ' '), ''), coalesce(sum(stored), 0)::bigint
+    from workspaces cross join lateral (
+        select coalesce(sum(version.size), 0) as stored from file_versions version join files file on file.id = version.file_id
+        where file.workspace_id = workspaces.id
+    ) contents
+    where workspaces.tenant_id = app_tenant_id() and (used_storage <> stored or used_storage > storage_quota)";
+
+impl Watch {
+    async fn begin(house: &TestHouse, given: &Given) -> Self {
+        let ledger = TestCluster::get().admin(&house.platform).await;
+        let inside = house.inside(given).await;
+        let goes_on = Arc::new(AtomicBool::new(true));
+        let watched = Arc::clone(&goes_on);
+        let watching = tokio::spawn(async move {
+            let mut looks = 0;
+            while watched.load(Ordering::Acquire) {
+                for (place, sql) in [(&ledger, LEDGER), (&inside, STORED_BYTES)] {
+                    let wrong: String = place.query(sql, &[]).await.unwrap()[0].try_get(0).unwrap();
+                    assert_eq!(wrong, "", "after {looks} looks");
+                }
+                looks += 1;
+            }
+            looks
+        });
+        Self { goes_on, watching }
+    }
+
+    async fn end(self) {
+        self.goes_on.store(false, Ordering::Release);
+        let looks = self.watching.await.unwrap();
+        assert!(looks > 10, "only {looks} looks");
+    }
+}
+
+/// A tenant with some content, and room for so much more at one of its levels. Gives the limit, too.
+async fn nearly_full(house: &TestHouse, level: &str) -> (Arc<Given>, i64) {
+    let given = Arc::new(house.tenant().await);
+    let _ = given.upload("there", vec![7; STORED]).await;
+    house.expect_used(i64::try_from(STORED).unwrap()).await;
+    let limit = i64::try_from(STORED + FREE).unwrap();
+    let body = json!({"storage_quota": limit});
+    let _ = match level {
+        "organization" => house.admin.patch(&format!("/v1/organizations/{}", given.organization), &body).await,
+        "tenant" => house.admin.patch(&format!("/v1/tenants/{}", given.tenant), &body).await,
+        _ => given.data.patch(&format!("/v1/workspaces/{}", given.workspace), &body).await,
+    }
+    .expect(200);
+    (given, limit)
+}
+
+async fn race(level: &str) {
+    // Each of them is let in at once.
+    let house = crate::house_with(|settings| settings.uploads.parallel = 4 * UPLOADS).await;
+    let (given, limit) = nearly_full(&house, level).await;
+    let watch = Watch::begin(&house, &given).await;
+    let uploads = (0..UPLOADS).map(|number| tokio::spawn(upload(given.data.clone(), Arc::clone(&given), number)));
+    let acknowledged: Vec<i64> =
+        futures::future::join_all(uploads).await.into_iter().filter_map(Result::unwrap).collect();
+    house.expect_reserved(0).await;
+    watch.end().await;
+    let used = i64::try_from(STORED).unwrap() + acknowledged.iter().sum::<i64>();
+    house.expect_used(used).await;
+    assert_eq!(recount(&house, &given).await, used);
+    assert!((1..UPLOADS).contains(&acknowledged.len()), "{} were taken", acknowledged.len());
+    // To the byte, also in the other direction.
+    let left = usize::try_from(limit - used).unwrap();
+    let path = |name: &str| format!("/v1/files?workspace_id={}&name={name}", given.workspace);
+    given.data.upload(&path("more"), vec![9; left + 1]).await.problem(413, "quota_exceeded");
+    let _ = given.data.upload(&path("last"), vec![9; left]).await.expect(201);
+    given.data.upload(&path("more"), "x").await.problem(413, "quota_exceeded");
+    house.expect_used(limit).await;
+    house.expect_reserved(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_into_the_last_room_of_an_organization() {
+    race("organization").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_into_the_last_room_of_a_tenant() {
+    race("tenant").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_into_the_last_room_of_a_workspace() {
+    race("workspace").await;
+}
+
+/// The same, and the data plane is killed among them: another one gives back what they had reserved.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_data_plane_had_reserved_comes_back() {
+    let house = crate::house().await;
+    let (given, limit) = nearly_full(&house, "organization").await;
+    let settings = format!("uploads = {{ parallel = {}, reservation_ttl = \"3s\" }}", 4 * UPLOADS);
+    let process = house.data_plane_process(&settings).await;
+    let service = process.client.with_key(given.data.key());
+    let watch = Watch::begin(&house, &given).await;
+    let (count, bytes) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicI64::new(0)));
+    let uploads: Vec<_> = (0..UPLOADS)
+        .map(|number| {
+            let (service, given) = (service.clone(), Arc::clone(&given));
+            let (count, bytes) = (Arc::clone(&count), Arc::clone(&bytes));
+            tokio::spawn(async move {
+                if let Some(size) = upload(service, given, number).await {
+                    bytes.fetch_add(size, Ordering::AcqRel);
+                    count.fetch_add(1, Ordering::AcqRel);
+                }
+            })
+        })
+        .collect();
+    let begun = Instant::now();
+    while count.load(Ordering::Acquire) < 3 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "too few uploads are taken");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    process.kill().await;
+    // Those to an address where nobody listens any more end without an answer.
+    futures::future::join_all(uploads).await;
+    house.expect_reserved_within(0, Duration::from_secs(180)).await;
+    watch.end().await;
+    let there = recount(&house, &given).await;
+    house.expect_used(there).await;
+    let acknowledged = i64::try_from(STORED).unwrap() + bytes.load(Ordering::Acquire);
+    assert!(acknowledged <= there && there <= limit, "{acknowledged} acknowledged, {there} there");
+    let left = usize::try_from(limit - there).unwrap();
+    let path = |name: &str| format!("/v1/files?workspace_id={}&name={name}", given.workspace);
+    let _ = given.data.upload(&path("last"), vec![9; left]).await.expect(201);
+    given.data.upload(&path("more"), "x").await.problem(413, "quota_exceeded");
+}
