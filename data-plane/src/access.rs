@@ -41,6 +41,7 @@ pub const TABLE: &[Access] = &[
     takes("GET", "/v1/jobs/{job}", Scope::ReadFiles),
     takes("POST", "/v1/files", Scope::WriteFiles),
     takes("GET", "/v1/files", Scope::ReadFiles),
+    takes("POST", "/v1/files/batch", Scope::WriteFiles),
     takes("GET", "/v1/files/{fil}", Scope::ReadFiles),
     takes("PATCH", "/v1/files/{fil}", Scope::WriteFiles),
     takes("DELETE", "/v1/files/{fil}", Scope::WriteFiles),

@@ -33,6 +33,11 @@ impl Answer {
         Self { status: 204, headers: Vec::new(), body: Vec::new() }
     }
 
+    /// It is done, and this is what came of it.
+    pub fn done(view: &impl Serialize) -> Self {
+        Self { status: 200, headers: Vec::new(), body: json(view) }
+    }
+
     /// Something as it is now.
     pub fn ok(etag: &ETag, view: &impl Serialize) -> Self {
         Self { status: 200, headers: vec![("etag".to_owned(), etag.to_string())], body: json(view) }

@@ -37,6 +37,7 @@ use crate::{files, folders, jobs, links, search, uploads, usage, workspaces};
         files::routes::delete_file,
         files::routes::restore_file,
         files::routes::copy_file,
+        files::routes::batch_files,
         files::content::get_file_content,
         files::content::head_file_content,
         files::content::put_file_content,

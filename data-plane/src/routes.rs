@@ -7,7 +7,7 @@ use actix_web::web::{ServiceConfig, delete, get, head, method, patch, post, put,
 
 use crate::authentication::{authenticate, authenticate_link, authenticate_transfer};
 use crate::files::content::{get_file_content, head_file_content, put_file_content, upload_file};
-use crate::files::routes::{change_file, copy_file, delete_file, get_file, list_files, restore_file};
+use crate::files::routes::{batch_files, change_file, copy_file, delete_file, get_file, list_files, restore_file};
 use crate::files::versions::routes::{delete_file_version, get_file_version, list_file_versions, restore_file_version};
 use crate::folders::routes::{
     change_folder, create_folder, delete_folder, get_folder, list_folder_ancestors, list_folders, restore_folder,
@@ -31,6 +31,8 @@ pub fn configure(config: &mut ServiceConfig) {
     config
         .service(
             scope("/v1/files")
+                // Before what it would be taken for the id of.
+                .service(resource("/batch").route(quick(post().to(batch_files))))
                 .service(
                     resource("/{fil}")
                         .route(quick(get().to(get_file)))

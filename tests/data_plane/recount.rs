@@ -25,7 +25,7 @@ async fn act(given: &Given, workspaces: &[String; 2], files: &mut Vec<String>, d
     let content = "x".repeat(dice.throw(6) * 7);
     let version = dice.throw(4) + 1;
     let path = format!("/v1/files/{file}");
-    let what = if files.is_empty() { 0 } else { dice.throw(11) };
+    let what = if files.is_empty() { 0 } else { dice.throw(12) };
     let answer = match what {
         0 | 1 => data.upload(&format!("/v1/files?workspace_id={workspace}&name={step}"), content).await,
         2 | 3 => Answer::of(data.request(Method::PUT, &format!("{path}/content")).body(content)).await,
@@ -38,10 +38,30 @@ async fn act(given: &Given, workspaces: &[String; 2], files: &mut Vec<String>, d
         7 => data.patch(&path, &json!({"workspace_id": workspace})).await,
         8 => data.delete(&path).await,
         9 => data.post(&format!("{path}/restore"), &json!({})).await,
+        10 => batch(given, workspace, files, dice, step).await,
         _ => data.delete(&format!("{path}?purge=true")).await,
     };
     if answer.status.as_u16() == 201 {
         files.push(answer.text("id"));
+    }
+    answer
+}
+
+/// Several at once, each alone; the copies among them are noted.
+async fn batch(given: &Given, workspace: &str, files: &mut Vec<String>, dice: &mut Dice, step: usize) -> Answer {
+    let first = dice.throw(files.len());
+    let item = |place: usize, id: &String, action: usize| match action {
+        0 => json!({"action": "delete", "id": id}),
+        1 => json!({"action": "restore", "id": id}),
+        2 => json!({"action": "update", "id": id, "workspace_id": workspace}),
+        _ => json!({"action": "copy", "id": id, "workspace_id": workspace, "name": format!("{step}-{place}")}),
+    };
+    let items: Vec<Value> =
+        files.iter().skip(first).take(5).enumerate().map(|(place, id)| item(place, id, dice.throw(4))).collect();
+    let answer = given.data.post("/v1/files/batch", &json!({"mode": "each", "items": items})).await;
+    let view = body(&answer);
+    for made in view["items"].as_array().unwrap().iter().filter(|item| item["status"] == 201) {
+        files.push(made["file"]["id"].as_str().unwrap().to_owned());
     }
     answer
 }

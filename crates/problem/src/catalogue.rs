@@ -69,6 +69,7 @@ catalogue! {
     JobRunning "job_running" 409 "A job is at work on it";
     MoveIntoItself "move_into_itself" 409 "It can't be moved into itself";
     NotEmpty "not_empty" 409 "It is not empty";
+    BatchFailed "batch_failed" 409 "An item of the batch can't be done";
     Gone "gone" 410 "It was purged";
     OffsetMismatch "offset_mismatch" 409 "So many bytes have not come, or more";
     TusVersion "tus_version" 412 "This version of tus is not spoken here";

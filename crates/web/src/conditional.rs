@@ -48,13 +48,16 @@ impl Tags {
         if values.peek().is_none() {
             return Self(None);
         }
-        let tags = values.filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
-        Self(Some(tags.map(|tag| tag.trim().to_owned()).collect()))
+        Self(Some(values.filter_map(|value| value.to_str().ok()).flat_map(split).collect()))
     }
 
     fn contain(&self, tag: &ETag) -> bool {
         self.0.iter().flatten().any(|one| one == "*" || one == tag.as_str())
     }
+}
+
+fn split(list: &str) -> impl Iterator<Item = String> {
+    list.split(',').map(|tag| tag.trim().to_owned())
 }
 
 /// `If-Match`: change it only if it is still what the caller read.
@@ -65,6 +68,11 @@ impl IfMatch {
     /// As if the header had named this tag, without its quotes.
     pub fn one(tag: &str) -> Self {
         Self(Tags(Some(vec![format!("\"{tag}\"")])))
+    }
+
+    /// As if the header had held this text; none stands for no header.
+    pub fn from_text(text: Option<&str>) -> Self {
+        Self(Tags(text.map(|list| split(list).collect())))
     }
 
     /// Whether the header was sent at all.

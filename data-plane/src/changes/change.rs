@@ -1,9 +1,9 @@
 //! A change under way.
 
 use rowhouse_database::{Parameters, QueryError, Sql, TenantConnection, TenantTransaction};
-use rowhouse_domain::{Actor, ReservationId};
+use rowhouse_domain::{AccountId, Actor, FileId, ReservationId};
 use rowhouse_problem::{Error, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_postgres::Row;
 
 use super::event::{Charge, Subject, Verb};
@@ -45,19 +45,55 @@ impl<'a> Change<'a> {
         work::enqueue(&self.transaction, &job).await
     }
 
+    /// The same for many files at once.
+    ///
+    /// # Errors
+    /// Whatever the server says.
+    pub async fn record_files(&self, verb: Verb, files: &[FileId]) -> Result<()> {
+        if !verb.is_searchable() || files.is_empty() {
+            return Ok(());
+        }
+        let jobs: Vec<NewJob> = files.iter().map(|file| NewJob::index_file(*file)).collect();
+        work::enqueue_all(&self.transaction, &jobs).await
+    }
+
     /// Has organization, tenant and account charged, exactly once, also after a crash.
     ///
     /// # Errors
     /// Whatever the server says.
     pub async fn charge(&self, charge: &Charge) -> Result<()> {
         let details = json!({ "file_id": charge.file, "version": charge.version });
+        self.report_storage(charge.bytes, charge.account, charge.reservation, &details).await
+    }
+
+    /// The same for so many new files at once, which one reservation was made for.
+    ///
+    /// # Errors
+    /// Whatever the server says.
+    pub async fn charge_files(
+        &self,
+        files: usize,
+        bytes: i64,
+        account: Option<AccountId>,
+        reservation: ReservationId,
+    ) -> Result<()> {
+        self.report_storage(bytes, account, Some(reservation), &json!({ "files": files })).await
+    }
+
+    async fn report_storage(
+        &self,
+        bytes: i64,
+        account_id: Option<AccountId>,
+        reservation_id: Option<ReservationId>,
+        details: &Value,
+    ) -> Result<()> {
         self.report(&UsageEvent {
             event_type: "storage".to_owned(),
-            quantity: charge.bytes,
+            quantity: bytes,
             unit: "bytes".to_owned(),
             details: details.as_object().cloned().unwrap_or_default(),
-            reservation_id: charge.reservation,
-            account_id: charge.account,
+            reservation_id,
+            account_id,
         })
         .await
     }

@@ -24,9 +24,10 @@ pub(super) async fn change(
     condition: &IfMatch,
     body: ChangeFile,
 ) -> Result<Answer> {
+    let wish = body.parse()?;
     apply(state, caller, async |change| {
         let seen = store::find(change, id).await?;
-        let mut places = vec![seen.workspace_id, body.workspace_id.unwrap_or(seen.workspace_id)];
+        let mut places = vec![seen.workspace_id, wish.workspace().unwrap_or(seen.workspace_id)];
         places.sort();
         places.dedup();
         for workspace in places {
@@ -38,7 +39,7 @@ pub(super) async fn change(
         }
         condition.check(&etag(&before))?;
         let mut wanted = before.clone();
-        body.apply(&mut wanted)?;
+        wish.apply(&mut wanted);
         let after = write(change, &before, &wanted).await?;
         change.record(Verb::Changed, id).await?;
         let etag = etag(&after);
@@ -74,12 +75,19 @@ pub(super) async fn delete(state: &AppState, caller: &Caller, id: FileId, condit
 pub(super) async fn restore(state: &AppState, caller: &Caller, id: FileId, key: &IdempotencyKey) -> Result<Answer> {
     let route = format!("POST /v1/files/{id}/restore");
     apply_once(state, &Request::new(caller, &route, key, &id), async |change| {
+        let workspace = store::find_workspace(change, id).await?;
+        if let Some(workspace) = workspace {
+            // Before the file: whoever changes several locks their workspaces first.
+            workspaces::store::hold(change, workspace).await?;
+        }
         let Some(file) = store::lock_deleted(change, id).await? else {
             // Tells a live file from none at all.
             store::find(change, id).await?;
             return Err(Error::new(Code::InvalidTransition, "The file is not deleted."));
         };
-        workspaces::store::hold(change, file.workspace_id).await?;
+        if Some(file.workspace_id) != workspace {
+            return Err(Error::unavailable("the file was moved to another workspace meanwhile"));
+        }
         let folder = match file.folder_id {
             Some(folder) => match folders::store::hold(change, folder, file.workspace_id).await {
                 Ok(()) => Some(folder),

@@ -3,6 +3,7 @@
 //! A content streams once, is hashed on the way, and is acknowledged when both object and rows are durable. No
 //! connection to PostgreSQL is held while bytes move.
 
+pub mod batch;
 mod blobs;
 mod change;
 mod cleanup;

@@ -168,43 +168,94 @@ impl ListFiles {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeFile {
-    name: Option<String>,
+    pub(super) name: Option<String>,
     /// The workspace that it goes to, to its top unless `folder_id` says more.
     #[schema(value_type = Option<String>)]
     pub(super) workspace_id: Option<WorkspaceId>,
     /// The folder that it goes to; `null` for the workspace's top.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>)]
-    folder_id: Option<Option<FolderId>>,
-    tags: Option<Vec<String>>,
+    pub(super) folder_id: Option<Option<FolderId>>,
+    pub(super) tags: Option<Vec<String>>,
     #[schema(value_type = Option<Object>)]
-    metadata: Option<Map<String, Value>>,
+    pub(super) metadata: Option<Map<String, Value>>,
 }
 
 impl ChangeFile {
-    /// The file as it would be.
+    /// The fields that the body names.
+    pub(super) fn named(&self) -> Vec<&'static str> {
+        let fields = [
+            ("name", self.name.is_some()),
+            ("workspace_id", self.workspace_id.is_some()),
+            ("folder_id", self.folder_id.is_some()),
+            ("tags", self.tags.is_some()),
+            ("metadata", self.metadata.is_some()),
+        ];
+        fields.into_iter().filter_map(|(name, is_named)| is_named.then_some(name)).collect()
+    }
+
+    /// Checks a body that stands at the pointer `at` of a request.
+    pub(super) fn check(self, at: &str, checks: &mut Checks) -> FileChange {
+        FileChange {
+            name: self.name.and_then(|name| checks.name(&format!("{at}/name"), &name)),
+            workspace: self.workspace_id,
+            folder: self.folder_id,
+            tags: self.tags.map(|tags| checks.tags(&format!("{at}/tags"), tags)),
+            metadata: self.metadata.map(|metadata| checks.metadata(&format!("{at}/metadata"), metadata)),
+        }
+    }
+
+    /// Checks a body.
     ///
     /// # Errors
     /// Invalid, with every field that is.
-    pub fn apply(self, file: &mut File) -> Result<()> {
+    pub fn parse(self) -> Result<FileChange> {
         let mut checks = Checks::default();
-        if let Some(name) = self.name.and_then(|name| checks.name("/name", &name)) {
-            file.name = name;
+        let change = self.check("", &mut checks);
+        checks.finish()?;
+        Ok(change)
+    }
+}
+
+/// A change that can be carried out: what is none stays.
+#[derive(Debug, Clone, Default)]
+pub struct FileChange {
+    name: Option<ItemName>,
+    workspace: Option<WorkspaceId>,
+    folder: Option<Option<FolderId>>,
+    tags: Option<Vec<String>>,
+    metadata: Option<Value>,
+}
+
+impl FileChange {
+    /// The workspace that it goes to, where one is named.
+    pub(super) fn workspace(&self) -> Option<WorkspaceId> {
+        self.workspace
+    }
+
+    /// The folder that it goes to, where one is named.
+    pub(super) fn folder(&self) -> Option<FolderId> {
+        self.folder.flatten()
+    }
+
+    /// Makes the file what it is to be.
+    pub(super) fn apply(&self, file: &mut File) {
+        if let Some(name) = &self.name {
+            file.name = name.clone();
         }
-        if let Some(workspace) = self.workspace_id.filter(|workspace| *workspace != file.workspace_id) {
+        if let Some(workspace) = self.workspace.filter(|workspace| *workspace != file.workspace_id) {
             file.workspace_id = workspace;
             file.folder_id = None;
         }
-        if let Some(folder) = self.folder_id {
+        if let Some(folder) = self.folder {
             file.folder_id = folder;
         }
-        if let Some(tags) = self.tags {
-            file.tags = checks.tags("/tags", tags);
+        if let Some(tags) = &self.tags {
+            file.tags.clone_from(tags);
         }
-        if let Some(metadata) = self.metadata {
-            file.metadata = checks.metadata("/metadata", metadata);
+        if let Some(metadata) = &self.metadata {
+            file.metadata.clone_from(metadata);
         }
-        checks.finish()
     }
 }
 

@@ -3,7 +3,7 @@
 
 use rowhouse_database::TenantTransaction;
 use rowhouse_domain::ReservationId;
-use rowhouse_problem::{Error, Result};
+use rowhouse_problem::{Code, Error, Result};
 
 use super::cleanup::Debris;
 use super::finalize::bucket;
@@ -16,37 +16,80 @@ use crate::idempotency::{self, Claim, Request};
 use crate::quota;
 use crate::state::AppState;
 
+/// What a refusal of room means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Nothing is done.
+    OfAll,
+    /// What found no room is left out.
+    OfEach,
+}
+
+/// Bytes that come to exist by one request, under one reservation.
+pub(super) struct Room {
+    /// It ends with the one charge of the change, or is given back.
+    pub(super) reservation: ReservationId,
+    /// For each of the amounts that were asked for: why there is no room for it, where that is so.
+    pub(super) refused: Vec<Option<Error>>,
+}
+
 /// Makes a change for which organization, tenant and account must have room: `measure` says how much and what it has found,
 /// `write` uses it, and charges it to the reservation.
 ///
-/// As an upload does, it leaves an intent first, so that a reservation whose change never came is found and given back.
+/// # Errors
+/// Those of `measure` and `write`, `quota_exceeded`.
 pub(super) async fn apply_with_room<T>(
     state: &AppState,
     request: &Request<'_>,
     measure: impl AsyncFnOnce(&TenantTransaction<'_>) -> Result<(T, i64)>,
     write: impl AsyncFnOnce(&Change<'_>, T, ReservationId) -> Result<Answer>,
 ) -> Result<Answer> {
+    let measure = async |tenant: &TenantTransaction<'_>| {
+        let (found, bytes) = measure(tenant).await?;
+        Ok((found, vec![bytes]))
+    };
+    let write = async |change: &Change<'_>, found: T, room: Room| write(change, found, room.reservation).await;
+    apply_with_rooms(state, request, Refusal::OfAll, measure, write).await
+}
+
+/// The same for several amounts, of which some may find room and others none.
+///
+/// As an upload does, it leaves an intent first, so that a reservation whose change never came is found and given back.
+pub(super) async fn apply_with_rooms<T>(
+    state: &AppState,
+    request: &Request<'_>,
+    refusal: Refusal,
+    measure: impl AsyncFnOnce(&TenantTransaction<'_>) -> Result<(T, Vec<i64>)>,
+    write: impl AsyncFnOnce(&Change<'_>, T, Room) -> Result<Answer>,
+) -> Result<Answer> {
     let caller = request.caller;
     let intent = Intent::new(caller.tenant());
-    let (found, bytes, ticket) = {
+    let (found, amounts, ticket) = {
         let mut tenant = caller.connection(state).await?;
         let transaction = tenant.transaction().await?;
         let ticket = match idempotency::claim(&transaction, request, LEASE).await? {
             Claim::Replay(answer) => return Ok(answer),
             Claim::Fresh(ticket) => ticket,
         };
-        let (found, bytes) = measure(&transaction).await?;
-        let ttl = state.settings.uploads.reservation_ttl;
+        let (found, amounts) = measure(&transaction).await?;
+        let (ttl, bytes) = (state.settings.uploads.reservation_ttl, amounts.iter().sum());
         intents::store::insert(&transaction, &intent, bucket(state), Some(bytes), ttl, caller.actor()).await?;
         transaction.commit().await?;
-        (found, bytes, ticket)
+        (found, amounts, ticket)
     };
     let mut debris = Debris::new(state.clone(), caller.clone(), intent.clone(), ticket);
     let outcome = async {
-        reserve(state, caller, &intent, bytes).await?;
+        let refused = match reserve(state, caller, &intent, amounts.iter().sum()).await {
+            Ok(()) => amounts.iter().map(|_| None).collect(),
+            Err(error) if refusal == Refusal::OfEach && error.code() == Code::QuotaExceeded => {
+                reserve_each(state, caller, &intent, &amounts).await?
+            }
+            Err(error) => return Err(error),
+        };
         let mut tenant = caller.connection(state).await?;
         let change = Change::begin(&mut tenant, caller.actor()).await?;
-        let answer = write(&change, found, intent.reservation).await?;
+        let room = Room { reservation: intent.reservation, refused };
+        let answer = write(&change, found, room).await?;
         if !intents::store::fulfil(&change, intent.id).await? {
             return Err(ran_out());
         }
@@ -65,9 +108,42 @@ pub(super) async fn apply_with_room<T>(
 
 /// Also marks the tenant as having work.
 async fn reserve(state: &AppState, caller: &Caller, intent: &Intent, bytes: i64) -> Result<()> {
-    let (platform, tenant) = (&state.platform, caller.tenant());
+    hold(state, caller, intent, bytes).await?;
+    commit(state, caller, intent, bytes).await
+}
+
+/// Each amount that finds room, in their order.
+async fn reserve_each(
+    state: &AppState,
+    caller: &Caller,
+    intent: &Intent,
+    amounts: &[i64],
+) -> Result<Vec<Option<Error>>> {
+    let (mut refused, mut held) = (Vec::with_capacity(amounts.len()), 0);
+    // What nothing is to be added to must be there: it is committed in the end.
+    hold(state, caller, intent, 0).await?;
+    for amount in amounts {
+        match hold(state, caller, intent, *amount).await {
+            Ok(()) => {
+                held += amount;
+                refused.push(None);
+            }
+            Err(error) if error.code() == Code::QuotaExceeded => refused.push(Some(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    commit(state, caller, intent, held).await?;
+    Ok(refused)
+}
+
+async fn hold(state: &AppState, caller: &Caller, intent: &Intent, bytes: i64) -> Result<()> {
     let ttl = state.settings.uploads.reservation_ttl;
     let wanted = u64::try_from(bytes).map_err(Error::internal)?;
-    quota::reserve(platform, intent.reservation, tenant, caller.account(), wanted, ttl).await?;
-    if quota::commit(platform, intent.reservation, tenant, bytes).await? { Ok(()) } else { Err(ran_out()) }
+    quota::reserve(&state.platform, intent.reservation, caller.tenant(), caller.account(), wanted, ttl).await?;
+    Ok(())
+}
+
+async fn commit(state: &AppState, caller: &Caller, intent: &Intent, bytes: i64) -> Result<()> {
+    let is_held = quota::commit(&state.platform, intent.reservation, caller.tenant(), bytes).await?;
+    if is_held { Ok(()) } else { Err(ran_out()) }
 }

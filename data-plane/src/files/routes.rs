@@ -9,6 +9,8 @@ use rowhouse_web::{
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::batch::model::Batch;
+use super::batch::{self, BatchView};
 use super::model::{ChangeFile, CopyFile, ListFiles};
 use super::views::{FileView, etag};
 use super::{change, copy, lists, purge, store};
@@ -188,4 +190,29 @@ pub async fn restore_file(
     key: IdempotencyKey,
 ) -> ApiResult<HttpResponse> {
     Ok(change::restore(&state, &writer, id.0, &key).await?.into())
+}
+
+/// Changes, copies, deletes and restores up to 1,000 files at once: all or nothing, or each alone.
+#[utoipa::path(
+    post,
+    path = "/v1/files/batch",
+    operation_id = "batch_files",
+    tag = "files",
+    params(("idempotency-key" = Option<String>, Header, description = "Makes a repeated request have one effect.")),
+    request_body = Batch,
+    responses(
+        (status = 200, description = "How each item ended.", body = BatchView),
+        (status = 409, description = "An item can't be done, and nothing was; `items` says which and why.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 413, description = "A quota has no room for the copies, or the body is larger than 1 MiB.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "A field is not valid, there are too many items, or two change the same file.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = ["write_files"]))
+)]
+pub async fn batch_files(
+    state: Data<AppState>,
+    writer: Writer,
+    key: IdempotencyKey,
+    body: ApiJson<Batch>,
+) -> ApiResult<HttpResponse> {
+    Ok(batch::batch(&state, &writer, &key, body.0).await?.into())
 }

@@ -1,5 +1,7 @@
 //! Tenant table `folders`. Owns its SQL; decides nothing.
 
+use std::collections::HashMap;
+
 use rowhouse_database::{Columns, Described, QueryError, Sql};
 use rowhouse_domain::{Actor, FolderId, ItemName, WorkspaceId};
 use rowhouse_problem::{Code, Error, Result};
@@ -132,6 +134,15 @@ const HOLD: &str = "select id from folders where id = $1 and workspace_id = $2 a
 pub(crate) async fn hold(transaction: &impl Sql, id: FolderId, workspace: WorkspaceId) -> Result<()> {
     let row = transaction.query_opt(HOLD, &[&id, &workspace]).await.context("holding a folder")?;
     row.map(|_| ()).ok_or_else(|| Error::not_found("folder", id))
+}
+
+const HOLD_ALL: &str = "
+    select id, workspace_id from folders where id = any($1) and deleted_at is null order by id for share";
+
+/// The workspaces of those of the folders that live; none of these is deleted until the transaction ends.
+pub(crate) async fn hold_all(transaction: &impl Sql, ids: &[FolderId]) -> Result<HashMap<FolderId, WorkspaceId>> {
+    let rows = transaction.query(HOLD_ALL, &[&ids]).await.context("holding folders")?;
+    rows.iter().map(|row| Ok((row.column("id")?, row.column("workspace_id")?))).collect()
 }
 
 const ANCESTORS: &str = "

@@ -17,5 +17,5 @@ mod worker;
 pub use context::WorkContext;
 pub use model::{JobKind, NewJob, UsageEvent};
 pub use nudge::Nudge;
-pub use store::{enqueue, mark};
+pub use store::{enqueue, enqueue_all, mark};
 pub use worker::{WorkerHandle, start};

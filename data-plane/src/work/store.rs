@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use rowhouse_database::{Columns, Described, Sql};
 use rowhouse_domain::{JobId, TenantId};
 use rowhouse_problem::{Error, Result};
+use serde_json::Value;
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use super::model::{Job, JobKind, NewJob, UsageEvent};
 
@@ -21,6 +23,23 @@ pub async fn enqueue(transaction: &impl Sql, job: &NewJob) -> Result<()> {
         .execute(INSERT, &[&job.id, &job.kind.as_str(), &job.subject, &job.payload])
         .await
         .context("queueing a job")?;
+    Ok(())
+}
+
+const INSERT_ALL: &str = "
+    insert into jobs (id, kind, subject_id, payload) select job.id, job.kind, job.subject, job.payload
+    from unnest($1::uuid[], $2::text[], $3::uuid[], $4::jsonb[]) job (id, kind, subject, payload)";
+
+/// Queues jobs in the transaction that causes them.
+///
+/// # Errors
+/// Whatever the server says.
+pub async fn enqueue_all(transaction: &impl Sql, jobs: &[NewJob]) -> Result<()> {
+    let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+    let kinds: Vec<&str> = jobs.iter().map(|job| job.kind.as_str()).collect();
+    let subjects: Vec<Option<Uuid>> = jobs.iter().map(|job| job.subject).collect();
+    let payloads: Vec<&Value> = jobs.iter().map(|job| &job.payload).collect();
+    transaction.execute(INSERT_ALL, &[&ids, &kinds, &subjects, &payloads]).await.context("queueing jobs")?;
     Ok(())
 }
 

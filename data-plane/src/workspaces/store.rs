@@ -1,5 +1,7 @@
 //! Tenant table `workspaces`. Owns its SQL; decides nothing.
 
+use std::collections::HashMap;
+
 use rowhouse_database::{Columns, Described, QueryError, Sql};
 use rowhouse_domain::{Actor, ItemName, WorkspaceId};
 use rowhouse_problem::{Code, Error, Result};
@@ -327,6 +329,32 @@ const LOCK_ANY: &str = "select id from workspaces where id = any($1) order by id
 /// Keeps workspaces, deleted or not, from changing until the transaction ends.
 pub(crate) async fn lock_any(transaction: &impl Sql, ids: &[WorkspaceId]) -> Result<()> {
     transaction.query(LOCK_ANY, &[&ids]).await.context("locking workspaces")?;
+    Ok(())
+}
+
+const LOCK_ROOMS: &str = "
+    select id, storage_quota, used_storage from workspaces where id = any($1) and deleted_at is null
+    order by id for no key update";
+
+/// What the quotas of live workspaces leave; nobody else changes or fills them until the transaction ends.
+pub(crate) async fn lock_rooms(transaction: &impl Sql, ids: &[WorkspaceId]) -> Result<HashMap<WorkspaceId, Room>> {
+    let rows = transaction.query(LOCK_ROOMS, &[&ids]).await.context("locking workspaces' quotas")?;
+    rows.iter()
+        .map(|row| {
+            let room = Room { quota: row.column("storage_quota")?, used: row.column("used_storage")? };
+            Ok((row.column("id")?, room))
+        })
+        .collect()
+}
+
+const SHIFT: &str = "
+    update workspaces set used_storage = greatest(0, used_storage + shift.bytes)
+    from unnest($1::uuid[], $2::bigint[]) shift (id, bytes) where workspaces.id = shift.id";
+
+/// Adds to what locked workspaces use, or takes from it, after their rooms were looked at.
+pub(crate) async fn shift(transaction: &impl Sql, shifts: &[(WorkspaceId, i64)]) -> Result<()> {
+    let (ids, bytes): (Vec<WorkspaceId>, Vec<i64>) = shifts.iter().copied().unzip();
+    transaction.execute(SHIFT, &[&ids, &bytes]).await.context("shifting what workspaces use")?;
     Ok(())
 }
 
