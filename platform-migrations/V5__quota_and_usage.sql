@@ -384,6 +384,19 @@ begin
 end
 $$;
 
+-- What a tenant used in a period, by steps of the calendar in UTC (`hour`, `day`, `month`) and by what was used.
+create function usage_buckets(tenant uuid, since timestamptz, until timestamptz, step text)
+returns table (begins timestamptz, event_type text, unit text, quantity bigint, events bigint)
+language sql stable security definer
+set search_path = pg_catalog, public, pg_temp
+as $$
+    select date_trunc(step, log.timestamp, 'UTC'), log.event_type, log.unit, sum(log.quantity)::bigint, count(*)
+    from tenant_usage_logs log where log.tenant_id = tenant and log.timestamp >= since and log.timestamp < until
+    group by 1, 2, 3 order by 1, 2, 3
+$$;
+
+revoke all on function usage_buckets(uuid, timestamptz, timestamptz, text) from public;
+grant execute on function usage_buckets(uuid, timestamptz, timestamptz, text) to rowhouse_data, rowhouse_control;
 revoke all on function work_mark(uuid, timestamptz), work_clear(uuid, bigint, timestamptz, interval), work_list(integer),
     quota_reserve(uuid, uuid, bigint, interval, uuid), quota_commit(uuid, uuid, bigint),
     quota_settle(uuid, uuid, uuid, uuid, bigint), quota_release(uuid),

@@ -15,6 +15,7 @@ pub mod startup;
 pub mod state;
 
 // Resources.
+pub mod archives;
 pub mod files;
 pub mod folders;
 pub mod jobs;

@@ -7,7 +7,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Header, Object, Ref, RefOr, ResponseBuilder, Type};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use crate::{files, folders, jobs, links, search, uploads, usage, workspaces};
+use crate::{archives, files, folders, jobs, links, search, uploads, usage, workspaces};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -29,6 +29,7 @@ use crate::{files, folders, jobs, links, search, uploads, usage, workspaces};
         folders::routes::change_folder,
         folders::routes::delete_folder,
         folders::routes::restore_folder,
+        archives::routes::get_folder_zip,
         jobs::routes::get_job,
         files::content::upload_file,
         files::routes::list_files,

@@ -5,6 +5,7 @@ use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::web::{ServiceConfig, delete, get, head, method, patch, post, put, resource, scope};
 
+use crate::archives::routes::get_folder_zip;
 use crate::authentication::{authenticate, authenticate_link, authenticate_transfer};
 use crate::files::content::{get_file_content, head_file_content, put_file_content, upload_file};
 use crate::files::routes::{batch_files, change_file, copy_file, delete_file, get_file, list_files, restore_file};
@@ -96,6 +97,7 @@ pub fn configure(config: &mut ServiceConfig) {
                         .route(quick(delete().to(delete_folder))),
                 )
                 .service(resource("").route(quick(post().to(create_folder))).route(quick(get().to(list_folders))))
+                .service(resource("/{fld}/zip").route(transfer(get().to(get_folder_zip))))
                 .service(resource("/{fld}/ancestors").route(quick(get().to(list_folder_ancestors))))
                 .service(resource("/{fld}/restore").route(quick(post().to(restore_folder)))),
         )

@@ -85,6 +85,7 @@ impl Application {
         tasks.spawn(state.keys.clone().listen(state.settings.platform.clone()));
         tasks.spawn(state.keys.clone().keep_tidy());
         tasks.spawn(Arc::clone(&state.canaries).watch(state.platform.clone()));
+        tasks.spawn(Arc::clone(&state.meter).run(state.platform.clone()));
         tasks.spawn(sweep_unfinished(state.clone()));
         if signals == Signals::Obeyed {
             tasks.spawn(obey_signals(StopHandle(server.handle()))?);
@@ -128,6 +129,9 @@ impl Application {
             tracing::warn!("jobs are left to whoever comes next: they took too long");
         }
         tasks.shutdown().await;
+        if let Err(error) = state.meter.report(&state.platform).await {
+            tracing::warn!(error = error.chain(), "the last usage of the API was not reported");
+        }
         state.keys.save().await;
         if let Err(error) = state.tenants.end(&state.platform).await {
             tracing::warn!(error = error.chain(), "leases of connections run out by themselves");

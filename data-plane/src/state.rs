@@ -13,6 +13,7 @@ use crate::contents::Contents;
 use crate::files::UploadSlots;
 use crate::rate_limits::RateLimits;
 use crate::replica;
+use crate::usage::Meter;
 use crate::work::{Nudge, WorkContext};
 
 /// The login that the data plane has at `saas_platform` where the settings name no other.
@@ -41,6 +42,8 @@ pub struct AppState {
     pub wrong_keys: Arc<WrongKeys>,
     /// How often everybody may ask.
     pub rate_limits: Arc<RateLimits>,
+    /// What tenants ask for and move.
+    pub meter: Arc<Meter>,
     /// Answers that a run of migrations watches.
     pub canaries: Arc<Canaries>,
     /// How refused keys are recorded.
@@ -64,6 +67,7 @@ impl AppState {
         Ok(Self {
             refusals: RefusalAudit::default(),
             canaries: Arc::new(Canaries::default()),
+            meter: Arc::new(Meter::default()),
             keys: KeyCache::new(
                 &settings,
                 platform.clone(),

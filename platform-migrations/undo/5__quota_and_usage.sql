@@ -1,4 +1,5 @@
 -- Undoes V5: reservations and usage logs. Used and reserved bytes stay in the rows that hold them.
+drop function usage_buckets(uuid, timestamptz, timestamptz, text);
 drop function usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid);
 drop function workspace_reserve(uuid, uuid, integer, interval);
 drop function workspace_count(uuid, uuid, bigint);

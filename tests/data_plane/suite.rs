@@ -2,6 +2,7 @@
 //! through PgBouncer.
 
 mod access;
+mod archives;
 mod bad_input;
 mod batches;
 mod copies;
@@ -22,6 +23,7 @@ mod trash;
 mod trees;
 mod tus;
 mod uploads;
+mod usage;
 mod versions;
 mod workspaces;
 

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use rowhouse_domain::{OrganizationId, TenantId};
+use rowhouse_web::UsageBucket;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -23,6 +24,9 @@ pub(crate) struct OrganizationUsage {
     pub(super) reserved_storage: i64,
     /// Sums of the events of the period, by what was counted.
     pub(super) totals: Vec<UsageTotal>,
+    /// The events of the period, step by step, where `bucket` asks for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) buckets: Option<Vec<UsageBucket>>,
     /// The tenants' shares of the storage, largest first, at most 100.
     pub(super) tenants: Vec<TenantStorage>,
 }

@@ -16,6 +16,7 @@ mod problem_document;
 mod rate_limit;
 mod span;
 mod timestamp;
+mod usage;
 
 pub use bearer::BearerKey;
 pub use conditional::{ETag, IfMatch, IfNoneMatch};
@@ -30,3 +31,4 @@ pub use problem_document::ProblemDocument;
 pub use rate_limit::RATE_LIMIT_HEADERS;
 pub use span::RequestSpan;
 pub use timestamp::Timestamp;
+pub use usage::{Step, UsageBucket, UsageFormat};

@@ -3,6 +3,7 @@
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header;
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, web};
 use rowhouse_domain::{KeyId, TenantId};
@@ -17,8 +18,9 @@ use crate::links::content::Holder;
 use crate::links::terms;
 use crate::rate_limits::Standing;
 use crate::state::AppState;
+use crate::usage::Metered;
 
-type Answer<B> = std::result::Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error>;
+type Answer<B> = std::result::Result<ServiceResponse<Metered<EitherBody<B, BoxBody>>>, actix_web::Error>;
 
 /// For routes that answer at once: authentication and the handler share one deadline.
 ///
@@ -31,6 +33,7 @@ pub async fn authenticate<B: MessageBody + 'static>(
 ) -> Answer<B> {
     // Routing is over, so a copy of the request no longer stands in its way.
     let copy = request.request().clone();
+    let received = announced(&copy);
     let (mut standing, mut tenant) = (Standing::default(), None);
     let result = within(state.settings.data_plane.request_timeout, async {
         admit(&state, &request, &mut standing, &mut tenant).await.map_err(ApiError)?;
@@ -39,7 +42,8 @@ pub async fn authenticate<B: MessageBody + 'static>(
     .await;
     let answer = answer(result, copy, &standing);
     state.canaries.count(tenant, answer.status().as_u16());
-    Ok(answer)
+    let counts = tenant.map(|tenant| state.meter.count(tenant, received));
+    Ok(answer.map_body(|_, body| Metered::new(body, counts)))
 }
 
 /// For transfers of content: they may take as long as bytes keep moving.
@@ -52,6 +56,7 @@ pub async fn authenticate_transfer<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Answer<B> {
     let copy = request.request().clone();
+    let received = announced(&copy);
     let (mut standing, mut tenant) = (Standing::default(), None);
     let result = match admit(&state, &request, &mut standing, &mut tenant).await {
         Ok(()) => next.call(request).await,
@@ -59,7 +64,8 @@ pub async fn authenticate_transfer<B: MessageBody + 'static>(
     };
     let answer = answer(result, copy, &standing);
     state.canaries.count(tenant, answer.status().as_u16());
-    Ok(answer)
+    let counts = tenant.map(|tenant| state.meter.count(tenant, received));
+    Ok(answer.map_body(|_, body| Metered::new(body, counts)))
 }
 
 /// For what signed links open: the address of the request stands for the key that made the link.
@@ -72,6 +78,7 @@ pub async fn authenticate_link<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Answer<B> {
     let copy = request.request().clone();
+    let received = announced(&copy);
     let (mut standing, mut tenant) = (Standing::default(), None);
     let result = match admit_link(&state, &request, &mut standing, &mut tenant).await {
         Ok(()) => next.call(request).await,
@@ -79,7 +86,8 @@ pub async fn authenticate_link<B: MessageBody + 'static>(
     };
     let answer = answer(result, copy, &standing);
     state.canaries.count(tenant, answer.status().as_u16());
-    Ok(answer)
+    let counts = tenant.map(|tenant| state.meter.count(tenant, received));
+    Ok(answer.map_body(|_, body| Metered::new(body, counts)))
 }
 
 /// Verifies the signature before anything is looked up, and leaves the link where its handler looks for it.
@@ -138,6 +146,13 @@ fn without_a_key(error: Error) -> Error {
         403 if error.code() == Code::MissingScope => terms::revoked().caused_by(error),
         _ => error,
     }
+}
+
+/// How long the request's body is said to be. One that ends early ends in an error and costs what it said; one that says nothing
+/// is not counted.
+fn announced(request: &HttpRequest) -> u64 {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    length.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 fn answer<B>(

@@ -36,3 +36,8 @@ mod views;
 
 pub use slots::UploadSlots;
 pub use views::{FileView, VersionView};
+
+/// `Content-Disposition` of something to be saved under a name.
+pub(crate) fn attachment(name: &str) -> String {
+    disposition::content_disposition(disposition::Disposition::Attachment, name)
+}

@@ -1,5 +1,6 @@
 //! Usage as the API shows it.
 
+use rowhouse_web::UsageBucket;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -12,4 +13,7 @@ pub struct UsageView {
     pub(super) used_storage: i64,
     /// Bytes set aside for uploads under way.
     pub(super) reserved_storage: i64,
+    /// What was used over time, where `bucket` or a period is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) buckets: Option<Vec<UsageBucket>>,
 }

@@ -1,0 +1,108 @@
+//! Folders as archives, unpacked by a crate that has nothing to do with ours.
+
+use std::io::{Cursor, Read};
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use rowhouse_testkit::Given;
+use zip::ZipArchive;
+
+use crate::suite::folders::fill;
+
+async fn upload(given: &Given, folder: &str, name: &str, content: impl Into<reqwest::Body>) {
+    let path = format!("/v1/files?workspace_id={}&folder_id={folder}&name={name}", given.workspace);
+    let _ = given.data.upload(&path, content).await.expect(201);
+}
+
+#[tokio::test]
+async fn an_archive_holds_the_folder_as_it_is() {
+    let given = crate::house().await.into_tenant().await;
+    let outer = given.folder("Bücher", None).await;
+    let (inner, _) = (given.folder("inner", Some(&outer)).await, given.folder("empty", Some(&outer)).await);
+    let gone = given.folder("gone", Some(&outer)).await;
+    let (text, noise) = ("walrus ".repeat(50_000), (0..300_000_u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect::<Vec<_>>());
+    upload(&given, &outer, "gr%C3%BC%C3%9Fe.txt", text.clone()).await;
+    upload(&given, &inner, "noise.bin", noise.clone()).await;
+    upload(&given, &inner, "nothing", "").await;
+    // A folder and a file may have one name; in an archive they can't.
+    upload(&given, &outer, "INNER", "a file").await;
+    upload(&given, &gone, "gone.txt", "gone").await;
+    let _ = given.data.delete(&format!("/v1/folders/{gone}")).await.expect(204);
+
+    let answer = given.data.get(&format!("/v1/folders/{outer}/zip")).await.expect(200);
+    assert_eq!(answer.header("content-type"), "application/zip");
+    assert!(
+        answer.header("content-disposition").contains("B%C3%BCcher.zip"),
+        "{}",
+        answer.header("content-disposition")
+    );
+    assert!(answer.bytes.len() < noise.len() + text.len() / 2, "text is compressed");
+    let mut archive = ZipArchive::new(Cursor::new(&answer.bytes)).unwrap();
+    let mut names: Vec<String> = archive.file_names().map(|name| name.unwrap().into_owned()).collect();
+    names.sort();
+    let renamed = names.iter().find(|name| name.starts_with("INNER (fil_")).unwrap().clone();
+    assert_eq!(names, [&*renamed, "empty/", "grüße.txt", "inner/", "inner/noise.bin", "inner/nothing"]);
+    let mut content = |name: &str| {
+        let (mut entry, mut bytes) = (archive.by_name(name).unwrap(), Vec::new());
+        assert!(entry.enclosed_name().is_some());
+        entry.read_to_end(&mut bytes).unwrap();
+        bytes
+    };
+    assert_eq!(content("grüße.txt"), text.as_bytes());
+    assert_eq!(content("inner/noise.bin"), noise);
+    assert_eq!(content("inner/nothing"), b"");
+    assert_eq!(content(&renamed), b"a file");
+    given.data.get(&format!("/v1/folders/{gone}/zip")).await.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn an_archive_that_can_not_be_whole_does_not_look_whole() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let folder = given.folder("a", None).await;
+    upload(&given, &folder, "a.bin", vec![7; 3_000_000]).await;
+    house.lose_objects();
+    let answer = given.data.request(Method::GET, &format!("/v1/folders/{folder}/zip")).send().await;
+    let whole = match answer {
+        Ok(answer) => answer.bytes().await.is_ok(),
+        Err(_) => false,
+    };
+    assert!(!whole);
+}
+
+#[tokio::test]
+async fn whoever_goes_away_leaves_nothing_running() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let folder = given.folder("a", None).await;
+    for number in 0..4 {
+        upload(&given, &folder, &format!("{number}.bin"), vec![number; 8_000_000]).await;
+    }
+    // More often than archives may be sent at once.
+    let begun = Instant::now();
+    for _ in 0..40 {
+        loop {
+            let mut answer =
+                given.data.request(Method::GET, &format!("/v1/folders/{folder}/zip")).send().await.unwrap();
+            if answer.status() == 200 {
+                assert!(answer.chunk().await.unwrap().is_some());
+                break;
+            }
+            assert_eq!(answer.status(), 503);
+            assert!(begun.elapsed() < Duration::from_secs(60), "places are not given back");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn too_large_a_folder_is_refused() {
+    if !crate::suite::is_soak() {
+        return;
+    }
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let folder = given.folder("a", None).await;
+    fill(&house, &given, &folder, 100_000).await;
+    given.data.get(&format!("/v1/folders/{folder}/zip")).await.problem(422, "invalid_request");
+}

@@ -1,0 +1,94 @@
+//! What a tenant used over time: requests, bytes and storage, each counted once.
+
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use rowhouse_testkit::{Answer, TestHouse};
+use serde_json::Value;
+
+/// Waits until the tenant's events of a type sum up to a number, in its own log and in its organization's.
+async fn expect_sum(house: &TestHouse, event_type: &str, expected: i64) {
+    for log in ["tenant_usage_logs", "org_usage_logs"] {
+        let sum = format!("select coalesce(sum(quantity), 0)::bigint from {log} where event_type = '{event_type}'");
+        house.expect_figure(&sum, expected).await;
+    }
+}
+
+#[tokio::test]
+async fn requests_and_bytes_are_counted() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let file = given.upload("a.bin", vec![7; 1_000]).await;
+    let content = format!("/v1/files/{file}/content");
+    for _ in 0..5 {
+        let _ = given.data.get(&content).await.expect(200);
+    }
+    let _ = given.data.anonymous().get(&content).await.problem(401, "missing_credentials");
+    // One made the workspace, one the file.
+    expect_sum(&house, "api", 7).await;
+    expect_sum(&house, "storage", 1_000).await;
+    let sent =
+        house.rows("select sum(quantity)::bigint from tenant_usage_logs where event_type = 'bandwidth_out'").await;
+    let sent: i64 = sent[0].try_get(0).unwrap();
+    assert!((5_000..20_000).contains(&sent), "{sent}");
+    let received =
+        house.rows("select sum(quantity)::bigint from tenant_usage_logs where event_type = 'bandwidth_in'").await;
+    let received: i64 = received[0].try_get(0).unwrap();
+    assert!((1_000..2_000).contains(&received), "{received}");
+
+    let usage = given.data.get("/v1/usage?bucket=month").await.expect(200).json();
+    let buckets = usage["buckets"].as_array().unwrap().clone();
+    let of = |kind: &str| -> i64 {
+        buckets.iter().filter(|one| one["event_type"] == kind).map(|one| one["quantity"].as_i64().unwrap()).sum()
+    };
+    assert_eq!((of("storage"), of("bandwidth_out") >= sent, of("workspaces")), (1_000, true, 1), "{usage}");
+    let own = format!("/v1/organizations/{}/usage?bucket=hour", given.organization);
+    let own = house.admin.get(&own).await.expect(200).json();
+    let storage: Vec<&Value> =
+        own["buckets"].as_array().unwrap().iter().filter(|one| one["event_type"] == "storage").collect();
+    assert_eq!((storage.len(), storage[0]["quantity"].as_i64()), (1, Some(1_000)), "{own}");
+}
+
+#[tokio::test]
+async fn usage_comes_as_a_table_too() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let _ = given.upload("a.bin", vec![7; 10]).await;
+    expect_sum(&house, "storage", 10).await;
+    let today = jiff::Timestamp::now().to_string();
+    let today = today.split('T').next().unwrap();
+    let line = format!("{today}T00:00:00Z,storage,bytes,10,1");
+    let organization = format!("/v1/organizations/{}/usage", given.organization);
+    for (service, path) in [(&given.data, "/v1/usage"), (&house.admin, organization.as_str())] {
+        let by_name = service.get(&format!("{path}?format=csv&bucket=day")).await.expect(200);
+        let by_header = Answer::of(service.request(Method::GET, path).header("accept", "text/csv")).await.expect(200);
+        for answer in [by_name, by_header] {
+            assert!(answer.header("content-type").starts_with("text/csv"));
+            let table = String::from_utf8(answer.bytes.clone()).unwrap();
+            assert!(table.starts_with("begins,event_type,unit,quantity,events\n"), "{table}");
+            assert!(table.lines().any(|one| one == line), "{table}");
+        }
+        let long = "bucket=hour&from=2020-01-01T00:00:00Z&to=2026-01-01T00:00:00Z";
+        service.get(&format!("{path}?{long}")).await.problem(422, "invalid_request");
+        let backwards = "bucket=day&since=2026-01-02T00:00:00Z&until=2026-01-01T00:00:00Z";
+        service.get(&format!("{path}?{backwards}")).await.problem(422, "invalid_request");
+        service.get(&format!("{path}?bucket=week")).await.problem(422, "invalid_request");
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_is_told_to_stop_reports_what_it_has_counted() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    expect_sum(&house, "api", 1).await;
+    let process = house.data_plane_process("").await;
+    let data = process.client.with_key(given.data.key());
+    for _ in 0..20 {
+        let _ = data.get("/v1/workspaces").await.expect(200);
+    }
+    let begun = Instant::now();
+    process.terminate();
+    assert_eq!(process.exit_code().await, Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    expect_sum(&house, "api", 21).await;
+}
