@@ -3,6 +3,7 @@
 //! Everything happens on the loopback address, is bounded in number, and stops what it started.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its user")]
 
+mod files;
 mod floor;
 mod house;
 mod load;
@@ -16,7 +17,6 @@ mod provisioning;
 mod report;
 mod requests;
 mod tenants;
-mod transfer;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,15 +48,8 @@ enum Bench {
     Pools(pools::Arguments),
     /// The metadata of a file, again and again, against a bare handler with the same query; and a cold tenant's first time.
     Requests(requests::Arguments),
-    /// A large file up and down, against `cp` and `sha256sum` of the same file; and the memory that it takes.
-    Transfer {
-        /// Size of the file in MiB.
-        #[arg(long, default_value_t = 256)]
-        mib: usize,
-        /// How often everything is done.
-        #[arg(long, default_value_t = 5)]
-        rounds: usize,
-    },
+    /// Files up, down and listed, against a bare handler and nginx; and the memory that large ones take.
+    Files(files::Arguments),
     /// What a bench starts for itself: a floor that is described on standard input.
     #[command(name = floor::SUBCOMMAND, hide = true)]
     Floor,
@@ -80,11 +73,11 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let (name, report) = match arguments.bench.clone() {
         Bench::Floor => return floor::serve().await,
+        Bench::Files(how) => ("files", files::measure(how).await?),
         Bench::Migrations(how) => ("migrations", migrations::measure(how).await?),
         Bench::Pools(how) => ("pools", pools::measure(how, &arguments.output).await?),
         Bench::Requests(how) => ("requests", requests::measure(how, &arguments.output).await?),
         Bench::Provisioning { count } => ("provisioning", provisioning::measure(count).await?),
-        Bench::Transfer { mib, rounds } => ("transfer", transfer::measure(mib, rounds).await?),
     };
     println!("{}", report.table());
     report.write(&arguments.output.join(format!("{name}.json")))?;

@@ -20,7 +20,8 @@ async fn an_archive_holds_the_folder_as_it_is() {
     let outer = given.folder("Bücher", None).await;
     let (inner, _) = (given.folder("inner", Some(&outer)).await, given.folder("empty", Some(&outer)).await);
     let gone = given.folder("gone", Some(&outer)).await;
-    let (text, noise) = ("walrus ".repeat(50_000), (0..300_000_u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect::<Vec<_>>());
+    let (text, noise) =
+        ("walrus ".repeat(50_000), (0..300_000_u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect::<Vec<_>>());
     upload(&given, &outer, "gr%C3%BC%C3%9Fe.txt", text.clone()).await;
     upload(&given, &inner, "noise.bin", noise.clone()).await;
     upload(&given, &inner, "nothing", "").await;

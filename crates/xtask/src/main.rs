@@ -61,7 +61,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Measure release builds: `provisioning`, `requests`, `pools`, `transfer`; `--help` after the name for more
+    /// Measure release builds: `files`, `migrations`, `pools`, `provisioning`, `requests`; `--help` after the name for more
     Bench {
         /// Name of the bench and its arguments
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]

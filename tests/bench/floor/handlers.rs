@@ -1,4 +1,4 @@
-//! The servers themselves. Both run with actix-web's own number of workers, as the data plane does.
+//! The servers themselves. All run with actix-web's own number of workers, as the data plane does.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio_postgres::NoTls;
 
 use super::Kind;
+use super::files::keep;
 use super::query::find;
 use crate::tenants::Login;
 
@@ -40,6 +41,13 @@ pub(crate) async fn serve() -> Result<()> {
         Kind::Naive { logins, size } => {
             let pools = Data::new(Naive { logins, size, pools: DashMap::new() });
             HttpServer::new(move || App::new().app_data(pools.clone()).route("/v1/files/{id}", web::get().to(naive)))
+                .disable_signals()
+                .listen(listener)?
+                .run()
+        }
+        Kind::Files { folder } => {
+            let folder = Data::new(folder);
+            HttpServer::new(move || App::new().app_data(folder.clone()).route("/files/{name}", web::post().to(keep)))
                 .disable_signals()
                 .listen(listener)?
                 .run()

@@ -1,9 +1,11 @@
-//! What Rowhouse is measured against: a bare actix-web server that does nothing but the query, as a process of its own.
+//! What Rowhouse is measured against: a bare actix-web server that does nothing but the work, as a process of its own.
 
+mod files;
 mod handlers;
 mod query;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -30,6 +32,8 @@ pub(crate) enum Kind {
     Shared { login: Login, size: usize },
     /// A pool for each key, made at its first request: what one would write first.
     Naive { logins: HashMap<String, Login>, size: usize },
+    /// Streams what it is sent to files of this folder.
+    Files { folder: PathBuf },
 }
 
 /// A running floor; it ends when this is dropped.
