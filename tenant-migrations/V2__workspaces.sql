@@ -205,6 +205,8 @@ create table covers (
     id uuid not null,
     kind text not null,
     task text not null,
+    -- The folder that is copied; this one is its copy.
+    source_id uuid,
     -- Who works on it. Another takes its place where a deletion is taken back while it is under way.
     job_id uuid not null,
     -- How far it has come: none, nothing is done yet.
@@ -215,7 +217,8 @@ create table covers (
     constraint covers_pkey primary key (tenant_id, id),
     constraint covers_tenant_id_fkey foreign key (tenant_id) references tenant_identity (tenant_id),
     constraint covers_kind_check check (kind in ('folder', 'workspace')),
-    constraint covers_task_check check (task in ('delete', 'restore', 'copy'))
+    constraint covers_task_check check (task in ('delete', 'restore', 'copy', 'discard')),
+    constraint covers_source_id_check check ((source_id is not null) = (task in ('copy', 'discard')))
 );
 create trigger covers_set_updated_at before update on covers for each row execute function set_updated_at();
 

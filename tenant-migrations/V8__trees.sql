@@ -1,5 +1,5 @@
--- Why: a folder or workspace is deleted and restored with what lies in it: at once where that is little, else by a job, batch by
--- batch, under a cover (see V2). They run as the owner, whom the covers do not bind, and filter on `app_tenant_id()` themselves.
+-- Why: a folder or workspace is deleted, restored and copied with what lies in it: at once where that is little, else by a job,
+-- batch by batch, under a cover (see V2). They run as the owner, whom the covers do not bind, and filter on `app_tenant_id()` themselves.
 -- Locks: none.
 
 -- How many live folders and files lie in a folder, itself included, or in a workspace that has been deleted; it counts little
@@ -48,16 +48,16 @@ as $$
     select id from inside limit most
 $$;
 
--- Whether a cover lies in a folder or workspace.
-create function tree_has(tenant uuid, kind text, root uuid, cover covers) returns boolean
+-- Whether a folder or workspace lies in another, or is it.
+create function tree_has(tenant uuid, root_kind text, root uuid, kind text, item uuid) returns boolean
 language plpgsql stable
 set search_path from current
 as $$
 declare
-    ancestor uuid := cover.id;
-    workspace uuid := cover.id;
+    ancestor uuid := item;
+    workspace uuid := item;
 begin
-    if cover.kind = 'folder' then
+    if kind = 'folder' then
         while ancestor is not null loop
             if ancestor = root then
                 return true;
@@ -65,9 +65,29 @@ begin
             select parent_id, workspace_id into ancestor, workspace from folders where tenant_id = tenant and id = ancestor;
         end loop;
     end if;
-    return kind = 'workspace' and exists (
+    return root_kind = 'workspace' and exists (
         select from workspaces where tenant_id = tenant and id = workspace and position(root::text in workspace_path) > 0
     );
+end
+$$;
+
+-- Refuses what is to be done with a folder or workspace while a job makes or restores something in there; with `any_task` also while
+-- one deletes something in there, with `sources` also while one copies something from there.
+create function tree_check(kind text, root uuid, any_task boolean, sources boolean) returns void
+language plpgsql stable security definer
+set search_path from current
+as $$
+declare
+    tenant constant uuid := app_tenant_id();
+    cover covers;
+begin
+    for cover in select * from covers where tenant_id = tenant and id <> root and (any_task or task <> 'delete') loop
+        if tree_has(tenant, kind, root, cover.kind, cover.id)
+            or sources and cover.source_id is not null and tree_has(tenant, kind, root, 'folder', cover.source_id) then
+            raise exception 'a job is at work in it'
+                using errcode = 'check_violation', constraint = 'covers_inside_check', table = 'covers';
+        end if;
+    end loop;
 end
 $$;
 
@@ -83,12 +103,7 @@ declare
     cover covers;
     is_little boolean;
 begin
-    for cover in select * from covers where tenant_id = tenant and id <> root and covers.task <> 'delete' loop
-        if tree_has(tenant, kind, root, cover) then
-            raise exception 'a job is at work in it'
-                using errcode = 'check_violation', constraint = 'covers_inside_check', table = 'covers';
-        end if;
-    end loop;
+    perform tree_check(kind, root, false, true);
     select * into cover from covers where tenant_id = tenant and id = root for update;
     if cover.id is not null then
         update jobs set state = 'cancelled', finished_at = now(), locked_by = null, locked_until = null
@@ -339,9 +354,319 @@ begin
 end
 $$;
 
+-- An id like those that the application makes, which sort by the time of their making (UUID version 7).
+create function tree_id() returns uuid
+language sql volatile
+set search_path from current
+as $$
+    select encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
+        placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6), 52, 1), 53, 1), 'hex')::uuid
+$$;
+
+-- How many live folders and files lie in a folder, itself included, and the bytes that a copy of it would take.
+create function tree_measure(folder uuid) returns table (items bigint, bytes bigint)
+language sql stable security definer
+set search_path from current
+as $$
+    with inside as materialized (
+        select inside from tree_live_folders(app_tenant_id(), 'folder', folder, null) inside
+    ), files_inside as (
+        select count(*) as files, coalesce(sum(size), 0)::bigint as bytes
+        from inside join files on files.tenant_id = app_tenant_id() and files.folder_id = inside.inside and files.deleted_at is null
+    )
+    select (select count(*) from inside) + files, files_inside.bytes from files_inside
+$$;
+
+-- Begins to copy what lies in the folder `source` into the new folder `root`, both of whose workspaces are locked.
+create function tree_copy_begin(source uuid, root uuid, job uuid) returns void
+language plpgsql volatile security definer
+set search_path from current
+as $$
+declare
+    tenant constant uuid := app_tenant_id();
+    ancestor uuid := root;
+    depth integer := 0;
+    height integer;
+begin
+    perform tree_check('folder', source, false, false);
+    while ancestor is not null loop
+        if ancestor = source then
+            raise exception 'a folder can''t be copied into itself'
+                using errcode = 'check_violation', constraint = 'folders_no_cycle_check', table = 'folders';
+        end if;
+        depth := depth + 1;
+        select parent_id into ancestor from folders where tenant_id = tenant and id = ancestor;
+    end loop;
+    with recursive inside as (
+        select source as id, 0 as level
+        union all
+        select folder.id, level + 1 from inside
+        join folders folder on folder.tenant_id = tenant and folder.parent_id = inside.id and folder.deleted_at is null where level <= 64
+    )
+    select max(level) into height from inside;
+    if depth + height > 64 then
+        raise exception 'folders lie at most 64 deep'
+            using errcode = 'check_violation', constraint = 'folders_depth_check', table = 'folders';
+    end if;
+    insert into covers (tenant_id, id, kind, task, source_id, job_id) values (tenant, root, 'folder', 'copy', source, job);
+end
+$$;
+
+-- The files that a copy takes next, at most so many, with the bytes that they come to up to each. They are of at most 100 folders.
+create function tree_copy_next(cover covers, most integer)
+returns table (number bigint, copy_id uuid, file_id uuid, size bigint, running bigint)
+language sql stable
+set search_path from current
+as $$
+    select next.number, next.copy_id, next.file_id, next.size, (sum(next.size) over (order by next.number, next.file_id))::bigint
+    from (
+        select place.number, place.copy_id, file.id as file_id, file.size
+        from cover_places place
+        cross join lateral (
+            select files.id, files.size from files
+            where files.tenant_id = cover.tenant_id and files.folder_id = place.folder_id and files.deleted_at is null
+                and files.id > case when place.number = cover.place then cover.after_item
+                    else '00000000-0000-0000-0000-000000000000' end
+            order by files.id limit most
+        ) file
+        where place.tenant_id = cover.tenant_id and place.cover_id = cover.id
+            and place.number >= cover.place and place.number < cover.place + 100
+        order by place.number, file.id limit most
+    ) next
+$$;
+
+-- The bytes that a job has to reserve for its next step; none where it is not to go on with a copy.
+create function tree_copy_need(root uuid, job uuid, most integer) returns bigint
+language plpgsql stable security definer
+set search_path from current
+as $$
+declare
+    cover covers;
+begin
+    select * into cover from covers where tenant_id = app_tenant_id() and id = root and job_id = job and task = 'copy';
+    if cover.id is null then
+        return null;
+    end if;
+    return coalesce((select max(running) from tree_copy_next(cover, most)), 0);
+end
+$$;
+
+-- Keeps whatever changes the places of a copy and of its source from changing, in everybody's order, and says where the copy lies.
+create function tree_copy_lock(tenant uuid, root uuid) returns uuid
+language plpgsql volatile
+set search_path from current
+as $$
+declare
+    place uuid;
+begin
+    select workspace_id into place from folders where tenant_id = tenant and id = root;
+    perform from workspaces where tenant_id = tenant and id in (
+        select workspace_id from folders where tenant_id = tenant
+            and id in (root, (select source_id from covers where covers.tenant_id = tenant and covers.id = root))
+    ) order by id for no key update;
+    return place;
+end
+$$;
+
+-- Goes on with a copy: first the folders, then about `most` files, of at most `room` bytes. `more`, `done` and `cancelled` as below;
+-- `room`: the next file takes more; `full`: the workspace has no room for it. What was made is said, in nobody's view yet.
+create function tree_copy_step(root uuid, job uuid, most integer, room bigint, actor_kind text, actor uuid, account uuid)
+returns table (outcome text, new_folders uuid[], new_files uuid[], bytes bigint)
+language plpgsql volatile security definer
+set search_path from current
+as $$
+#variable_conflict use_column
+declare
+    tenant constant uuid := app_tenant_id();
+    workspace uuid;
+    unused bigint;
+    cover covers;
+    listed bigint;
+    available integer;
+    taken integer;
+    last_number bigint;
+    last_file uuid;
+    smallest bigint;
+begin
+    workspace := tree_copy_lock(tenant, root);
+    select * into cover from covers where tenant_id = tenant and id = root for update;
+    outcome := 'cancelled';
+    new_folders := '{}';
+    new_files := '{}';
+    bytes := 0;
+    if cover.job_id is distinct from job or cover.task <> 'copy' then
+        return next;
+        return;
+    end if;
+    outcome := 'more';
+    if cover.place is null then
+        insert into cover_places (tenant_id, cover_id, number, folder_id, copy_id)
+        select tenant, root, row_number() over () - 1, folder, case when folder = cover.source_id then root else tree_id() end
+        from tree_live_folders(tenant, 'folder', cover.source_id, null) folder;
+        -- Those further out first: each is checked against those that it lies in.
+        with made as (
+            insert into folders (tenant_id, id, workspace_id, parent_id, name, name_normalized, metadata, created_by_kind, created_by)
+            select tenant, place.copy_id, workspace, parent.copy_id, source.name, source.name_normalized, source.metadata,
+                actor_kind, actor
+            from cover_places place
+            join folders source on source.tenant_id = tenant and source.id = place.folder_id
+            join cover_places parent on parent.tenant_id = tenant and parent.cover_id = root and parent.folder_id = source.parent_id
+            where place.tenant_id = tenant and place.cover_id = root and place.number > 0
+            order by place.number
+            returning id
+        )
+        select coalesce(array_agg(id), '{}') into new_folders from made;
+        update jobs set total = (
+            select count(*) + (
+                select count(*) from cover_places place
+                join files on files.tenant_id = tenant and files.folder_id = place.folder_id and files.deleted_at is null
+                where place.tenant_id = tenant and place.cover_id = root
+            ) from cover_places where tenant_id = tenant and cover_id = root
+        )
+        where tenant_id = tenant and id = job;
+        update covers set place = 0 where tenant_id = tenant and id = root;
+        return next;
+        return;
+    end if;
+    select storage_quota - used_storage into unused from workspaces where tenant_id = tenant and id = workspace;
+    with candidates as materialized (
+        select *, tree_id() as new_id from tree_copy_next(cover, most)
+    ), chosen as materialized (
+        select * from candidates where running <= least(room, coalesce(unused, room))
+    ), sources as materialized (
+        select chosen.new_id, chosen.copy_id, file.name, file.name_normalized, file.file_type, file.tags, file.metadata,
+            version.blob_id, version.size, version.checksum, version.mime_type, version.declared_mime_type
+        from chosen
+        -- One by one through their keys, whatever the planner thinks of the tables' sizes.
+        cross join lateral (
+            select name, name_normalized, file_type, tags, metadata, current_version from files
+            where files.tenant_id = tenant and files.id = chosen.file_id limit 1
+        ) file
+        cross join lateral (
+            select blob_id, size, checksum, mime_type, declared_mime_type from file_versions
+            where file_versions.tenant_id = tenant and file_versions.file_id = chosen.file_id
+                and file_versions.version_number = file.current_version limit 1
+        ) version
+    ), held as materialized (
+        -- Whoever removes one looks for versions once he has its lock.
+        select id from blobs where tenant_id = tenant and state = 'ready' and id = any(array(select blob_id from sources))
+        order by id for share
+    ), made as (
+        insert into files (tenant_id, id, workspace_id, folder_id, name, name_normalized, file_type, mime_type, declared_mime_type,
+            size, checksum, tags, metadata, created_by_kind, created_by)
+        select tenant, new_id, workspace, copy_id, name, name_normalized, file_type, mime_type, declared_mime_type, size, checksum,
+            tags, metadata, actor_kind, actor
+        from sources where exists (select from held where held.id = sources.blob_id) order by new_id
+        -- A file that was copied already can have given its name to another one since.
+        on conflict do nothing
+        returning id, size
+    ), versions as (
+        insert into file_versions (tenant_id, id, file_id, version_number, blob_id, size, checksum, mime_type, declared_mime_type,
+            account_id, modified_by_kind, modified_by)
+        select tenant, tree_id(), made.id, 1, blob_id, sources.size, checksum, mime_type, declared_mime_type, account, actor_kind, actor
+        from made join sources on sources.new_id = made.id
+    )
+    select (select count(*) from candidates), (select count(*) from chosen), (select min(running) from candidates),
+        (select number from chosen order by number desc, file_id desc limit 1),
+        (select file_id from chosen order by number desc, file_id desc limit 1),
+        coalesce(array_agg(id), '{}'), coalesce(sum(size), 0)
+    into available, taken, smallest, last_number, last_file, new_files, bytes from made;
+    update workspaces set used_storage = used_storage + bytes where tenant_id = tenant and id = workspace and bytes > 0;
+    if taken = 0 and available > 0 then
+        outcome := case when smallest > unused then 'full' else 'room' end;
+        return next;
+        return;
+    end if;
+    if taken < available or available = most then
+        listed := last_number - cover.place;
+        cover.after_item := last_file;
+    else
+        select least(cover.place + 100, count(*)) - cover.place into listed
+        from cover_places where tenant_id = tenant and cover_id = root;
+        cover.after_item := '00000000-0000-0000-0000-000000000000';
+    end if;
+    cover.place := cover.place + listed;
+    if exists (select from cover_places where tenant_id = tenant and cover_id = root and number >= cover.place) then
+        update covers set place = cover.place, after_item = cover.after_item where tenant_id = tenant and id = root;
+        update jobs set done = done + taken + listed where tenant_id = tenant and id = job;
+    else
+        perform tree_end(cover, taken + listed);
+        outcome := 'done';
+    end if;
+    return next;
+end
+$$;
+
+-- Has a copy that can't be finished removed again.
+create function tree_discard(root uuid, job uuid, reason text) returns void
+language sql volatile security definer
+set search_path from current
+as $$
+    update jobs set last_error = reason where tenant_id = app_tenant_id() and id = job;
+    update covers set task = 'discard' where tenant_id = app_tenant_id() and id = root and job_id = job and task = 'copy'
+$$;
+
+-- Removes about `most` files of a copy that was given up, then its folders, and ends its job. Says how many files and bytes went.
+create function tree_discard_step(root uuid, job uuid, most integer)
+returns table (outcome text, files_gone bigint, bytes bigint)
+language plpgsql volatile security definer
+set search_path from current
+as $$
+#variable_conflict use_column
+declare
+    tenant constant uuid := app_tenant_id();
+    workspace uuid;
+    cover covers;
+    doomed uuid[];
+    released uuid[];
+begin
+    workspace := tree_copy_lock(tenant, root);
+    select * into cover from covers where tenant_id = tenant and id = root for update;
+    files_gone := 0;
+    bytes := 0;
+    if cover.job_id is distinct from job or cover.task <> 'discard' then
+        outcome := 'cancelled';
+        return next;
+        return;
+    end if;
+    doomed := array(
+        select files.id from cover_places place
+        join files on files.tenant_id = tenant and files.folder_id = place.copy_id
+        where place.tenant_id = tenant and place.cover_id = root limit most
+    );
+    if cardinality(doomed) > 0 then
+        with gone as (
+            delete from file_versions where tenant_id = tenant and file_id = any(doomed) returning size, blob_id
+        )
+        select sum(size), array_agg(distinct blob_id) into bytes, released from gone;
+        delete from files where tenant_id = tenant and id = any(doomed);
+        perform from blobs where tenant_id = tenant and id = any(released) order by id for no key update;
+        update blobs set unreferenced_since = now() where tenant_id = tenant and id = any(released)
+            and not exists (select from file_versions where tenant_id = tenant and blob_id = blobs.id);
+        update workspaces set used_storage = greatest(0, used_storage - bytes) where tenant_id = tenant and id = workspace;
+        outcome := 'more';
+        files_gone := cardinality(doomed);
+    else
+        delete from folders where tenant_id = tenant
+            and (id = root or id in (select copy_id from cover_places where tenant_id = tenant and cover_id = root));
+        delete from covers where tenant_id = tenant and id = root;
+        update jobs set state = 'failed', finished_at = now(), locked_by = null, locked_until = null
+        where tenant_id = tenant and id = job;
+        outcome := 'done';
+    end if;
+    return next;
+end
+$$;
+
 revoke all on function tree_count_live(uuid, text, uuid, bigint), tree_live_folders(uuid, text, uuid, bigint),
-    tree_has(uuid, text, uuid, covers), tree_begin(text, uuid, text, uuid, integer), tree_step(uuid, uuid, integer),
+    tree_has(uuid, text, uuid, text, uuid), tree_check(text, uuid, boolean, boolean), tree_begin(text, uuid, text, uuid, integer), tree_step(uuid, uuid, integer),
     folder_restore(uuid, uuid), workspace_restore(uuid, uuid), workspace_list(text, text, uuid, boolean, uuid, bigint),
-    tree_list(covers), tree_delete_step(covers, integer), tree_restore_step(covers, integer), tree_end(covers, bigint) from public;
+    tree_list(covers), tree_delete_step(covers, integer), tree_restore_step(covers, integer), tree_end(covers, bigint),
+    tree_id(), tree_measure(uuid), tree_copy_begin(uuid, uuid, uuid), tree_copy_next(covers, integer), tree_copy_need(uuid, uuid, integer),
+    tree_copy_lock(uuid, uuid), tree_copy_step(uuid, uuid, integer, bigint, text, uuid, uuid), tree_discard(uuid, uuid, text),
+    tree_discard_step(uuid, uuid, integer) from public;
 grant execute on function tree_begin(text, uuid, text, uuid, integer), tree_step(uuid, uuid, integer), folder_restore(uuid, uuid),
-    workspace_restore(uuid, uuid), workspace_list(text, text, uuid, boolean, uuid, bigint) to tenant_app;
+    workspace_restore(uuid, uuid), workspace_list(text, text, uuid, boolean, uuid, bigint), tree_check(text, uuid, boolean, boolean), tree_measure(uuid),
+    tree_copy_begin(uuid, uuid, uuid), tree_copy_need(uuid, uuid, integer),
+    tree_copy_step(uuid, uuid, integer, bigint, text, uuid, uuid), tree_discard(uuid, uuid, text),
+    tree_discard_step(uuid, uuid, integer) to tenant_app;

@@ -39,6 +39,7 @@ pub const TABLE: &[Access] = &[
     takes("DELETE", "/v1/folders/{fld}", Scope::WriteFiles),
     takes("POST", "/v1/folders/{fld}/restore", Scope::WriteFiles),
     takes("GET", "/v1/folders/{fld}/zip", Scope::ReadFiles),
+    takes("POST", "/v1/folders/{fld}/copy", Scope::WriteFiles),
     takes("GET", "/v1/jobs/{job}", Scope::ReadFiles),
     takes("POST", "/v1/files", Scope::WriteFiles),
     takes("GET", "/v1/files", Scope::ReadFiles),

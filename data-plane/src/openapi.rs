@@ -30,6 +30,7 @@ use crate::{archives, files, folders, jobs, links, search, uploads, usage, works
         folders::routes::delete_folder,
         folders::routes::restore_folder,
         archives::routes::get_folder_zip,
+        folders::routes::copy_folder,
         jobs::routes::get_job,
         files::content::upload_file,
         files::routes::list_files,

@@ -11,7 +11,8 @@ use crate::files::content::{get_file_content, head_file_content, put_file_conten
 use crate::files::routes::{batch_files, change_file, copy_file, delete_file, get_file, list_files, restore_file};
 use crate::files::versions::routes::{delete_file_version, get_file_version, list_file_versions, restore_file_version};
 use crate::folders::routes::{
-    change_folder, create_folder, delete_folder, get_folder, list_folder_ancestors, list_folders, restore_folder,
+    change_folder, copy_folder, create_folder, delete_folder, get_folder, list_folder_ancestors, list_folders,
+    restore_folder,
 };
 use crate::jobs::routes::get_job;
 use crate::links::content::{get_link_content, head_link_content, put_link_content};
@@ -99,6 +100,7 @@ pub fn configure(config: &mut ServiceConfig) {
                 .service(resource("").route(quick(post().to(create_folder))).route(quick(get().to(list_folders))))
                 .service(resource("/{fld}/zip").route(transfer(get().to(get_folder_zip))))
                 .service(resource("/{fld}/ancestors").route(quick(get().to(list_folder_ancestors))))
+                .service(resource("/{fld}/copy").route(quick(post().to(copy_folder))))
                 .service(resource("/{fld}/restore").route(quick(post().to(restore_folder)))),
         )
         .service(

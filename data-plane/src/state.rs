@@ -10,7 +10,7 @@ use rowhouse_settings::Settings;
 use crate::authentication::{KeyCache, RefusalAudit, WrongKeys};
 use crate::canaries::Canaries;
 use crate::contents::Contents;
-use crate::files::UploadSlots;
+use crate::files::{UploadSlots, doors};
 use crate::rate_limits::RateLimits;
 use crate::replica;
 use crate::usage::Meter;
@@ -98,6 +98,8 @@ impl AppState {
             contents: self.contents.clone(),
             settings: self.settings.work.clone(),
             trash: self.settings.trash.clone(),
+            bucket: doors::bucket(self).to_owned(),
+            reservation_ttl: self.settings.uploads.reservation_ttl,
             extractor: match &self.settings.work.extractor {
                 own if own.as_os_str().is_empty() => std::env::current_exe().map_err(Error::internal)?,
                 other => other.clone(),

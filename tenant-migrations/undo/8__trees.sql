@@ -1,5 +1,8 @@
--- Undoes V8: deleting and restoring trees. What is under way stays under its cover.
-drop function workspace_list(text, text, uuid, boolean, uuid, bigint), workspace_restore(uuid, uuid), folder_restore(uuid, uuid),
+-- Undoes V8: deleting, restoring and copying trees. What is under way stays under its cover.
+drop function tree_discard_step(uuid, uuid, integer), tree_discard(uuid, uuid, text),
+    tree_copy_step(uuid, uuid, integer, bigint, text, uuid, uuid), tree_copy_lock(uuid, uuid), tree_copy_need(uuid, uuid, integer),
+    tree_copy_next(covers, integer), tree_copy_begin(uuid, uuid, uuid), tree_measure(uuid), tree_id(), tree_check(text, uuid, boolean, boolean),
+    workspace_list(text, text, uuid, boolean, uuid, bigint), workspace_restore(uuid, uuid), folder_restore(uuid, uuid),
     tree_begin(text, uuid, text, uuid, integer), tree_step(uuid, uuid, integer), tree_restore_step(covers, integer),
-    tree_delete_step(covers, integer), tree_end(covers, bigint), tree_list(covers), tree_has(uuid, text, uuid, covers),
+    tree_delete_step(covers, integer), tree_end(covers, bigint), tree_list(covers), tree_has(uuid, text, uuid, text, uuid),
     tree_count_live(uuid, text, uuid, bigint), tree_live_folders(uuid, text, uuid, bigint);

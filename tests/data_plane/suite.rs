@@ -10,6 +10,7 @@ mod downloads;
 mod exactness;
 mod faults;
 mod files;
+mod folder_copies;
 mod folders;
 mod links;
 mod lists;

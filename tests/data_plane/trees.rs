@@ -113,7 +113,7 @@ async fn a_large_folder_is_deleted_and_restored_by_jobs() {
 }
 
 /// Its only worker is busy for some seconds with the first file that is uploaded.
-async fn slow_house(folder: &std::path::Path) -> TestHouse {
+pub(crate) async fn slow_house(folder: &std::path::Path) -> TestHouse {
     let slow = folder.join("slow");
     std::fs::write(&slow, "#!/bin/sh\nexec sleep 6\n").unwrap();
     std::fs::set_permissions(&slow, std::fs::Permissions::from_mode(0o755)).unwrap();

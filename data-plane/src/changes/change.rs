@@ -1,7 +1,7 @@
 //! A change under way.
 
 use rowhouse_database::{Parameters, QueryError, Sql, TenantConnection, TenantTransaction};
-use rowhouse_domain::{AccountId, Actor, FileId, ReservationId};
+use rowhouse_domain::{AccountId, Actor, FolderId, ReservationId};
 use rowhouse_problem::{Error, Result};
 use serde_json::{Value, json};
 use tokio_postgres::Row;
@@ -37,24 +37,27 @@ impl<'a> Change<'a> {
         if !verb.is_searchable() {
             return Ok(());
         }
-        let job = match subject.into() {
-            Subject::File(id) => NewJob::index_file(id),
-            Subject::Folder(id) => NewJob::index_folder(id),
-            Subject::Workspace(id) => NewJob::index_workspace(id),
-        };
-        work::enqueue(&self.transaction, &job).await
+        work::enqueue(&self.transaction, &index_job(subject.into())).await
     }
 
-    /// The same for many files at once.
+    /// The same for many of a kind at once.
     ///
     /// # Errors
     /// Whatever the server says.
-    pub async fn record_files(&self, verb: Verb, files: &[FileId]) -> Result<()> {
-        if !verb.is_searchable() || files.is_empty() {
+    pub async fn record_all<S: Into<Subject> + Copy>(&self, verb: Verb, subjects: &[S]) -> Result<()> {
+        if !verb.is_searchable() || subjects.is_empty() {
             return Ok(());
         }
-        let jobs: Vec<NewJob> = files.iter().map(|file| NewJob::index_file(*file)).collect();
+        let jobs: Vec<NewJob> = subjects.iter().map(|subject| index_job((*subject).into())).collect();
         work::enqueue_all(&self.transaction, &jobs).await
+    }
+
+    /// Says that a folder is new, with everything in it.
+    ///
+    /// # Errors
+    /// Whatever the server says.
+    pub async fn record_tree(&self, root: FolderId) -> Result<()> {
+        work::enqueue(&self.transaction, &NewJob::index_tree(root)).await
     }
 
     /// Has organization, tenant and account charged, exactly once, also after a crash.
@@ -66,7 +69,7 @@ impl<'a> Change<'a> {
         self.report_storage(charge.bytes, charge.account, charge.reservation, &details).await
     }
 
-    /// The same for so many new files at once, which one reservation was made for.
+    /// The same for so many files at once, which one reservation was made for, or which are gone.
     ///
     /// # Errors
     /// Whatever the server says.
@@ -75,9 +78,9 @@ impl<'a> Change<'a> {
         files: usize,
         bytes: i64,
         account: Option<AccountId>,
-        reservation: ReservationId,
+        reservation: Option<ReservationId>,
     ) -> Result<()> {
-        self.report_storage(bytes, account, Some(reservation), &json!({ "files": files })).await
+        self.report_storage(bytes, account, reservation, &json!({ "files": files })).await
     }
 
     async fn report_storage(
@@ -136,6 +139,14 @@ impl<'a> Change<'a> {
     /// Whatever the server says; without an answer the outcome is unknown.
     pub async fn commit(self) -> Result<()> {
         self.transaction.commit().await
+    }
+}
+
+fn index_job(subject: Subject) -> NewJob {
+    match subject {
+        Subject::File(id) => NewJob::index_file(id),
+        Subject::Folder(id) => NewJob::index_folder(id),
+        Subject::Workspace(id) => NewJob::index_workspace(id),
     }
 }
 

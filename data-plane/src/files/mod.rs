@@ -25,7 +25,7 @@ pub(crate) mod purge;
 mod range;
 mod repetition;
 mod reservation;
-mod room;
+pub(crate) mod room;
 pub mod routes;
 mod slots;
 pub(crate) mod store;

@@ -1,8 +1,8 @@
 //! Bytes that come to exist without an upload: a copy, an old version that is made the current one again. They share a blob and
 //! are counted all the same.
 
-use rowhouse_database::TenantTransaction;
-use rowhouse_domain::ReservationId;
+use rowhouse_database::{ActivePlacement, TenantTransaction};
+use rowhouse_domain::{AccountId, Actor, ReservationId};
 use rowhouse_problem::{Code, Error, Result};
 
 use super::cleanup::Debris;
@@ -15,6 +15,7 @@ use crate::changes::{Change, LEASE};
 use crate::idempotency::{self, Claim, Request};
 use crate::quota;
 use crate::state::AppState;
+use crate::work::WorkContext;
 
 /// What a refusal of room means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub(super) struct Room {
 ///
 /// # Errors
 /// Those of `measure` and `write`, `quota_exceeded`.
-pub(super) async fn apply_with_room<T>(
+pub(crate) async fn apply_with_room<T>(
     state: &AppState,
     request: &Request<'_>,
     measure: impl AsyncFnOnce(&TenantTransaction<'_>) -> Result<(T, i64)>,
@@ -146,4 +147,47 @@ async fn hold(state: &AppState, caller: &Caller, intent: &Intent, bytes: i64) ->
 async fn commit(state: &AppState, caller: &Caller, intent: &Intent, bytes: i64) -> Result<()> {
     let is_held = quota::commit(&state.platform, intent.reservation, caller.tenant(), bytes).await?;
     if is_held { Ok(()) } else { Err(ran_out()) }
+}
+
+/// The same for work behind the scenes: `bytes` are reserved for what `write` makes in the name of `actor`.
+///
+/// # Errors
+/// Those of `write`, `quota_exceeded`.
+pub(crate) async fn apply_with_room_in_background<T>(
+    context: &WorkContext,
+    placement: &ActivePlacement,
+    (actor, account): (Actor, Option<AccountId>),
+    bytes: i64,
+    write: impl AsyncFnOnce(&Change<'_>, ReservationId) -> Result<T>,
+) -> Result<T> {
+    let (platform, tenant, ttl) = (&context.platform, placement.get().tenant, context.reservation_ttl);
+    let intent = Intent::new(tenant);
+    let reservation = intent.reservation;
+    let connection = context.tenant(placement).await?;
+    intents::store::insert(&connection, &intent, &context.bucket, Some(bytes), ttl, actor).await?;
+    drop(connection);
+    let mut is_committing = false;
+    let outcome = async {
+        let wanted = u64::try_from(bytes).map_err(Error::internal)?;
+        quota::reserve(platform, reservation, tenant, account, wanted, ttl).await?;
+        if !quota::commit(platform, reservation, tenant, bytes).await? {
+            return Err(ran_out());
+        }
+        let mut connection = context.tenant(placement).await?;
+        let change = Change::begin(&mut connection, actor).await?;
+        let made = write(&change, reservation).await?;
+        if !intents::store::fulfil(&change, intent.id).await? {
+            return Err(ran_out());
+        }
+        // Past this nobody knows how it ended where no answer comes: then the intent's end finds out.
+        is_committing = true;
+        change.commit().await?;
+        Ok(made)
+    };
+    let outcome = outcome.await;
+    if outcome.is_err() && !is_committing {
+        quota::release(platform, reservation).await?;
+        intents::store::delete(&context.tenant(placement).await?, intent.id).await?;
+    }
+    outcome
 }

@@ -256,6 +256,16 @@ pub(super) async fn list_ids(
     rows.iter().map(|row| Ok((row.column("id")?, row.column("current_version")?))).collect()
 }
 
+const LIST_IN: &str = "
+    select id from files where folder_id = $1 and deleted_at is null and id > $2 order by id limit $3";
+
+/// Live files directly in a folder, after `after`.
+pub(crate) async fn list_in(tenant: &impl Sql, folder: FolderId, after: Uuid, limit: usize) -> Result<Vec<FileId>> {
+    let limit = i64::try_from(limit).map_err(Error::internal)?;
+    let rows = tenant.query(LIST_IN, &[&folder, &after, &limit]).await.context("walking over a folder's files")?;
+    rows.iter().map(|row| row.column("id")).collect()
+}
+
 /// Where a locked file is.
 pub(super) struct Locked {
     pub(super) id: FileId,

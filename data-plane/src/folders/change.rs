@@ -66,6 +66,9 @@ pub(super) async fn change(
         let mut wanted = before.clone();
         body.apply(&mut wanted)?;
         let moves = (wanted.workspace_id, wanted.parent_id) != (before.workspace_id, before.parent_id);
+        if moves {
+            trees::check_move(change, id, wanted.workspace_id != before.workspace_id).await?;
+        }
         if let Some(parent) = wanted.parent_id.filter(|_| moves) {
             store::hold(change, parent, wanted.workspace_id).await?;
         }

@@ -1,6 +1,7 @@
 //! Folders: the tree in a workspace that files lie in.
 
 mod change;
+mod copy;
 pub(crate) mod doors;
 mod lists;
 pub mod model;

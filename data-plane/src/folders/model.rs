@@ -124,6 +124,45 @@ impl ChangeFolder {
     }
 }
 
+/// The body of a copy.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CopyFolder {
+    /// The workspace that the copy goes to, to its top unless `parent_id` says more; absent for the folder's own place.
+    #[schema(value_type = Option<String>)]
+    workspace_id: Option<WorkspaceId>,
+    /// The folder that it goes to; `null` for the workspace's top.
+    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    parent_id: Option<Option<FolderId>>,
+    /// Its name; the folder's own where it is absent.
+    name: Option<String>,
+}
+
+impl CopyFolder {
+    /// The copy of a folder, where it is to go.
+    ///
+    /// # Errors
+    /// Invalid, where the name is.
+    pub fn place(&self, source: &Folder) -> Result<NewFolder> {
+        let mut checks = Checks::default();
+        let name = match &self.name {
+            Some(name) => checks.name("/name", name),
+            None => Some(source.name.clone()),
+        };
+        checks.finish()?;
+        let workspace = self.workspace_id.unwrap_or(source.workspace_id);
+        let own_parent = source.parent_id.filter(|_| workspace == source.workspace_id);
+        Ok(NewFolder {
+            id: FolderId::new(),
+            workspace,
+            parent: self.parent_id.unwrap_or(own_parent),
+            name: name.expect("a name that is not valid was complained about"),
+            metadata: source.metadata.clone(),
+        })
+    }
+}
+
 /// What a list is sorted by. Equals are in the order of their making.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

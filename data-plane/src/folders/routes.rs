@@ -7,9 +7,9 @@ use rowhouse_web::{
     ApiJson, ApiPath, ApiQuery, ApiResult, IdempotencyKey, IfMatch, IfNoneMatch, Listing, ProblemDocument,
 };
 
-use super::model::{ChangeFolder, CreateFolder, ListFolders};
+use super::model::{ChangeFolder, CopyFolder, CreateFolder, ListFolders};
 use super::views::{FolderView, etag};
-use super::{change, lists, store};
+use super::{change, copy, lists, store};
 use crate::authentication::{Reader, Writer};
 use crate::jobs::JobView;
 use crate::state::AppState;
@@ -163,6 +163,38 @@ pub async fn delete_folder(
     condition: IfMatch,
 ) -> ApiResult<HttpResponse> {
     Ok(change::delete(&state, &writer, id.0, &condition).await?.into())
+}
+
+/// Copies a folder with everything in it: of each file its current version, with tags and metadata. The copies' bytes are counted,
+/// but stored once.
+#[utoipa::path(
+    post,
+    path = "/v1/folders/{fld}/copy",
+    operation_id = "copy_folder",
+    tag = "folders",
+    params(
+        ("fld" = String, Path),
+        ("idempotency-key" = Option<String>, Header, description = "Makes a repeated request have one effect."),
+    ),
+    request_body = CopyFolder,
+    responses(
+        (status = 201, description = "The copy.", body = FolderView),
+        (status = 202, description = "A job makes the copy, which is its subject; it is there when that is done.", body = JobView),
+        (status = 404, description = "There is no such folder, or not where the copy is to go.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The name is in use there, the copy would lie in the folder itself, or a job is at work in it.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 413, description = "A quota has no room for it.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "A field is not valid, or the copy would lie deeper than 64.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = ["write_files"]))
+)]
+pub async fn copy_folder(
+    state: Data<AppState>,
+    writer: Writer,
+    id: ApiPath<FolderId>,
+    key: IdempotencyKey,
+    body: ApiJson<CopyFolder>,
+) -> ApiResult<HttpResponse> {
+    Ok(copy::copy(&state, &writer, id.0, &key, &body.0).await?.into())
 }
 
 /// Brings a deleted folder back with what was deleted with it.

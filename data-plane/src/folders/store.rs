@@ -196,7 +196,7 @@ const INSIDE: &str = "
     select id from inside limit $2";
 
 /// A folder and those in it, deleted ones too, but no more than `most` of them.
-pub(super) async fn inside(transaction: &impl Sql, id: FolderId, most: usize) -> Result<Vec<FolderId>> {
+pub(crate) async fn inside(transaction: &impl Sql, id: FolderId, most: usize) -> Result<Vec<FolderId>> {
     let most = i64::try_from(most).map_err(Error::internal)?;
     let rows = transaction.query(INSIDE, &[&id, &most]).await.context("walking through a folder")?;
     rows.iter().map(|row| row.column("id")).collect()

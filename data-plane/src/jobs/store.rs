@@ -2,7 +2,7 @@
 
 use rowhouse_database::{Columns, Described, Sql};
 use rowhouse_domain::{FolderId, JobId, WorkspaceId};
-use rowhouse_problem::{Error, Result};
+use rowhouse_problem::{Code, Error, Result};
 use uuid::Uuid;
 
 use super::views::JobView;
@@ -10,7 +10,7 @@ use crate::trees::RootKind;
 use crate::work::JobKind;
 
 const FIND: &str = "
-    select id, kind, subject_id, payload ->> 'root' as root, state, done, total, created_at, finished_at from jobs
+    select id, kind, subject_id, payload ->> 'root' as root, state, done, total, last_error, created_at, finished_at from jobs
     where id = $1 and kind = any($2)";
 
 /// A job that somebody may wait for.
@@ -31,6 +31,9 @@ pub(crate) async fn find(tenant: &impl Sql, id: JobId) -> Result<JobView> {
         done: row.column("done")?,
         total: row.column("total")?,
         error: match row.column("state")? {
+            "failed" if row.column::<Option<&str>>("last_error")? == Some(Code::QuotaExceeded.as_str()) => {
+                Some("A quota had no room for all of it; nothing of it was kept.")
+            }
             "failed" => Some("It failed several times and was given up; the service's log says why."),
             "cancelled" => Some("Another job has taken its place."),
             _ => None,

@@ -2,6 +2,8 @@
 //! little, else by a job, under a cover that hides it until it is whole. The tree is walked by functions of the tenant's
 //! database; this module begins the walk and goes on with it.
 
+mod copy;
+mod index;
 mod store;
 
 use rowhouse_database::ActivePlacement;
@@ -12,6 +14,10 @@ use uuid::Uuid;
 
 use crate::changes::Change;
 use crate::work::{self, JobKind, NewJob, WorkContext};
+
+pub use copy::{CopyOrder, Outcome, begin_copy, copy, measure};
+pub use index::index;
+pub use store::check_move;
 
 /// Folders and files that a request deals with itself.
 const AT_ONCE: i32 = 1_000;

@@ -1,6 +1,7 @@
 //! What background work needs of its process.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rowhouse_database::{ActivePlacement, PlatformPool, TenantConnection, TenantPools};
 use rowhouse_problem::Result;
@@ -21,6 +22,10 @@ pub struct WorkContext {
     pub settings: settings::Work,
     /// How long deleted things stay.
     pub trash: settings::Trash,
+    /// Where objects are kept, as `blobs.bucket` has it.
+    pub bucket: String,
+    /// How long room is reserved for what is about to be made.
+    pub reservation_ttl: Duration,
     /// The binary whose subcommand `extract` is the helper process: this service's own.
     pub extractor: PathBuf,
 }

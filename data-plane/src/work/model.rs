@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::trees::RootKind;
+use crate::trees::{CopyOrder, RootKind};
 
 /// What a job does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,12 +19,16 @@ pub enum JobKind {
     IndexFolder,
     /// Makes a workspace's name, tags and metadata searchable.
     IndexWorkspace,
+    /// Queues the like for everything in a folder.
+    IndexTree,
     /// Carries a usage event to `saas_platform`.
     Usage,
     /// Deletes what lies in a deleted folder or workspace.
     DeleteTree,
     /// Restores what was deleted with a folder or workspace.
     RestoreTree,
+    /// Copies what lies in a folder.
+    CopyTree,
     /// Removes versions of a file that its workspace's rules don't keep.
     PruneFile,
     /// The same for all files of a workspace.
@@ -33,13 +37,15 @@ pub enum JobKind {
 
 impl JobKind {
     /// Every kind that this release can do.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::IndexFile,
         Self::IndexFolder,
         Self::IndexWorkspace,
+        Self::IndexTree,
         Self::Usage,
         Self::DeleteTree,
         Self::RestoreTree,
+        Self::CopyTree,
         Self::PruneFile,
         Self::PruneWorkspace,
     ];
@@ -50,9 +56,11 @@ impl JobKind {
             Self::IndexFile => "index_file",
             Self::IndexFolder => "index_folder",
             Self::IndexWorkspace => "index_workspace",
+            Self::IndexTree => "index_tree",
             Self::Usage => "usage",
             Self::DeleteTree => "delete_tree",
             Self::RestoreTree => "restore_tree",
+            Self::CopyTree => "copy_tree",
             Self::PruneFile => "prune_file",
             Self::PruneWorkspace => "prune_workspace",
         }
@@ -61,10 +69,11 @@ impl JobKind {
     /// Whether somebody may wait for it: then it is kept for a while when it is done.
     pub const fn is_watched(self) -> bool {
         match self {
-            Self::DeleteTree | Self::RestoreTree => true,
+            Self::DeleteTree | Self::RestoreTree | Self::CopyTree => true,
             Self::IndexFile
             | Self::IndexFolder
             | Self::IndexWorkspace
+            | Self::IndexTree
             | Self::Usage
             | Self::PruneFile
             | Self::PruneWorkspace => false,
@@ -122,6 +131,11 @@ impl NewJob {
         Self::about(JobKind::IndexWorkspace, workspace.as_uuid())
     }
 
+    /// To index everything in a folder: after it was copied.
+    pub fn index_tree(folder: FolderId) -> Self {
+        Self::about(JobKind::IndexTree, folder.as_uuid())
+    }
+
     /// To see to the rules for versions after a file has got one.
     pub fn prune_file(file: FileId) -> Self {
         Self::about(JobKind::PruneFile, file.as_uuid())
@@ -141,6 +155,12 @@ impl NewJob {
     /// To go on with what lies in a folder or workspace.
     pub fn tree(kind: JobKind, root: Uuid, root_kind: RootKind) -> Self {
         Self { id: JobId::new(), kind, subject: Some(root), payload: json!({ "root": root_kind }) }
+    }
+
+    /// To go on with the copy of a folder, as `order` says.
+    pub fn copy(root: FolderId, order: &CopyOrder) -> Self {
+        let payload = serde_json::to_value(order).expect("an order is plain JSON");
+        Self { id: JobId::new(), kind: JobKind::CopyTree, subject: Some(root.as_uuid()), payload }
     }
 
     /// Its id, by which it can be asked for.

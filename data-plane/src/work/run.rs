@@ -10,7 +10,8 @@ use super::context::WorkContext;
 use super::model::{Job, JobKind, UsageEvent};
 use super::store;
 use crate::files::versions::keep;
-use crate::{index, trees};
+use crate::index;
+use crate::trees::{self, CopyOrder};
 
 /// Does the job. Whatever it does may have been done before: its worker can have died just after.
 pub(super) async fn run(context: WorkContext, placement: ActivePlacement, job: Arc<Job>) -> Result<()> {
@@ -18,7 +19,12 @@ pub(super) async fn run(context: WorkContext, placement: ActivePlacement, job: A
         JobKind::IndexFile => index::file(&context, &placement, FileId::from_uuid(job.subject()?)).await,
         JobKind::IndexFolder => index::folder(&context, &placement, FolderId::from_uuid(job.subject()?)).await,
         JobKind::IndexWorkspace => index::workspace(&context, &placement, WorkspaceId::from_uuid(job.subject()?)).await,
+        JobKind::IndexTree => trees::index(&context, &placement, FolderId::from_uuid(job.subject()?)).await,
         JobKind::DeleteTree | JobKind::RestoreTree => trees::go_on(&context, &placement, job.subject()?, job.id).await,
+        JobKind::CopyTree => {
+            let order: CopyOrder = serde_json::from_value(job.payload.clone()).map_err(Error::internal)?;
+            trees::copy(&context, &placement, FolderId::from_uuid(job.subject()?), job.id, &order).await
+        }
         JobKind::PruneFile => keep::prune_file(&context, &placement, FileId::from_uuid(job.subject()?)).await,
         JobKind::PruneWorkspace => {
             keep::prune_workspace(&context, &placement, WorkspaceId::from_uuid(job.subject()?)).await

@@ -183,25 +183,25 @@ async fn carry_out(
     }
     if !writes.deleted.is_empty() {
         store::delete(change, &writes.deleted).await?;
-        change.record_files(Verb::Deleted, &writes.deleted).await?;
+        change.record_all(Verb::Deleted, &writes.deleted).await?;
     }
     if !writes.vacated.is_empty() {
         store::vacate(change, &writes.vacated).await?;
     }
     if !writes.updated.is_empty() {
         files.extend(store::update(change, &wanted_files(&writes.updated)).await?);
-        change.record_files(Verb::Changed, &writes.updated).await?;
+        change.record_all(Verb::Changed, &writes.updated).await?;
     }
     if !writes.restored.is_empty() {
         files.extend(store::restore(change, &wanted_files(&writes.restored)).await?);
-        change.record_files(Verb::Restored, &writes.restored).await?;
+        change.record_all(Verb::Restored, &writes.restored).await?;
     }
     if !writes.copied.is_empty() {
         files.extend(store::insert(change, &writes.copied, caller.account(), change.actor()).await?);
         let made: Vec<FileId> = writes.copied.iter().map(|copy| copy.file.id).collect();
-        change.record_files(Verb::Made, &made).await?;
+        change.record_all(Verb::Made, &made).await?;
     }
-    if let Some(reservation) = reservation {
+    if reservation.is_some() {
         // Also of nothing: it ends the reservation of copies that did not come to be.
         let bytes = writes.copied.iter().map(|copy| copy.source.size).sum();
         change.charge_files(writes.copied.len(), bytes, caller.account(), reservation).await?;
