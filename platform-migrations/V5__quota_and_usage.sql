@@ -10,6 +10,9 @@ create table quota_reservations (
     bytes bigint not null,
     -- Workspaces about to be made or restored: they are in the counts already, and leave them when it is given back.
     workspaces integer not null default 0,
+    -- Leased by a replica of the data plane, which gives it to uploads. Each one's usage event takes its bytes out of it; what
+    -- is left of it comes back by a release alone.
+    is_block boolean not null default false,
     expires_at timestamptz not null,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
@@ -237,7 +240,87 @@ begin
 end
 $$;
 
--- Gives a reservation back, once: an upload that failed. Says whether there was one.
+-- Leases a block to a replica of the data plane and says how large it is; not at all where `smallest` is more than a hundredth
+-- of what is left at the tightest level: near a limit each upload asks for itself. Blocks never hold more than a tenth of what is
+-- left to an organization, however many tenants and replicas it has.
+create function quota_lease(block uuid, tenant uuid, smallest bigint, largest bigint, ttl interval, account uuid default null)
+returns bigint
+language plpgsql security definer
+set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    organization uuid;
+    room bigint;
+    leased bigint;
+    size bigint;
+begin
+    select organization_id into organization from tenants where id = tenant;
+    -- Held until the end, so that nobody takes what is measured here.
+    select storage_quota - used_storage - reserved_storage into room from organizations where id = organization for no key update;
+    select coalesce(sum(bytes), 0) into leased from quota_reservations where organization_id = organization and is_block;
+    size := least(room / 100, (room + leased) / 10 - leased, largest);
+    select least(size, (storage_quota - used_storage - reserved_storage) / 100) into size from tenants where id = tenant;
+    if account is not null then
+        select least(size, (storage_quota - used_storage - reserved_storage) / 100) into size from accounts where id = account;
+    end if;
+    if size is null or size < greatest(smallest, 1) then
+        return null;
+    end if;
+    if not (select granted from quota_reserve(block, tenant, size, ttl, account)) then
+        return null;
+    end if;
+    update quota_reservations set is_block = true where id = block;
+    return size;
+end
+$$;
+
+-- Gives back what of a block was not spent and will not be. Says whether there was so much.
+create function quota_give_back(block uuid, unspent bigint) returns boolean
+language plpgsql security definer
+set search_path = pg_catalog, public, pg_temp
+as $$
+declare
+    held quota_reservations;
+begin
+    select * into held from quota_reservations where id = block and is_block;
+    perform from organizations where id = held.organization_id for no key update;
+    update quota_reservations set bytes = bytes - unspent where id = block and is_block and unspent between 0 and bytes;
+    if not found then
+        return false;
+    end if;
+    update organizations set reserved_storage = reserved_storage - unspent where id = held.organization_id;
+    update tenants set reserved_storage = reserved_storage - unspent where id = held.tenant_id;
+    update accounts set reserved_storage = reserved_storage - unspent where id = held.account_id;
+    return true;
+end
+$$;
+
+-- Moves an upload's part of a block from reserved to used; the rest stays leased. False where there is no such block. Not for
+-- callers, who hold the organization's lock.
+create function quota_spend(block uuid, stored bigint) returns boolean
+language plpgsql
+set search_path = pg_catalog, public, pg_temp
+as $$
+declare
+    held quota_reservations;
+    part bigint;
+begin
+    select * into held from quota_reservations where id = block and is_block for no key update;
+    if held.id is null then
+        return false;
+    end if;
+    part := least(held.bytes, stored);
+    update quota_reservations set bytes = bytes - part where id = block;
+    update organizations set reserved_storage = reserved_storage - part, used_storage = used_storage + stored
+        where id = held.organization_id;
+    update tenants set reserved_storage = reserved_storage - part, used_storage = used_storage + stored where id = held.tenant_id;
+    update accounts set reserved_storage = reserved_storage - part, used_storage = used_storage + stored where id = held.account_id;
+    return true;
+end
+$$;
+
+-- Gives a reservation back, once: an upload that failed, or what is left of a block. Says whether there was one.
 create function quota_release(reservation uuid) returns boolean
 language plpgsql security definer
 set search_path = pg_catalog, public, pg_temp
@@ -368,12 +451,14 @@ begin
     values (event, organization, tenant, at, usage_record.event_type, usage_record.quantity, usage_record.unit, coalesce(usage_record.details, '{}'))
     on conflict do nothing;
     if is_new and usage_record.event_type = 'storage' then
-        perform quota_settle(reservation, organization, tenant, account, usage_record.quantity);
+        if not quota_spend(reservation, usage_record.quantity) then
+            perform quota_settle(reservation, organization, tenant, account, usage_record.quantity);
+        end if;
     elsif is_new and usage_record.event_type = 'workspaces' then
         -- What its reservation has counted is counted.
         delete from quota_reservations where id = reservation returning workspaces into counted;
         perform workspace_count(organization, tenant, usage_record.quantity - coalesce(counted, 0));
-    elsif reservation is not null then
+    elsif reservation is not null and not exists (select from quota_reservations where id = reservation and is_block) then
         perform quota_settle(reservation, organization, tenant, account, 0);
     end if;
     -- The tenant has committed: whoever looked too early looks again.
@@ -399,13 +484,15 @@ revoke all on function usage_buckets(uuid, timestamptz, timestamptz, text) from 
 grant execute on function usage_buckets(uuid, timestamptz, timestamptz, text) to rowhouse_data, rowhouse_control;
 revoke all on function work_mark(uuid, timestamptz), work_clear(uuid, bigint, timestamptz, interval), work_list(integer),
     quota_reserve(uuid, uuid, bigint, interval, uuid), quota_commit(uuid, uuid, bigint),
-    quota_settle(uuid, uuid, uuid, uuid, bigint), quota_release(uuid),
+    quota_settle(uuid, uuid, uuid, uuid, bigint), quota_spend(uuid, bigint), quota_release(uuid),
+    quota_lease(uuid, uuid, bigint, bigint, interval, uuid), quota_give_back(uuid, bigint),
     quota_expire(integer), workspace_count(uuid, uuid, bigint), workspace_reserve(uuid, uuid, integer, interval),
     usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid) from public;
 -- A purge ends what its tenant had reserved.
 grant execute on function quota_release(uuid) to rowhouse_control;
 grant execute on function work_mark(uuid, timestamptz), work_clear(uuid, bigint, timestamptz, interval), work_list(integer),
     quota_reserve(uuid, uuid, bigint, interval, uuid), quota_commit(uuid, uuid, bigint), quota_release(uuid), quota_expire(integer),
+    quota_lease(uuid, uuid, bigint, bigint, interval, uuid), quota_give_back(uuid, bigint),
     workspace_reserve(uuid, uuid, integer, interval),
     usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid) to rowhouse_data, rowhouse_control;
 grant select on quota_reservations, org_usage_logs, tenant_usage_logs to rowhouse_control;

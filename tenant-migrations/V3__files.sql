@@ -192,6 +192,26 @@ create index upload_intents_state_expires_at_idx on upload_intents (tenant_id, s
 create index upload_intents_reservation_id_idx on upload_intents (tenant_id, reservation_id);
 create trigger upload_intents_set_updated_at before update on upload_intents for each row execute function set_updated_at();
 
+-- Room that a replica of the data plane has leased in `saas_platform`, as a reservation of the same id. A transaction that spends of
+-- it shares the lock of its row while it is open. Closing it waits for those; from then on everything that was spent stands in
+-- `jobs` or has been counted.
+create table quota_blocks (
+    tenant_id uuid not null default app_tenant_id(),
+    id uuid not null,
+    bytes bigint not null,
+    state text not null default 'open',
+    -- Its holder is taken for dead then.
+    expires_at timestamptz not null,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint quota_blocks_pkey primary key (tenant_id, id),
+    constraint quota_blocks_tenant_id_fkey foreign key (tenant_id) references tenant_identity (tenant_id),
+    constraint quota_blocks_bytes_check check (bytes >= 0),
+    constraint quota_blocks_state_check check (state in ('open', 'closed'))
+);
+create index quota_blocks_state_expires_at_idx on quota_blocks (tenant_id, state, expires_at);
+create trigger quota_blocks_set_updated_at before update on quota_blocks for each row execute function set_updated_at();
+
 alter table content_keys enable row level security;
 create policy tenant_isolation on content_keys to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
 grant select, insert on content_keys to tenant_app;
@@ -203,7 +223,9 @@ alter table file_versions enable row level security;
 create policy tenant_isolation on file_versions to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
 alter table upload_intents enable row level security;
 create policy tenant_isolation on upload_intents to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
-grant select, insert, update, delete on blobs, files, file_versions, upload_intents to tenant_app;
+alter table quota_blocks enable row level security;
+create policy tenant_isolation on quota_blocks to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
+grant select, insert, update, delete on blobs, files, file_versions, upload_intents, quota_blocks to tenant_app;
 
 -- As on folders: hidden while a job is at work where it lies.
 create policy not_covered on files as restrictive to tenant_app

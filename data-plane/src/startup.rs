@@ -87,6 +87,7 @@ impl Application {
         tasks.spawn(Arc::clone(&state.canaries).watch(state.platform.clone()));
         tasks.spawn(Arc::clone(&state.meter).run(state.platform.clone()));
         tasks.spawn(sweep_unfinished(state.clone()));
+        tasks.spawn(state.blocks.clone().keep(state.clone()));
         if signals == Signals::Obeyed {
             tasks.spawn(obey_signals(StopHandle(server.handle()))?);
         }
@@ -131,6 +132,9 @@ impl Application {
         tasks.shutdown().await;
         if let Err(error) = state.meter.report(&state.platform).await {
             tracing::warn!(error = error.chain(), "the last usage of the API was not reported");
+        }
+        if tokio::time::timeout(patience, state.blocks.end(&state)).await.is_err() {
+            tracing::warn!("blocks of quota run out by themselves");
         }
         state.keys.save().await;
         if let Err(error) = state.tenants.end(&state.platform).await {

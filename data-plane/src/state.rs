@@ -11,6 +11,7 @@ use crate::authentication::{KeyCache, RefusalAudit, WrongKeys};
 use crate::canaries::Canaries;
 use crate::contents::Contents;
 use crate::files::{UploadSlots, doors};
+use crate::quota::Blocks;
 use crate::rate_limits::RateLimits;
 use crate::replica;
 use crate::usage::Meter;
@@ -34,6 +35,8 @@ pub struct AppState {
     pub settings: Arc<Settings>,
     /// Wakes the worker after a commit that queued jobs.
     pub nudge: Nudge,
+    /// Room leased for uploads.
+    pub blocks: Blocks,
     /// How many uploads run at once.
     pub upload_slots: UploadSlots,
     /// What is remembered of keys.
@@ -81,6 +84,7 @@ impl AppState {
             tenants,
             contents: Contents::open(&settings.blobs, Arc::clone(&master))?,
             nudge: Nudge::new(settings.work.parallel),
+            blocks: Blocks::new(&settings.quota),
             settings: Arc::new(settings),
             platform,
             master,
@@ -94,6 +98,7 @@ impl AppState {
     pub fn work(&self) -> Result<WorkContext> {
         Ok(WorkContext {
             platform: self.platform.clone(),
+            nudge: self.nudge.clone(),
             tenants: self.tenants.clone(),
             contents: self.contents.clone(),
             settings: self.settings.work.clone(),

@@ -5,6 +5,7 @@ mod access;
 mod archives;
 mod bad_input;
 mod batches;
+mod blocks;
 mod copies;
 mod downloads;
 mod exactness;

@@ -180,3 +180,50 @@ async fn a_mark_set_meanwhile_is_not_cleared() {
     assert_eq!(number(&connection, &clear(newer)).await, 1);
     assert_eq!(number(&connection, "select count(*) from work_list(10)").await, 0);
 }
+
+#[tokio::test]
+async fn a_block_is_spent_event_by_event_and_the_rest_comes_back_by_a_release_alone() {
+    let platform = platform(100_000, None).await;
+    let connection = platform.data().await;
+    let (block, tenant) = (Uuid::now_v7(), platform.tenant);
+    let lease = |block: Uuid, smallest: i64, largest: i64| {
+        format!("select coalesce(quota_lease('{block}', '{tenant}', {smallest}, {largest}, interval '1 minute'), 0)")
+    };
+    assert_eq!(number(&connection, &lease(Uuid::now_v7(), 1_001, 5_000)).await, 0, "a hundredth is too little");
+    assert_eq!(number(&connection, &lease(block, 900, 5_000)).await, 1_000);
+    assert_eq!(number(&connection, &format!("select quota_commit('{block}', '{tenant}', 1000)::int::bigint")).await, 1);
+    let record = |event: Uuid, bytes: i64| {
+        format!(
+            "select usage_record('{event}', '{tenant}', '2026-11-20T12:00:00Z', 'storage', {bytes}, 'bytes', '{{}}', '{block}')"
+        )
+    };
+    let (spent, empty) = (Uuid::now_v7(), Uuid::now_v7());
+    for _ in 0..3 {
+        run(&connection, &record(spent, 300)).await;
+        run(&connection, &record(empty, 0)).await;
+    }
+    assert_eq!(platform.counters().await, [300, 700, 300, 700], "an event counts once, and ends no block");
+    let give_back = |bytes: i64| format!("select quota_give_back('{block}', {bytes})::int::bigint");
+    assert_eq!(number(&connection, &give_back(701)).await, 0, "more than there is");
+    assert_eq!(number(&connection, &give_back(500)).await, 1);
+    assert_eq!(platform.counters().await, [300, 200, 300, 200]);
+    run(&connection, &record(Uuid::now_v7(), 50)).await;
+    assert_eq!(number(&connection, &format!("select quota_release('{block}')::int::bigint")).await, 1);
+    assert_eq!(platform.counters().await, [350, 0, 350, 0]);
+}
+
+#[tokio::test]
+async fn blocks_hold_a_tenth_of_what_is_left_at_most() {
+    let platform = platform(100_000, Some(50_000)).await;
+    let connection = platform.data().await;
+    let mut leased = 0;
+    for _ in 0..60 {
+        let (block, tenant) = (Uuid::now_v7(), platform.tenant);
+        let lease = format!("select coalesce(quota_lease('{block}', '{tenant}', 1, 5000, interval '1 minute'), 0)");
+        let size = number(&connection, &lease).await;
+        assert!(size <= 500, "a hundredth of what is left at the tightest level");
+        leased += size;
+    }
+    assert!((9_000..=10_000).contains(&leased), "{leased} are leased");
+    assert_eq!(platform.counters().await, [0, leased, 0, leased]);
+}

@@ -43,7 +43,7 @@ pub(crate) struct Organization {
     pub(crate) storage_quota: i64,
     /// Bytes that they store.
     pub(crate) used_storage: i64,
-    /// Bytes set aside for uploads that are running.
+    /// Bytes set aside for uploads that are running and, in blocks, for those to come.
     pub(crate) reserved_storage: i64,
     /// Workspaces that a tenant may have.
     pub(crate) max_workspaces: i32,

@@ -48,7 +48,7 @@ pub(crate) struct Tenant {
     pub(crate) storage_quota: Option<i64>,
     /// Bytes that it stores.
     pub(crate) used_storage: i64,
-    /// Bytes set aside for uploads that are running.
+    /// Bytes set aside for uploads that are running and, in blocks, for those to come.
     pub(crate) reserved_storage: i64,
     /// Workspaces that it has.
     pub(crate) used_workspaces: i32,

@@ -20,7 +20,7 @@ pub(crate) struct OrganizationUsage {
     pub(super) storage_quota: i64,
     /// Bytes that they store.
     pub(super) used_storage: i64,
-    /// Bytes set aside for uploads that are running.
+    /// Bytes set aside for uploads that are running and, in blocks, for those to come.
     pub(super) reserved_storage: i64,
     /// Sums of the events of the period, by what was counted.
     pub(super) totals: Vec<UsageTotal>,

@@ -29,6 +29,7 @@ pub struct Settings {
     pub purge: Purge,
     pub cluster_credentials: HashMap<String, ClusterCredentials>,
     pub uploads: Uploads,
+    pub quota: Quota,
     pub versions: Versions,
     pub trash: Trash,
     pub work: Work,
@@ -308,6 +309,18 @@ pub struct Uploads {
     pub reservation_ttl: Duration,
     #[serde(with = "humantime_serde")]
     pub session_ttl: Duration,
+}
+
+/// Room leased in advance.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml explains each key once")]
+pub struct Quota {
+    pub largest_block: u64,
+    #[serde(with = "humantime_serde")]
+    pub block_ttl: Duration,
+    #[serde(with = "humantime_serde")]
+    pub block_idle: Duration,
 }
 
 /// Which versions of files a new workspace keeps.

@@ -54,12 +54,14 @@ impl TestHouse {
         let file = folder.path().join("settings.toml");
         let text = format!(
             "platform = {{ port = {}, database = {:?}, password = {DATA_PASSWORD:?}, max_connections = 4 }}\n\
-             keys.master_key = {:?}\nblobs.root = {:?}\ndata_plane = {{ port = {port}, workers = 1 }}\nadmin.port = 0\n{}{further}",
+             keys.master_key = {:?}\nblobs.root = {:?}\ndata_plane = {{ port = {port}, workers = 1 }}\nadmin.port = 0\n{}{}{further}",
             platform,
             self.platform,
             master_key().to_text().expose_secret(),
             self.blob_root(),
             no_rate_limits(),
+            // As in the house, unless the test is about them.
+            if further.contains("largest_block") { "" } else { "quota.largest_block = 0\n" },
         );
         std::fs::write(&file, text).expect("a temporary file can be written");
         let mut command = Command::new(program("data-plane"));

@@ -34,7 +34,7 @@ pub async fn apply<T>(
     caller: &Caller,
     write: impl AsyncFnOnce(&Change<'_>) -> Result<T>,
 ) -> Result<T> {
-    work::mark(&state.platform.get().await?, caller.tenant()).await?;
+    work::mark(&state.platform, &state.nudge, caller.tenant()).await?;
     let mut connection = caller.connection(state).await?;
     let change = Change::begin(&mut connection, caller.actor()).await?;
     let result = write(&change).await?;
@@ -52,7 +52,7 @@ pub async fn apply_in_background<T>(
     placement: &ActivePlacement,
     write: impl AsyncFnOnce(&Change<'_>) -> Result<T>,
 ) -> Result<T> {
-    work::mark(&context.platform.get().await?, placement.get().tenant).await?;
+    work::mark(&context.platform, &context.nudge, placement.get().tenant).await?;
     let mut connection = context.tenant(placement).await?;
     let change = Change::begin(&mut connection, Actor::SYSTEM).await?;
     let result = write(&change).await?;

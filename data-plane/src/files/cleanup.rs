@@ -1,16 +1,17 @@
 //! What an upload leaves to clean up when it comes to nothing, whichever way it ends.
 
 use std::error::Error as _;
+use std::sync::Arc;
 
 use rowhouse_problem::{Error, Result};
 use tokio_postgres::error::Severity;
 
 use super::intents::{self, Intent};
+use super::reservation::Reservation;
 use crate::authentication::Caller;
 use crate::changes::Change;
 use crate::contents::blob_failure;
 use crate::idempotency::Ticket;
-use crate::quota;
 use crate::state::AppState;
 
 /// The traces of an upload: cleaned up unless [`Debris::commit`] succeeds, also when the request is dropped half-way.
@@ -21,13 +22,20 @@ struct Traces {
     caller: Caller,
     intent: Intent,
     ticket: Option<Ticket>,
+    reservation: Arc<Reservation>,
     /// The object may still come to exist.
     is_object_pending: bool,
 }
 
 impl Debris {
-    pub(super) fn new(state: AppState, caller: Caller, intent: Intent, ticket: Option<Ticket>) -> Self {
-        Self(Some(Traces { state, caller, intent, ticket, is_object_pending: false }))
+    pub(super) fn new(
+        state: AppState,
+        caller: Caller,
+        intent: Intent,
+        ticket: Option<Ticket>,
+        reservation: Arc<Reservation>,
+    ) -> Self {
+        Self(Some(Traces { state, caller, intent, ticket, reservation, is_object_pending: false }))
     }
 
     /// Storing the object has begun, and what is stored late would outlive a removal that came too early: until
@@ -56,6 +64,8 @@ impl Debris {
             && is_refusal(error)
         {
             self.0 = kept;
+        } else if let Some(traces) = kept {
+            traces.reservation.spent();
         }
         outcome
     }
@@ -84,7 +94,7 @@ impl Traces {
     /// Each step is tried; what can't be done now is done when the intent expires.
     async fn remove(self) {
         let object = self.state.contents.delete(self.intent.object).await.map_err(blob_failure);
-        let reservation = quota::release(&self.state.platform, self.intent.reservation).await;
+        let reservation = self.reservation.release().await;
         let rows = self.remove_rows(object.is_ok() && reservation.is_ok() && !self.is_object_pending).await;
         for error in [object, reservation, rows].into_iter().filter_map(Result::err) {
             tracing::warn!(error = error.chain(), "a failed upload could not be cleaned up at once");

@@ -1,5 +1,7 @@
 //! The end of an upload: the object made durable, then one transaction that records it and everything that follows from it.
 
+use std::sync::Arc;
+
 use rowhouse_blobs::{BlobWriter, Written};
 use rowhouse_problem::{Error, Result};
 use rowhouse_settings::BlobBackend;
@@ -11,6 +13,7 @@ use super::destination::Destination;
 use super::intents::{self, Intent};
 use super::model::{File, file_type};
 use super::pulse::{Pulse, ran_out};
+use super::reservation::Reservation;
 use super::slots::Slot;
 use super::store::Content;
 use super::upload::Declared;
@@ -22,7 +25,7 @@ use crate::contents::blob_failure;
 use crate::idempotency::Ticket;
 use crate::media::{MediaType, media_type};
 use crate::state::AppState;
-use crate::{quota, uploads};
+use crate::uploads;
 
 /// An upload whose body has come.
 pub(super) struct Plan {
@@ -35,6 +38,7 @@ pub(super) struct Plan {
     pub(super) head: Vec<u8>,
     pub(super) writer: BlobWriter,
     pub(super) debris: Debris,
+    pub(super) reservation: Arc<Reservation>,
     pub(super) pulse: Pulse,
     pub(super) slot: Slot,
 }
@@ -70,6 +74,7 @@ pub(super) async fn finalize(mut plan: Plan) -> Result<Answer> {
         caller: &plan.caller,
         destination: &plan.destination,
         intent: &plan.intent,
+        reservation: &plan.reservation,
         ticket: plan.ticket,
         mime_type: media_type(plan.destination.name().as_str(), plan.declared.media_type.as_deref(), &plan.head),
         declared_mime_type: plan.declared.media_type.as_deref().and_then(MediaType::parse),
@@ -92,6 +97,7 @@ struct Recording<'a> {
     caller: &'a Caller,
     destination: &'a Destination,
     intent: &'a Intent,
+    reservation: &'a Reservation,
     ticket: Option<Ticket>,
     mime_type: MediaType,
     declared_mime_type: Option<MediaType>,
@@ -101,10 +107,7 @@ struct Recording<'a> {
 impl Recording<'_> {
     async fn record(&self, debris: &mut Debris) -> Result<Answer> {
         let size = i64::try_from(self.written.size).map_err(Error::internal)?;
-        let (platform, reservation) = (&self.state.platform, self.intent.reservation);
-        if !quota::commit(platform, reservation, self.caller.tenant(), size).await? {
-            return Err(ran_out());
-        }
+        self.reservation.commit(size).await?;
         let mut tenant = self.caller.connection(self.state).await?;
         let change = Change::begin(&mut tenant, self.caller.actor()).await?;
         let (answer, is_duplicate) = self.write(&change).await?;
@@ -148,13 +151,14 @@ impl Recording<'_> {
             return Err(ran_out());
         }
         let file = held.record(change, blob, &content, self.caller.account()).await?;
+        let reservation = self.reservation.spend_in(change).await?;
         change
             .charge(&Charge {
                 file: file.id,
                 version: Some(file.current_version),
                 bytes: size,
                 account: self.caller.account(),
-                reservation: Some(self.intent.reservation),
+                reservation: Some(reservation),
             })
             .await?;
         if let Some(upload) = self.intent.ends {

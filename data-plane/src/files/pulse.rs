@@ -50,7 +50,7 @@ async fn keep_room(state: &AppState, caller: &Caller, intent: &Intent, reservati
     loop {
         tokio::time::sleep(ttl / TRIES).await;
         let prolonged = async {
-            reservation.grow(0).await?;
+            reservation.prolong().await?;
             let tenant = caller.connection(state).await?;
             intents::store::extend(&tenant, intent.id, ttl).await
         };

@@ -1,12 +1,14 @@
-//! The room that an upload holds while it comes in.
+//! The room that an upload holds while it comes in: in a block that this process has leased, or by a reservation of its own.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rowhouse_domain::ReservationId;
 use rowhouse_problem::{Code, Error, Result};
 
+use super::pulse::ran_out;
 use crate::authentication::Caller;
-use crate::quota;
+use crate::changes::Change;
+use crate::quota::{self, blocks::Held};
 use crate::state::AppState;
 
 /// What a body of unknown length reserves at a time.
@@ -17,24 +19,58 @@ pub(super) struct Reservation {
     state: AppState,
     caller: Caller,
     id: ReservationId,
-    /// Only ever grows; a reservation that was given back meanwhile is made up to it again.
-    held: AtomicU64,
+    room: Mutex<Room>,
+}
+
+enum Room {
+    /// Under its own id. Only ever grows; what was given back meanwhile is made up to it again.
+    Own {
+        held: u64,
+    },
+    InBlock(Held),
 }
 
 impl Reservation {
     /// Of nothing yet.
     pub(super) fn new(state: AppState, caller: Caller, id: ReservationId) -> Self {
-        Self { state, caller, id, held: AtomicU64::new(0) }
+        Self { state, caller, id, room: Mutex::new(Room::Own { held: 0 }) }
+    }
+
+    /// Has room for a body of this length, or for the beginning of one whose length nobody knows. Marks the tenant as having
+    /// work, too: a block's tenant is marked as long as there is the block.
+    pub(super) async fn open(&self, length: Option<u64>) -> Result<()> {
+        if let Some(length) = length
+            && self.take_of_block(length)
+        {
+            return Ok(());
+        }
+        match self.grow(length.unwrap_or(0)).await {
+            // What has no length is not worth a block's room while everybody can ask.
+            Err(error) if error.code() == Code::QuotaUnavailable && length.is_none() && self.take_of_block(0) => Ok(()),
+            result => result,
+        }
+    }
+
+    fn take_of_block(&self, bytes: u64) -> bool {
+        let held = self.state.blocks.take(&self.caller, bytes);
+        let is_taken = held.is_some();
+        if let Some(held) = held {
+            *self.room() = Room::InBlock(held);
+        }
+        is_taken
     }
 
     /// Has room for `size` bytes in all: a block at a time; near the limit, where no block fits, just what is needed, so
     /// that it stays exact.
     pub(super) async fn cover(&self, size: u64) -> Result<()> {
-        let held = self.held.load(Ordering::Acquire);
+        let held = self.held();
         let Some(needed) = size.checked_sub(held).filter(|needed| *needed > 0) else { return Ok(()) };
+        if self.grow_in_block(needed) {
+            return Ok(());
+        }
         let block = needed.max(BLOCK.min(self.state.settings.uploads.max_bytes.saturating_sub(held)));
-        match self.grow(block).await {
-            Err(error) if error.code() == Code::QuotaExceeded && block > needed => self.grow(needed).await,
+        match self.try_to_grow(block).await {
+            Err(error) if error.code() == Code::QuotaExceeded => self.grow(needed).await,
             result => result,
         }
     }
@@ -42,14 +78,36 @@ impl Reservation {
     /// Takes over what somebody else has reserved under this id, and makes it up to `size`.
     pub(super) async fn adopt(&self, size: u64) -> Result<()> {
         let held = self.reserve(0).await?;
-        self.held.fetch_max(held, Ordering::AcqRel);
+        self.note(held);
         self.grow(size.saturating_sub(held)).await
     }
 
-    /// Reserves so many bytes more; also a sign of life, of none.
+    /// A sign of life. A block has signs of its own.
+    pub(super) async fn prolong(&self) -> Result<()> {
+        if self.block().is_some() { Ok(()) } else { self.try_to_grow(0).await }
+    }
+
+    /// Reserves so many bytes more, those included that this process has leased and not spent.
     pub(super) async fn grow(&self, bytes: u64) -> Result<()> {
-        let wanted = self.held.load(Ordering::Acquire) + bytes;
-        let mut held = self.reserve(bytes).await?;
+        match self.try_to_grow(bytes).await {
+            Err(error)
+                if error.code() == Code::QuotaExceeded
+                    && self.state.blocks.give_back(&self.state, self.caller.organization()).await? =>
+            {
+                self.try_to_grow(bytes).await
+            }
+            result => result,
+        }
+    }
+
+    async fn try_to_grow(&self, bytes: u64) -> Result<()> {
+        if self.grow_in_block(bytes) {
+            return Ok(());
+        }
+        // What outgrows its block has a reservation of its own for all of it.
+        let is_moving = self.block().is_some();
+        let wanted = self.held() + bytes;
+        let mut held = self.reserve(if is_moving { wanted } else { bytes }).await?;
         if held < wanted {
             // Signs of life did not come through, and it was given back.
             held = self.reserve(wanted - held).await?;
@@ -57,13 +115,87 @@ impl Reservation {
         if held < wanted {
             return Err(Error::internal(format!("{} holds {held} of {wanted} bytes", self.id)));
         }
-        self.held.fetch_max(held, Ordering::AcqRel);
+        self.note(held);
         Ok(())
+    }
+
+    fn grow_in_block(&self, bytes: u64) -> bool {
+        match &mut *self.room() {
+            Room::Own { .. } => false,
+            Room::InBlock(held) => held.grow(bytes),
+        }
     }
 
     async fn reserve(&self, bytes: u64) -> Result<u64> {
         let ttl = self.state.settings.uploads.reservation_ttl;
         let (tenant, account) = (self.caller.tenant(), self.caller.account());
         quota::reserve(&self.state.platform, self.id, tenant, account, bytes, ttl).await
+    }
+
+    /// Keeps it, however long it takes until it is settled or released: to be called before the transaction that makes `bytes`
+    /// permanent, which is then to call [`Self::spend_in`].
+    pub(super) async fn commit(&self, bytes: i64) -> Result<()> {
+        // A block is kept already.
+        if self.block().is_some() || quota::commit(&self.state.platform, self.id, self.caller.tenant(), bytes).await? {
+            return Ok(());
+        }
+        Err(ran_out())
+    }
+
+    /// What the bytes are to be charged to, in the transaction that makes them permanent. Comes last before the charge: a block's
+    /// lock is held to the end.
+    pub(super) async fn spend_in(&self, change: &Change<'_>) -> Result<ReservationId> {
+        let Some(block) = self.block() else { return Ok(self.id) };
+        if quota::blocks::share(change, block).await? {
+            return Ok(block);
+        }
+        if let Room::InBlock(held) = &*self.room() {
+            held.forget_block();
+        }
+        Err(ran_out())
+    }
+
+    /// It is the usage event's from now on, or may be.
+    pub(super) fn spent(&self) {
+        if let Room::InBlock(held) = &mut *self.room() {
+            held.spend();
+        }
+    }
+
+    /// Gives it back.
+    pub(super) async fn release(&self) -> Result<()> {
+        if self.block().is_some() {
+            self.note(0);
+            return Ok(());
+        }
+        quota::release(&self.state.platform, self.id).await
+    }
+
+    fn held(&self) -> u64 {
+        match &*self.room() {
+            Room::Own { held } => *held,
+            Room::InBlock(held) => held.bytes(),
+        }
+    }
+
+    fn block(&self) -> Option<ReservationId> {
+        match &*self.room() {
+            Room::Own { .. } => None,
+            Room::InBlock(held) => Some(held.block()),
+        }
+    }
+
+    /// So much is held under its own id; a block's part is free again.
+    fn note(&self, bytes: u64) {
+        let mut room = self.room();
+        match &mut *room {
+            Room::Own { held } => *held = bytes.max(*held),
+            Room::InBlock(_) => *room = Room::Own { held: bytes },
+        }
+    }
+
+    /// Never held across an await.
+    fn room(&self) -> MutexGuard<'_, Room> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,8 @@
 //! Bytes that come to exist without an upload: a copy, an old version that is made the current one again. They share a blob and
 //! are counted all the same.
 
+use std::sync::Arc;
+
 use rowhouse_database::{ActivePlacement, TenantTransaction};
 use rowhouse_domain::{AccountId, Actor, ReservationId};
 use rowhouse_problem::{Code, Error, Result};
@@ -9,8 +11,8 @@ use super::cleanup::Debris;
 use super::finalize::bucket;
 use super::intents::{self, Intent};
 use super::pulse::ran_out;
+use super::reservation::Reservation;
 use crate::answer::Answer;
-use crate::authentication::Caller;
 use crate::changes::{Change, LEASE};
 use crate::idempotency::{self, Claim, Request};
 use crate::quota;
@@ -78,18 +80,19 @@ pub(super) async fn apply_with_rooms<T>(
         transaction.commit().await?;
         (found, amounts, ticket)
     };
-    let mut debris = Debris::new(state.clone(), caller.clone(), intent.clone(), ticket);
+    let reservation = Arc::new(Reservation::new(state.clone(), caller.clone(), intent.reservation));
+    let mut debris = Debris::new(state.clone(), caller.clone(), intent.clone(), ticket, Arc::clone(&reservation));
     let outcome = async {
-        let refused = match reserve(state, caller, &intent, amounts.iter().sum()).await {
+        let refused = match reserve(&reservation, amounts.iter().sum()).await {
             Ok(()) => amounts.iter().map(|_| None).collect(),
             Err(error) if refusal == Refusal::OfEach && error.code() == Code::QuotaExceeded => {
-                reserve_each(state, caller, &intent, &amounts).await?
+                reserve_each(&reservation, &amounts).await?
             }
             Err(error) => return Err(error),
         };
         let mut tenant = caller.connection(state).await?;
         let change = Change::begin(&mut tenant, caller.actor()).await?;
-        let room = Room { reservation: intent.reservation, refused };
+        let room = Room { reservation: reservation.spend_in(&change).await?, refused };
         let answer = write(&change, found, room).await?;
         if !intents::store::fulfil(&change, intent.id).await? {
             return Err(ran_out());
@@ -108,23 +111,18 @@ pub(super) async fn apply_with_rooms<T>(
 }
 
 /// Also marks the tenant as having work.
-async fn reserve(state: &AppState, caller: &Caller, intent: &Intent, bytes: i64) -> Result<()> {
-    hold(state, caller, intent, bytes).await?;
-    commit(state, caller, intent, bytes).await
+async fn reserve(reservation: &Reservation, bytes: i64) -> Result<()> {
+    reservation.open(Some(u64::try_from(bytes).map_err(Error::internal)?)).await?;
+    reservation.commit(bytes).await
 }
 
 /// Each amount that finds room, in their order.
-async fn reserve_each(
-    state: &AppState,
-    caller: &Caller,
-    intent: &Intent,
-    amounts: &[i64],
-) -> Result<Vec<Option<Error>>> {
+async fn reserve_each(reservation: &Reservation, amounts: &[i64]) -> Result<Vec<Option<Error>>> {
     let (mut refused, mut held) = (Vec::with_capacity(amounts.len()), 0);
     // What nothing is to be added to must be there: it is committed in the end.
-    hold(state, caller, intent, 0).await?;
+    reservation.grow(0).await?;
     for amount in amounts {
-        match hold(state, caller, intent, *amount).await {
+        match reservation.grow(u64::try_from(*amount).map_err(Error::internal)?).await {
             Ok(()) => {
                 held += amount;
                 refused.push(None);
@@ -133,20 +131,8 @@ async fn reserve_each(
             Err(error) => return Err(error),
         }
     }
-    commit(state, caller, intent, held).await?;
+    reservation.commit(held).await?;
     Ok(refused)
-}
-
-async fn hold(state: &AppState, caller: &Caller, intent: &Intent, bytes: i64) -> Result<()> {
-    let ttl = state.settings.uploads.reservation_ttl;
-    let wanted = u64::try_from(bytes).map_err(Error::internal)?;
-    quota::reserve(&state.platform, intent.reservation, caller.tenant(), caller.account(), wanted, ttl).await?;
-    Ok(())
-}
-
-async fn commit(state: &AppState, caller: &Caller, intent: &Intent, bytes: i64) -> Result<()> {
-    let is_held = quota::commit(&state.platform, intent.reservation, caller.tenant(), bytes).await?;
-    if is_held { Ok(()) } else { Err(ran_out()) }
 }
 
 /// The same for work behind the scenes: `bytes` are reserved for what `write` makes in the name of `actor`.

@@ -34,7 +34,8 @@ pub(crate) async fn sweep(context: &WorkContext, placement: &ActivePlacement) ->
             Timestamp::now().checked_add(AGAIN).ok()
         }
     };
-    [sessions, uploads, trash, blobs].into_iter().filter_map(due).min()
+    let blocks = quota::blocks::sweep(context, placement).await;
+    [sessions, uploads, trash, blobs, blocks].into_iter().filter_map(due).min()
 }
 
 /// Ends uploads in parts that nobody goes on with. Says when there may be more.

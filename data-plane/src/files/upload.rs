@@ -116,11 +116,12 @@ pub(super) async fn begin(
         (room, ticket, content_key)
     };
     intent.content_key = content_key.as_ref().map(OpenKey::id);
-    let mut debris = Debris::new(state.clone(), caller.clone(), intent.clone(), ticket);
     let reservation = Arc::new(Reservation::new(state.clone(), caller.clone(), intent.reservation));
-    // Marks the tenant as having work, too.
-    let length = declared.length.unwrap_or(0);
-    let reserved = if parts.is_some() { reservation.adopt(length).await } else { reservation.grow(length).await };
+    let mut debris = Debris::new(state.clone(), caller.clone(), intent.clone(), ticket, Arc::clone(&reservation));
+    let reserved = match parts {
+        Some(_) => reservation.adopt(declared.length.unwrap_or(0)).await,
+        None => reservation.open(declared.length).await,
+    };
     if let Err(error) = reserved {
         debris.clear().await;
         return Err(error);
@@ -221,6 +222,7 @@ impl Upload {
             head: self.head,
             writer: self.writer,
             debris: self.debris,
+            reservation: self.reservation,
             pulse: self.pulse,
             slot: self.slot,
         };

@@ -2,9 +2,12 @@
 //!
 //! What was reserved is settled by the usage event of the change, or given back.
 
+pub(crate) mod blocks;
 mod store;
 
 use rowhouse_problem::{Code, Error};
+
+pub use blocks::Blocks;
 
 pub use store::{commit, release, reserve, reserve_workspaces};
 

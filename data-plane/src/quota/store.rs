@@ -64,6 +64,44 @@ pub async fn commit(platform: &PlatformPool, reservation: ReservationId, tenant:
     row.column("held")
 }
 
+const LEASE: &str = "select quota_lease($1, $2, $3, $4, make_interval(secs => $5), $6) as size";
+
+/// Leases a block of between so many bytes and so many, which lives for `ttl` until [`commit`] keeps it. None where there is not
+/// enough room left for one.
+///
+/// # Errors
+/// `quota_unavailable` where nobody can tell.
+pub(super) async fn lease(
+    platform: &PlatformPool,
+    block: ReservationId,
+    tenant: TenantId,
+    account: Option<AccountId>,
+    (smallest, largest): (u64, u64),
+    ttl: Duration,
+) -> Result<Option<i64>> {
+    let bounds = (i64::try_from(smallest).map_err(Error::internal)?, i64::try_from(largest).map_err(Error::internal)?);
+    let connection = platform.get().await.map_err(unavailable)?;
+    let row = connection
+        .query_one(LEASE, &[&block, &tenant, &bounds.0, &bounds.1, &ttl.as_secs_f64(), &account])
+        .await
+        .context("leasing a block of quota")
+        .map_err(unavailable)?;
+    row.column("size")
+}
+
+const GIVE_BACK: &str = "select quota_give_back($1, $2)";
+
+/// Gives back what of a block was not spent and will not be.
+///
+/// # Errors
+/// Whatever the server says.
+pub(super) async fn give_back(platform: &PlatformPool, block: ReservationId, bytes: u64) -> Result<()> {
+    let bytes = i64::try_from(bytes).map_err(Error::internal)?;
+    let connection = platform.get().await?;
+    connection.query_one(GIVE_BACK, &[&block, &bytes]).await.context("giving back a part of a block of quota")?;
+    Ok(())
+}
+
 const RELEASE: &str = "select quota_release($1)";
 
 /// Gives a reservation back; one that is gone is fine.

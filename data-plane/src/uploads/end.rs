@@ -16,7 +16,7 @@ pub(crate) async fn begin(state: &AppState, caller: &Caller, new: NewSession) ->
     let length = new.length.map(u64::try_from).transpose().map_err(Error::internal)?.unwrap_or(0);
     doors::check_size(state, length)?;
     let reservation = ReservationId::new();
-    work::mark(&state.platform.get().await?, caller.tenant()).await?;
+    work::mark(&state.platform, &state.nudge, caller.tenant()).await?;
     // The row first: a reservation that nobody knows of ends by itself, but only in a day.
     let tenant = caller.connection(state).await?;
     let expires_at = store::insert(&tenant, &new, reservation, ttl, caller.actor()).await?;
@@ -31,7 +31,7 @@ pub(crate) async fn begin(state: &AppState, caller: &Caller, new: NewSession) ->
 
 /// Ends an upload, whatever has come of it; one that is not there is a mistake.
 pub(crate) async fn abandon(state: &AppState, caller: &Caller, id: UploadId, protocol: Protocol) -> Result<()> {
-    work::mark(&state.platform.get().await?, caller.tenant()).await?;
+    work::mark(&state.platform, &state.nudge, caller.tenant()).await?;
     let reservation = {
         let mut tenant = caller.connection(state).await?;
         let transaction = tenant.transaction().await?;

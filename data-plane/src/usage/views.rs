@@ -11,7 +11,7 @@ pub struct UsageView {
     pub(super) storage_quota: i64,
     /// Bytes of all versions of all files, a few moments behind.
     pub(super) used_storage: i64,
-    /// Bytes set aside for uploads under way.
+    /// Bytes set aside for uploads under way and, in blocks, for those to come.
     pub(super) reserved_storage: i64,
     /// What was used over time, where `bucket` or a period is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]

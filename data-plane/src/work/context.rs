@@ -7,6 +7,7 @@ use rowhouse_database::{ActivePlacement, PlatformPool, TenantConnection, TenantP
 use rowhouse_problem::Result;
 use rowhouse_settings as settings;
 
+use super::nudge::Nudge;
 use crate::contents::Contents;
 
 /// Connections, contents and limits for background work. Cheap to clone.
@@ -14,6 +15,8 @@ use crate::contents::Contents;
 pub struct WorkContext {
     /// `saas_platform`.
     pub platform: PlatformPool,
+    /// Marks that are owed.
+    pub nudge: Nudge,
     /// The tenants' databases.
     pub tenants: TenantPools,
     /// Contents.

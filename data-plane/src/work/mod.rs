@@ -5,6 +5,7 @@
 //! after a crash. The nudge only makes it quick. What the jobs do is their own modules' business; this one never reads a file.
 
 mod context;
+mod marks;
 mod model;
 mod nudge;
 mod run;
@@ -15,7 +16,8 @@ mod visit;
 mod worker;
 
 pub use context::WorkContext;
+pub use marks::mark;
 pub use model::{JobKind, NewJob, UsageEvent};
 pub use nudge::Nudge;
-pub use store::{enqueue, enqueue_all, mark};
+pub use store::{enqueue, enqueue_all};
 pub use worker::{WorkerHandle, start};

@@ -149,7 +149,9 @@ impl NewJob {
     /// To report a use.
     pub fn usage(event: &UsageEvent) -> Self {
         let payload = serde_json::to_value(event).expect("an event is plain JSON");
-        Self { id: JobId::new(), kind: JobKind::Usage, subject: None, payload }
+        // By which a block of quota knows its own.
+        let subject = event.reservation_id.map(|id| id.as_uuid());
+        Self { id: JobId::new(), kind: JobKind::Usage, subject, payload }
     }
 
     /// To go on with what lies in a folder or workspace.

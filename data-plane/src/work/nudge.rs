@@ -1,5 +1,6 @@
 //! The rings of tenants with work, shared between those who bring work and those who do it.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,12 +17,14 @@ pub struct Nudge {
     pub(super) jobs: Ring,
     /// Usage has workers of its own: what is reserved becomes used however long files take to be read.
     pub(super) usage: Ring,
+    /// Tenants whose work could not be marked.
+    unmarked: Arc<Mutex<HashSet<TenantId>>>,
 }
 
 impl Nudge {
     /// For workers that run `parallel` jobs at once: half of them may be one tenant's. Of the usage workers a tenant has one.
     pub fn new(parallel: usize) -> Self {
-        Self { jobs: Ring::new((parallel / 2).max(1)), usage: Ring::new(1) }
+        Self { jobs: Ring::new((parallel / 2).max(1)), usage: Ring::new(1), unmarked: Arc::default() }
     }
 
     /// Has the tenant looked at now. To be called after the commit.
@@ -33,6 +36,30 @@ impl Nudge {
     pub(super) fn offer(&self, tenant: TenantId, reason: Reason) {
         self.usage.offer(tenant, Reason::default());
         self.jobs.offer(tenant, reason);
+    }
+
+    /// Whether marks wait for `saas_platform` to come back.
+    pub(super) fn owes_marks(&self) -> bool {
+        !self.unmarked().is_empty()
+    }
+
+    /// A mark could not be made.
+    pub(super) fn owe_mark(&self, tenant: TenantId) {
+        self.unmarked().insert(tenant);
+    }
+
+    /// The marks that are owed.
+    pub(super) fn owed_marks(&self) -> Vec<TenantId> {
+        self.unmarked().iter().copied().collect()
+    }
+
+    /// A mark was made.
+    pub(super) fn mark_made(&self, tenant: TenantId) {
+        self.unmarked().remove(&tenant);
+    }
+
+    fn unmarked(&self) -> MutexGuard<'_, HashSet<TenantId>> {
+        self.unmarked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn waiting(&self) -> usize {

@@ -190,11 +190,8 @@ pub(super) async fn next_due(tenant: &impl Sql) -> Result<Option<Timestamp>> {
 
 const MARK: &str = "select work_mark($1)";
 
-/// Marks in `saas_platform` that the tenant is about to have work. To be called before the tenant's own commit.
-///
-/// # Errors
-/// Whatever the server says.
-pub async fn mark(platform: &impl Sql, tenant: TenantId) -> Result<()> {
+/// Marks in `saas_platform` that the tenant is about to have work.
+pub(super) async fn mark(platform: &impl Sql, tenant: TenantId) -> Result<()> {
     platform.query_one(MARK, &[&tenant]).await.context("marking work")?;
     Ok(())
 }

@@ -35,10 +35,9 @@ pub(super) async fn report(context: &WorkContext, ring: &Ring, worker: &str, ten
 
 /// Says whether there may be more.
 async fn report_turn(context: &WorkContext, worker: &str, tenant: TenantId) -> Result<bool> {
-    let placement = {
-        let platform = context.platform.get().await?;
-        placements::find_active(&platform, tenant).await?
-    };
+    let found = async { placements::find_active(&context.platform.get().await?, tenant).await };
+    // What was spent of a block while `saas_platform` was away may have no mark at all.
+    let placement = found.await.inspect_err(|_| context.nudge.owe_mark(tenant))?;
     // A tenant that may not be served keeps its events until it may.
     let Some(placement) = placement else { return Ok(false) };
     let connection = context.tenant(&placement).await?;

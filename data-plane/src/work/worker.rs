@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::context::WorkContext;
+use super::marks::make_owed;
 use super::nudge::Nudge;
 use super::store;
 use super::turns::Reason;
@@ -95,6 +96,9 @@ impl WorkerHandle {
 async fn poll(context: WorkContext, nudge: Nudge) {
     loop {
         tokio::time::sleep(context.settings.poll).await;
+        if let Err(error) = make_owed(&context.platform, &nudge).await {
+            tracing::debug!(error = error.chain(), "marks are still owed");
+        }
         if nudge.waiting() > BACKLOG {
             continue;
         }

@@ -42,7 +42,7 @@ async fn count_and_make(
     let request = Request::new(caller, CREATE, key, &body);
     let new = NewWorkspace::parse(body, &state.settings.versions)?;
     check_account(state, caller, new.account).await?;
-    work::mark(&state.platform.get().await?, caller.tenant()).await?;
+    work::mark(&state.platform, &state.nudge, caller.tenant()).await?;
 
     let mut connection = caller.connection(state).await?;
     let change = Change::begin(&mut connection, caller.actor()).await?;
@@ -183,7 +183,7 @@ pub(super) async fn restore(
 async fn count_and_restore(state: &AppState, caller: &Caller, id: WorkspaceId, key: &IdempotencyKey) -> Result<Answer> {
     let route = format!("POST /v1/workspaces/{id}/restore");
     let request = Request::new(caller, &route, key, &id);
-    work::mark(&state.platform.get().await?, caller.tenant()).await?;
+    work::mark(&state.platform, &state.nudge, caller.tenant()).await?;
     let mut connection = caller.connection(state).await?;
     let change = Change::begin(&mut connection, caller.actor()).await?;
     let ticket = match idempotency::claim(&change, &request, LEASE).await? {
