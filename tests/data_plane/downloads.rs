@@ -41,6 +41,52 @@ async fn ranges_are_exact() {
 }
 
 #[tokio::test]
+async fn several_ranges_come_as_parts() {
+    for encryption in [rowhouse_settings::Encryption::Off, rowhouse_settings::Encryption::On] {
+        let house = crate::house_with(|settings| settings.blobs.encryption = encryption).await;
+        let given = house.tenant().await;
+        // Longer than a frame of what is sealed, so that parts lie in several.
+        let content: String = (0..50_000).map(|number| format!("{number:05}\n")).collect();
+        let path = format!("/v1/files/{}/content", given.upload("numbers.txt", content.clone()).await);
+        let answer =
+            ask(&given, &path, &[("range", "bytes=299994-, 0-5, 3-11, 131069-131080, 400000-")]).await.expect(206);
+        let kind = answer.header("content-type").to_owned();
+        let boundary = kind.strip_prefix("multipart/byteranges; boundary=").unwrap();
+        let part = |first: usize, last: usize| {
+            format!(
+                "--{boundary}\r\ncontent-type: text/plain\r\ncontent-range: bytes {first}-{last}/300000\r\n\r\n{}\r\n",
+                &content[first..=last]
+            )
+        };
+        let expected = format!("{}{}{}--{boundary}--\r\n", part(299_994, 299_999), part(0, 11), part(131_069, 131_080));
+        assert_eq!(String::from_utf8(answer.bytes.clone()).unwrap(), expected);
+        assert_eq!(answer.header("content-length"), expected.len().to_string());
+        assert!(answer.headers.get("content-range").is_none());
+        // What is put together to one is one part, as ever.
+        let one = ask(&given, &path, &[("range", "bytes=0-5,6-11")]).await.expect(206);
+        assert_eq!(
+            (one.header("content-range"), one.bytes.as_slice()),
+            ("bytes 0-11/300000", &content.as_bytes()[..12])
+        );
+        let outside = ask(&given, &path, &[("range", "bytes=300000-,400000-")]).await;
+        outside.problem(416, "range_not_satisfiable");
+        let many: Vec<String> = (0..33).map(|number| format!("{0}-{0}", number * 2)).collect();
+        let all = ask(&given, &path, &[("range", &format!("bytes={}", many.join(",")))]).await.expect(200);
+        assert_eq!(all.bytes.len(), content.len());
+    }
+}
+
+#[tokio::test]
+async fn the_hash_is_sent_unless_it_is_not_wanted() {
+    let given = crate::house().await.into_tenant().await;
+    let path = format!("/v1/files/{}/content", given.upload("a.txt", "words").await);
+    for (wish, is_sent) in [("sha-256=1", true), ("sha-512=9, sha-256=0", false)] {
+        let answer = ask(&given, &path, &[("want-repr-digest", wish)]).await.expect(200);
+        assert_eq!(answer.headers.contains_key("repr-digest"), is_sent, "{wish}");
+    }
+}
+
+#[tokio::test]
 async fn what_the_caller_has_is_not_sent_again() {
     let given = crate::house().await.into_tenant().await;
     let path = format!("/v1/files/{}/content", given.upload("a.txt", "words").await);

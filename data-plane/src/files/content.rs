@@ -207,15 +207,16 @@ pub enum WantedDisposition {
     params(
         ("fil" = String, Path),
         ContentQuery,
-        ("range" = Option<String>, Header, description = "`bytes=…`, one range."),
+        ("range" = Option<String>, Header, description = "`bytes=…`; more than 32 ranges are answered with the whole."),
         ("if-range" = Option<String>, Header),
+        ("want-repr-digest" = Option<String>, Header, description = "`sha-256=0` leaves `Repr-Digest` out."),
         ("if-match" = Option<String>, Header),
         ("if-none-match" = Option<String>, Header),
         ("if-modified-since" = Option<String>, Header),
     ),
     responses(
         (status = 200, description = "The content. Its `ETag` is its SHA-256.", body = String, content_type = "application/octet-stream"),
-        (status = 206, description = "The wanted part.", body = String, content_type = "application/octet-stream"),
+        (status = 206, description = "The wanted part; several as `multipart/byteranges`.", body = String, content_type = "application/octet-stream"),
         (status = 304, description = "It is as the caller has it."),
         (status = 404, description = "There is no such file or version.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 412, description = "It is not the content that the caller named.", body = ProblemDocument, content_type = "application/problem+json"),

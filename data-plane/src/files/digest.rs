@@ -73,6 +73,12 @@ pub(super) fn header_value(sha256: &[u8]) -> String {
     format!("sha-256=:{}:", STANDARD.encode(sha256))
 }
 
+/// Whether `Want-Repr-Digest` (RFC 9530 §4) leaves us to say ours: unless it gives our hash no weight at all.
+pub(super) fn is_wanted(wish: Option<&str>) -> bool {
+    let weight = wish.and_then(|text| member(text, "sha-256"));
+    weight.flatten().is_none_or(|weight| weight.split(';').next().map(str::trim) != Some("0"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +90,20 @@ mod tests {
         assert_eq!(expected.sha256, Some([7; 32]));
         assert!(expected.check(&[7; 32], None).is_ok());
         assert_eq!(expected.check(&[8; 32], None).unwrap_err().code(), Code::DigestMismatch);
+    }
+
+    #[test]
+    fn a_hash_is_said_unless_it_is_not_wanted() {
+        for (wish, expected) in [
+            (None, true),
+            (Some("sha-256=1"), true),
+            (Some("sha-512=10, sha-256=3"), true),
+            (Some("sha-512=10"), true),
+            (Some("sha-256"), true),
+            (Some("sha-512=10, sha-256=0"), false),
+        ] {
+            assert_eq!(is_wanted(wish), expected, "{wish:?}");
+        }
     }
 
     #[test]

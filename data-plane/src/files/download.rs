@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::{ETag, IfNoneMatch};
 
+use super::byteranges::Byteranges;
 use super::digest;
 use super::disposition::{Disposition, content_disposition};
 use super::range::{Wanted, wanted};
@@ -36,38 +37,50 @@ pub(super) async fn send(state: &AppState, stored: Stored, wish: Wish<'_>) -> Re
         describe(&mut answer, &stored, &etag);
         return Ok(answer.finish());
     }
-    let part = match wanted(applicable_range(&stored, &etag, wish.request), stored.object.size) {
-        Wanted::All => None,
-        Wanted::Part(range) => Some(range),
+    let size = stored.object.size;
+    let (part, several) = match wanted(applicable_range(&stored, &etag, wish.request), size) {
+        Wanted::All => (None, None),
+        Wanted::Part(range) => (Some(range), None),
+        Wanted::Parts(parts) => (None, Some(Byteranges::new(parts, size, &stored.mime_type))),
         Wanted::Unsatisfiable => {
-            let detail = format!("The content has {} bytes.", stored.object.size);
-            return Err(Error::new(Code::RangeNotSatisfiable, detail).with("size", stored.object.size));
+            let detail = format!("The content has {size} bytes.");
+            return Err(Error::new(Code::RangeNotSatisfiable, detail).with("size", size));
         }
     };
-    let range = part.clone().unwrap_or(0..stored.object.size);
-    let length = range.end - range.start;
-    let mut answer = HttpResponse::build(if part.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK });
+    let is_partial = part.is_some() || several.is_some();
+    let mut answer = HttpResponse::build(if is_partial { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK });
     describe(&mut answer, &stored, &etag);
-    if part.is_some() {
-        let value = format!("bytes {}-{}/{}", range.start, range.end - 1, stored.object.size);
-        answer.insert_header((header::CONTENT_RANGE, value));
+    if let Some(range) = &part {
+        answer.insert_header((header::CONTENT_RANGE, format!("bytes {}-{}/{size}", range.start, range.end - 1)));
     }
     let disposition = if wish.inline && MediaType::parse(&stored.mime_type).is_some_and(|kind| kind.may_be_shown()) {
         Disposition::Inline
     } else {
         Disposition::Attachment
     };
+    let media_type = several.as_ref().map_or_else(|| stored.mime_type.clone(), Byteranges::content_type);
     answer
-        .insert_header((header::CONTENT_TYPE, stored.mime_type.as_str()))
+        .insert_header((header::CONTENT_TYPE, media_type))
         .insert_header((header::CONTENT_DISPOSITION, content_disposition(disposition, stored.name.as_str())))
-        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
-        .insert_header(("repr-digest", digest::header_value(&stored.sha256)));
+        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY));
+    if digest::is_wanted(text(wish.request, "want-repr-digest")) {
+        answer.insert_header(("repr-digest", digest::header_value(&stored.sha256)));
+    }
+    let range = part.clone().unwrap_or(0..size);
+    let length = several.as_ref().map_or(range.end - range.start, Byteranges::length);
     if wish.head_only || length == 0 {
         return Ok(answer.body(SizedStream::new(length, stream::empty::<Result<_, std::io::Error>>())));
     }
-    let read = state.contents.read(&stored.object, part).await?;
     // An error ends the connection before the announced length: never a short answer that looks whole.
+    if let Some(several) = several {
+        return Ok(answer.body(SizedStream::new(length, several.body(&state.contents, &stored.object).await?)));
+    }
+    let read = state.contents.read(&stored.object, part).await?;
     Ok(answer.body(SizedStream::new(length, read.body.map(|chunk| chunk.map_err(std::io::Error::other)))))
+}
+
+fn text<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
+    request.headers().get(name)?.to_str().ok()
 }
 
 /// What holds of the content as such, also where it is not sent.
@@ -85,15 +98,14 @@ fn is_known(stored: &Stored, etag: &ETag, wish: &Wish<'_>) -> bool {
     if wish.known.is_present() {
         return wish.known.matches(etag);
     }
-    let since = wish.request.headers().get(header::IF_MODIFIED_SINCE).and_then(|value| value.to_str().ok());
+    let since = text(wish.request, "if-modified-since");
     since.and_then(|text| httpdate::parse_http_date(text).ok()).is_some_and(|since| modified(stored) <= since)
 }
 
 /// The `Range` header, unless `If-Range` says that it was meant for another content (RFC 9110 §13.1.5).
 fn applicable_range<'a>(stored: &Stored, etag: &ETag, request: &'a HttpRequest) -> Option<&'a str> {
-    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let range = text(header::RANGE)?;
-    let Some(condition) = text(header::IF_RANGE) else { return Some(range) };
+    let range = text(request, "range")?;
+    let Some(condition) = text(request, "if-range") else { return Some(range) };
     let holds = if condition.starts_with(['"', 'W']) {
         condition == etag.as_str()
     } else {

@@ -5,6 +5,7 @@
 
 pub mod batch;
 mod blobs;
+mod byteranges;
 mod change;
 mod cleanup;
 pub mod content;
