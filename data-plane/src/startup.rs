@@ -184,6 +184,8 @@ fn serve(listener: std::net::TcpListener, state: AppState) -> Result<Server> {
             .wrap(from_fn(finish))
             .wrap(TracingLogger::<RequestSpan>::new())
     })
+    // An answer's head and body are two writes: without this a small body waits 40 ms for the head's acknowledgement.
+    .tcp_nodelay(true)
     // A client that went away is noticed at its end of stream and its handler dropped: a slow query is cancelled and an
     // upload's traces go at once, instead of the handler running on for nobody. Handlers are written to bear it: a
     // connection in use is cancelled and destroyed, an upload's traces are removed on drop, and what must not stop

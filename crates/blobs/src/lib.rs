@@ -17,6 +17,7 @@ mod rusoto;
 mod s3;
 mod sealed;
 mod store;
+mod writeback;
 mod writer;
 
 pub use config::{Backend, Config, LocalConfig, S3Client, S3Config};

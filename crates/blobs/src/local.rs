@@ -5,6 +5,7 @@
 //! removal of unfinished files that a crash or a failed rename leaves behind.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,11 @@ fn is_unfinished(name: &OsStr) -> bool {
     name.to_str()
         .and_then(|name| name.rsplit_once('#'))
         .is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Opens the unfinished file of a key whose upload is under way. Keys are used once, so it is the first of its name.
+pub(crate) fn open_unfinished(root: &Path, key: BlobKey) -> io::Result<File> {
+    File::open(root.join(key.tenant().to_string()).join(format!("{}#1", key.object())))
 }
 
 /// Removes the unfinished files of one key, whose upload has just failed.
@@ -96,7 +102,21 @@ fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use object_store::ObjectStoreExt;
+
     use super::*;
+
+    #[tokio::test]
+    async fn the_file_of_an_upload_under_way_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, root) = open(folder.path()).unwrap();
+        let key = BlobKey::random(uuid::Uuid::from_u128(1));
+        let mut upload = store.put_multipart(&key.path()).await.unwrap();
+        upload.put_part("walrus".into()).await.unwrap();
+        assert_eq!(open_unfinished(&root, key).unwrap().metadata().unwrap().len(), 6);
+        upload.complete().await.unwrap();
+        assert!(open_unfinished(&root, key).is_err());
+    }
 
     #[test]
     fn only_staged_names_are_unfinished() {

@@ -19,7 +19,7 @@ use crate::writer::{BlobWriter, Target};
 use crate::{local, s3, sealed};
 
 /// Handed to a blocking thread at a time: large enough to keep a disk busy, small enough for many uploads at once.
-const LOCAL_PART: usize = 1024 * 1024;
+const LOCAL_PART: usize = 512 * 1024;
 
 /// S3 allows 10,000 parts of at least 5 MiB: these reach 78 GiB, and three of them are 24 MiB of memory an upload.
 const S3_PART: usize = 8 * 1024 * 1024;

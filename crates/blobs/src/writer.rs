@@ -12,6 +12,7 @@ use crate::error::BlobError;
 use crate::key::BlobKey;
 use crate::local;
 use crate::sealed::{ContentKey, Place, Sealer};
+use crate::writeback::Writeback;
 
 /// How many parts may be on their way at once. With the one being filled this bounds the memory of an upload.
 const PARTS_IN_FLIGHT: usize = 2;
@@ -42,6 +43,7 @@ pub struct BlobWriter {
     digests: Digests,
     sealer: Option<Sealer>,
     upload: Option<Upload>,
+    writeback: Option<Writeback>,
     broken: bool,
 }
 
@@ -63,6 +65,7 @@ struct Upload {
 impl BlobWriter {
     pub(crate) fn new(target: Target, part_size: usize) -> Self {
         Self {
+            writeback: target.local_root.clone().map(|root| Writeback::new(root, target.key)),
             target,
             part_size,
             buffer: BytesMut::with_capacity(part_size.min(FIRST_BUFFER)),
@@ -180,8 +183,12 @@ impl BlobWriter {
         while upload.parts.len() >= PARTS_IN_FLIGHT {
             upload.join_one().await.map_err(&failed)?;
         }
+        let length = part.len();
         let sending = upload.multipart.put_part(part.into());
         upload.parts.spawn(sending);
+        if let Some(writeback) = &mut self.writeback {
+            writeback.wrote(length);
+        }
         Ok(())
     }
 
