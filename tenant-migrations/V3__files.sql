@@ -34,6 +34,13 @@ create table blobs (
     state text not null default 'ready',
     -- When its last version went; only a hint, whoever deletes it looks again.
     unreferenced_since timestamptz,
+    -- When its object was last known to hold these bytes: as it was written, or as it was read again.
+    verified_at timestamptz not null default now(),
+    -- Somebody reads it again, and has until then.
+    verifying_until timestamptz,
+    -- What was found instead of the bytes, and since when. The same bytes, uploaded again, take its place.
+    damage text,
+    damaged_at timestamptz,
     created_by_kind text not null default 'system',
     created_by uuid,
     created_at timestamptz not null default now(),
@@ -48,6 +55,8 @@ create table blobs (
     constraint blobs_mime_type_check check (mime_type <> '' and length(mime_type) <= 255),
     constraint blobs_object_key_check check (object_key <> '' and length(object_key) <= 1024),
     constraint blobs_state_check check (state in ('ready', 'deleting')),
+    constraint blobs_damage_check check (damage in ('missing', 'altered')),
+    constraint blobs_damaged_at_check check ((damage is null) = (damaged_at is null)),
     constraint blobs_created_by_kind_check check (created_by_kind in ('system', 'platform_key', 'organization_key', 'tenant_key', 'user', 'anonymous'))
 );
 create unique index blobs_sha256_key on blobs (tenant_id, sha256) where state = 'ready';
@@ -56,6 +65,8 @@ create index blobs_content_key_id_idx on blobs (tenant_id, content_key_id) where
 create index blobs_bucket_idx on blobs (tenant_id, bucket);
 create index blobs_state_idx on blobs (tenant_id, state, updated_at);
 create index blobs_unreferenced_since_idx on blobs (tenant_id, unreferenced_since) where unreferenced_since is not null;
+create index blobs_verified_at_idx on blobs (tenant_id, verified_at) where state = 'ready';
+create index blobs_damage_idx on blobs (tenant_id, id) where damage is not null;
 create trigger blobs_set_updated_at before update on blobs for each row execute function set_updated_at();
 
 create table files (

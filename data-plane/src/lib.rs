@@ -21,6 +21,7 @@ pub mod folders;
 pub mod jobs;
 pub mod links;
 mod s3;
+mod scrub;
 pub mod search;
 pub mod uploads;
 pub mod usage;

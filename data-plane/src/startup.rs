@@ -21,7 +21,7 @@ use tracing_actix_web::TracingLogger;
 use crate::s3::S3Server;
 use crate::state::AppState;
 use crate::work::{self, WorkerHandle};
-use crate::{admin, openapi, routes};
+use crate::{admin, openapi, routes, scrub};
 
 /// The platform schema that this build's queries are written for. A newer one will do, as long as it says so.
 const PLATFORM_SCHEMA: i32 = 13;
@@ -88,6 +88,7 @@ impl Application {
         tasks.spawn(Arc::clone(&state.meter).run(state.platform.clone()));
         tasks.spawn(sweep_unfinished(state.clone()));
         tasks.spawn(state.blocks.clone().keep(state.clone()));
+        tasks.spawn(scrub::run(state.work()?));
         if signals == Signals::Obeyed {
             tasks.spawn(obey_signals(StopHandle(server.handle()))?);
         }

@@ -105,6 +105,7 @@ impl AppState {
             trash: self.settings.trash.clone(),
             bucket: doors::bucket(self).to_owned(),
             reservation_ttl: self.settings.uploads.reservation_ttl,
+            scrub: self.settings.scrub.clone(),
             extractor: match &self.settings.work.extractor {
                 own if own.as_os_str().is_empty() => std::env::current_exe().map_err(Error::internal)?,
                 other => other.clone(),

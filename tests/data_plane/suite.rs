@@ -19,6 +19,7 @@ mod quota;
 mod recount;
 mod s3;
 mod s3_clients;
+mod scrub;
 mod sealed;
 mod search;
 mod trash;

@@ -1,7 +1,7 @@
 //! What is inside a tenant's database or schema.
 
 use rowhouse_database::{AdminConnection, Columns, Described, quote_ident};
-use rowhouse_domain::{Isolation, TenantId};
+use rowhouse_domain::{FileId, Isolation, TenantId};
 use rowhouse_problem::Result;
 
 use super::finding::{Finding, Repair};
@@ -91,7 +91,39 @@ pub(super) async fn look(context: &Context, link: &ClusterLink, tenant: &Recorde
     }
     identity(&inside, tenant, &finding, &mut findings).await?;
     version(&inside, tenant, &finding, &mut findings).await?;
+    contents(&inside, tenant, &finding, &mut findings).await?;
     Ok(findings)
+}
+
+/// Contents that the data plane has read again and not found as they were stored.
+async fn contents(
+    inside: &AdminConnection,
+    tenant: &Recorded,
+    finding: &(impl Fn(&str, String) -> Finding + Sync),
+    findings: &mut Vec<Finding>,
+) -> Result<()> {
+    let schema = quote_ident(&tenant.schema);
+    let sql = format!(
+        "select damage, count(*) as contents, coalesce((array_agg(file_id))[1:3], '{{}}') as files
+        from (
+            select blob.damage, blob.id,
+                (select version.file_id from {schema}.file_versions version
+                 where version.tenant_id = blob.tenant_id and version.blob_id = blob.id limit 1) as file_id
+            from {schema}.blobs blob where blob.tenant_id = $1 and blob.damage is not null and blob.state = 'ready'
+        ) damaged
+        group by damage order by damage"
+    );
+    for row in inside.query(&sql, &[&tenant.id]).await.context("looking for damaged contents")? {
+        let (damage, count): (String, i64) = (row.column("damage")?, row.column("contents")?);
+        let files: Vec<Option<FileId>> = row.column("files")?;
+        let files: Vec<String> = files.iter().flatten().map(ToString::to_string).collect();
+        let detail = format!(
+            "{count} of its contents are {damage}, of {} for one. Restore the objects from a backup, or upload the same bytes again.",
+            if files.is_empty() { "no file".to_owned() } else { files.join(", ") },
+        );
+        findings.push(finding(&format!("contents.{damage}"), detail));
+    }
+    Ok(())
 }
 
 async fn identity(

@@ -32,6 +32,7 @@ pub struct Settings {
     pub quota: Quota,
     pub versions: Versions,
     pub trash: Trash,
+    pub scrub: Scrub,
     pub work: Work,
     pub blobs: Blobs,
 }
@@ -353,6 +354,16 @@ pub struct Trash {
     pub retention: Duration,
     #[serde(with = "humantime_serde")]
     pub blob_grace: Duration,
+}
+
+/// Reading contents again.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml explains each key once")]
+pub struct Scrub {
+    #[serde(with = "humantime_serde")]
+    pub every: Duration,
+    pub bytes_per_second: u64,
 }
 
 /// Background jobs.

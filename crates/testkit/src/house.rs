@@ -305,8 +305,18 @@ impl TestHouse {
     /// # Panics
     /// Where a file can't be deleted.
     pub fn lose_objects(&self) {
+        self.lose_objects_that(|_| true);
+    }
+
+    /// Deletes the objects that hold such bytes behind the services' backs.
+    ///
+    /// # Panics
+    /// Where a file can't be read or deleted.
+    pub fn lose_objects_that(&self, are_lost: impl Fn(&[u8]) -> bool) {
         for object in self.objects() {
-            std::fs::remove_file(object).expect("an object can be deleted");
+            if are_lost(&std::fs::read(&object).expect("an object can be read")) {
+                std::fs::remove_file(object).expect("an object can be deleted");
+            }
         }
     }
 

@@ -29,6 +29,8 @@ pub struct WorkContext {
     pub bucket: String,
     /// How long room is reserved for what is about to be made.
     pub reservation_ttl: Duration,
+    /// How often contents are read again.
+    pub scrub: settings::Scrub,
     /// The binary whose subcommand `extract` is the helper process: this service's own.
     pub extractor: PathBuf,
 }

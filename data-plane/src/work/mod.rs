@@ -19,5 +19,5 @@ pub use context::WorkContext;
 pub use marks::mark;
 pub use model::{JobKind, NewJob, UsageEvent};
 pub use nudge::Nudge;
-pub use store::{enqueue, enqueue_all};
+pub use store::{active_after, enqueue, enqueue_all};
 pub use worker::{WorkerHandle, start};

@@ -15,6 +15,17 @@ const INSERT_BLOB: &str = "
         created_by)
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
     on conflict (tenant_id, sha256) where state = 'ready' do nothing returning id";
+// An object that was lost or altered: the new one takes its place, and what is left of it is swept like an upload that ended.
+const REPLACE_DAMAGED: &str = "
+    with damaged as (
+        select id, bucket, object_key from blobs
+        where tenant_id = app_tenant_id() and sha256 = $1 and state = 'ready' and damage is not null for update
+    ), left_over as (
+        insert into upload_intents (bucket, object_key, state, expires_at)
+        select bucket, object_key, 'abandoned', now() from damaged
+    )
+    update blobs set bucket = $2, object_key = $3, content_key_id = $4, verified_at = now(), damage = null, damaged_at = null
+    from damaged where blobs.tenant_id = app_tenant_id() and blobs.id = damaged.id returning blobs.id";
 const SHARE_BLOB: &str = "select id from blobs where sha256 = $1 and state = 'ready' for share";
 
 /// The blob of these bytes, and whether it was there before: then the new object is not needed.
@@ -46,6 +57,13 @@ pub(in crate::files) async fn insert_or_share(
             .context("inserting a blob")?;
         if inserted.is_some() {
             return Ok((id, false));
+        }
+        let replaced = transaction
+            .query_opt(REPLACE_DAMAGED, &[&new.sha256, &new.bucket, &new.object.to_string(), &new.content_key])
+            .await
+            .context("replacing a damaged object")?;
+        if let Some(row) = replaced {
+            return Ok((row.column("id")?, false));
         }
         let shared = transaction.query_opt(SHARE_BLOB, &[&new.sha256]).await.context("sharing a blob")?;
         if let Some(row) = shared {
