@@ -217,7 +217,7 @@ create table covers (
     constraint covers_pkey primary key (tenant_id, id),
     constraint covers_tenant_id_fkey foreign key (tenant_id) references tenant_identity (tenant_id),
     constraint covers_kind_check check (kind in ('folder', 'workspace')),
-    constraint covers_task_check check (task in ('delete', 'restore', 'copy', 'discard')),
+    constraint covers_task_check check (task in ('delete', 'restore', 'copy', 'discard', 'purge')),
     constraint covers_source_id_check check ((source_id is not null) = (task in ('copy', 'discard')))
 );
 create trigger covers_set_updated_at before update on covers for each row execute function set_updated_at();
@@ -240,12 +240,12 @@ create table cover_places (
 create index cover_places_folder_id_idx on cover_places (tenant_id, cover_id, folder_id);
 create trigger cover_places_set_updated_at before update on cover_places for each row execute function set_updated_at();
 
--- Nearly always, so it is asked first, once a statement.
+-- Nearly always, so it is asked first, once a statement. What is purged is deleted already: there is nothing to hide.
 create function app_nothing_is_covered() returns boolean
 language sql stable parallel safe
 set search_path from current
 as $$
-    select not exists (select from covers where tenant_id = app_tenant_id())
+    select not exists (select from covers where tenant_id = app_tenant_id() and task <> 'purge')
 $$;
 
 -- Whether what lies in the folder, or at the top of the workspace, is hidden. Of a folder itself, `item` is its id: what is being

@@ -121,7 +121,10 @@ create index files_name_idx on files (tenant_id, name_normalized, id);
 create index files_file_type_idx on files (tenant_id, file_type, id);
 create index files_created_at_idx on files (tenant_id, created_at, id);
 create index files_live_idx on files (tenant_id, id) where deleted_at is null;
-create index files_deleted_at_idx on files (tenant_id, deleted_at) where deleted_at is not null;
+create index files_size_idx on files (tenant_id, size, id);
+create index files_updated_at_idx on files (tenant_id, updated_at, id);
+-- What was deleted with a folder or workspace is purged with it.
+create index files_deleted_at_idx on files (tenant_id, deleted_at) where deleted_at is not null and deleted_with is null;
 create index files_tags_idx on files using gin (tenant_id, tags);
 create index files_deleted_with_idx on files (tenant_id, deleted_with, id) where deleted_with is not null;
 create index files_metadata_idx on files using gin (tenant_id, metadata jsonb_path_ops);

@@ -81,7 +81,8 @@ declare
     tenant constant uuid := app_tenant_id();
     cover covers;
 begin
-    for cover in select * from covers where tenant_id = tenant and id <> root and (any_task or task <> 'delete') loop
+    for cover in select * from covers where tenant_id = tenant and id <> root and task <> 'purge'
+        and (any_task or task <> 'delete') loop
         if tree_has(tenant, kind, root, cover.kind, cover.id)
             or sources and cover.source_id is not null and tree_has(tenant, kind, root, 'folder', cover.source_id) then
             raise exception 'a job is at work in it'
@@ -105,6 +106,10 @@ declare
 begin
     perform tree_check(kind, root, false, true);
     select * into cover from covers where tenant_id = tenant and id = root for update;
+    if cover.task = 'purge' then
+        raise exception 'it is being purged'
+            using errcode = 'check_violation', constraint = 'covers_purge_check', table = 'covers';
+    end if;
     if cover.id is not null then
         update jobs set state = 'cancelled', finished_at = now(), locked_by = null, locked_until = null
         where tenant_id = tenant and id = cover.job_id and state in ('queued', 'running');
@@ -658,15 +663,127 @@ begin
 end
 $$;
 
+-- Begins to purge a deleted folder or workspace with everything in it, whose row is locked. False where another job is at it.
+create function tree_purge_begin(kind text, root uuid, job uuid) returns boolean
+language plpgsql volatile security definer
+set search_path from current
+as $$
+begin
+    insert into covers (tenant_id, id, kind, task, job_id)
+    values (app_tenant_id(), root, tree_purge_begin.kind, 'purge', job) on conflict do nothing;
+    return found;
+end
+$$;
+
+-- Keeps what is purged from being moved, in everybody's order.
+create function tree_purge_lock(tenant uuid, root uuid) returns void
+language sql volatile
+set search_path from current
+as $$
+    select from workspaces where tenant_id = tenant and (id = root or deleted_with = root
+        or id = (select workspace_id from folders where folders.tenant_id = tenant and folders.id = root))
+    order by id for no key update
+$$;
+
+-- Makes everything in there go with it, also what was deleted by itself before: then it can't be restored any more. False where the
+-- job is not to go on.
+create function tree_purge_adopt(root uuid, job uuid) returns boolean
+language plpgsql volatile security definer
+set search_path from current
+as $$
+declare
+    tenant constant uuid := app_tenant_id();
+    cover covers;
+    tops uuid[];
+    inside uuid[];
+begin
+    perform tree_purge_lock(tenant, root);
+    select * into cover from covers where tenant_id = tenant and id = root for update;
+    if cover.job_id is distinct from job or cover.task <> 'purge' then
+        return false;
+    end if;
+    if cover.kind = 'workspace' then
+        update workspaces set deleted_with = root
+        where tenant_id = tenant and id <> root and deleted_at is not null and deleted_with is distinct from root
+            and position(root::text in workspace_path) > 0;
+        tops := array(select id from workspaces where tenant_id = tenant and (id = root or deleted_with = root));
+        inside := array(select id from folders where tenant_id = tenant and workspace_id = any(tops));
+    else
+        inside := array(
+            with recursive inside as (
+                select root as id
+                union all
+                select folder.id from inside join folders folder on folder.tenant_id = tenant and folder.parent_id = inside.id
+            )
+            select id from inside
+        );
+    end if;
+    update folders set deleted_with = root
+    where tenant_id = tenant and id = any(inside) and id <> root and deleted_at is not null and deleted_with is distinct from root;
+    update files set deleted_with = root
+    where tenant_id = tenant and folder_id = any(inside) and deleted_at is not null and deleted_with is distinct from root;
+    update files set deleted_with = root
+    where tenant_id = tenant and workspace_id = any(tops) and folder_id is null and deleted_at is not null
+        and deleted_with is distinct from root;
+    update jobs set total = done + 1 + (select count(*) from folders where tenant_id = tenant and deleted_with = root)
+        + (select count(*) from files where tenant_id = tenant and deleted_with = root)
+    where tenant_id = tenant and id = job;
+    return true;
+end
+$$;
+
+-- Removes about `most` folders in which nothing lies any more, and says how many.
+create function tree_purge_folders(root uuid, job uuid, most integer) returns integer
+language plpgsql volatile security definer
+set search_path from current
+as $$
+declare
+    tenant constant uuid := app_tenant_id();
+    gone integer;
+begin
+    perform tree_purge_lock(tenant, root);
+    delete from folders where tenant_id = tenant and id in (
+        select folder.id from folders folder
+        where folder.tenant_id = tenant and folder.deleted_with = root
+            and not exists (select from folders inner_one where inner_one.tenant_id = tenant and inner_one.parent_id = folder.id)
+            and not exists (select from files where files.tenant_id = tenant and files.folder_id = folder.id)
+        order by folder.id limit most
+    );
+    get diagnostics gone = row_count;
+    update jobs set done = done + gone where tenant_id = tenant and id = job;
+    return gone;
+end
+$$;
+
+-- Removes the folder or the workspaces themselves: nothing lies in them any more.
+create function tree_purge_end(root uuid, job uuid) returns void
+language plpgsql volatile security definer
+set search_path from current
+as $$
+declare
+    tenant constant uuid := app_tenant_id();
+begin
+    perform tree_purge_lock(tenant, root);
+    -- Another purge, of what it lies in, may have taken it over.
+    delete from folders where tenant_id = tenant and id = root and deleted_at is not null and deleted_with is null;
+    delete from workspaces where tenant_id = tenant and deleted_at is not null and (id = root or deleted_with = root);
+    update jobs set done = done + 1 where tenant_id = tenant and id = job;
+    delete from covers where tenant_id = tenant and id = root and job_id = job;
+end
+$$;
+
 revoke all on function tree_count_live(uuid, text, uuid, bigint), tree_live_folders(uuid, text, uuid, bigint),
     tree_has(uuid, text, uuid, text, uuid), tree_check(text, uuid, boolean, boolean), tree_begin(text, uuid, text, uuid, integer), tree_step(uuid, uuid, integer),
     folder_restore(uuid, uuid), workspace_restore(uuid, uuid), workspace_list(text, text, uuid, boolean, uuid, bigint),
     tree_list(covers), tree_delete_step(covers, integer), tree_restore_step(covers, integer), tree_end(covers, bigint),
+    tree_purge_begin(text, uuid, uuid), tree_purge_lock(uuid, uuid), tree_purge_adopt(uuid, uuid),
+    tree_purge_folders(uuid, uuid, integer), tree_purge_end(uuid, uuid),
     tree_id(), tree_measure(uuid), tree_copy_begin(uuid, uuid, uuid), tree_copy_next(covers, integer), tree_copy_need(uuid, uuid, integer),
     tree_copy_lock(uuid, uuid), tree_copy_step(uuid, uuid, integer, bigint, text, uuid, uuid), tree_discard(uuid, uuid, text),
     tree_discard_step(uuid, uuid, integer) from public;
 grant execute on function tree_begin(text, uuid, text, uuid, integer), tree_step(uuid, uuid, integer), folder_restore(uuid, uuid),
     workspace_restore(uuid, uuid), workspace_list(text, text, uuid, boolean, uuid, bigint), tree_check(text, uuid, boolean, boolean), tree_measure(uuid),
-    tree_copy_begin(uuid, uuid, uuid), tree_copy_need(uuid, uuid, integer),
+    tree_purge_begin(text, uuid, uuid), tree_purge_adopt(uuid, uuid), tree_purge_folders(uuid, uuid, integer),
+    tree_purge_end(uuid, uuid), tree_copy_begin(uuid, uuid, uuid), tree_copy_need(uuid, uuid, integer),
     tree_copy_step(uuid, uuid, integer, bigint, text, uuid, uuid), tree_discard(uuid, uuid, text),
     tree_discard_step(uuid, uuid, integer) to tenant_app;

@@ -4,6 +4,7 @@ use rowhouse_domain::ItemName;
 use rowhouse_problem::{Error, FieldError, Result};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+use utoipa::IntoParams;
 
 /// Most tags of one item.
 const MAX_TAGS: usize = 64;
@@ -19,6 +20,16 @@ pub(crate) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> std::result::Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
+}
+
+/// How a file, folder or workspace is deleted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteQuery {
+    /// `true` removes for good what is deleted already, before its time.
+    #[serde(default)]
+    pub(crate) purge: bool,
 }
 
 /// Collects what is wrong with a request, so that all of it is said at once.

@@ -1,5 +1,6 @@
--- Undoes V8: deleting, restoring and copying trees. What is under way stays under its cover.
-drop function tree_discard_step(uuid, uuid, integer), tree_discard(uuid, uuid, text),
+-- Undoes V8: deleting, restoring, copying and purging trees. What is under way stays under its cover.
+drop function tree_purge_end(uuid, uuid), tree_purge_folders(uuid, uuid, integer), tree_purge_adopt(uuid, uuid),
+    tree_purge_begin(text, uuid, uuid), tree_purge_lock(uuid, uuid), tree_discard_step(uuid, uuid, integer), tree_discard(uuid, uuid, text),
     tree_copy_step(uuid, uuid, integer, bigint, text, uuid, uuid), tree_copy_lock(uuid, uuid), tree_copy_need(uuid, uuid, integer),
     tree_copy_next(covers, integer), tree_copy_begin(uuid, uuid, uuid), tree_measure(uuid), tree_id(), tree_check(text, uuid, boolean, boolean),
     workspace_list(text, text, uuid, boolean, uuid, bigint), workspace_restore(uuid, uuid), folder_restore(uuid, uuid),

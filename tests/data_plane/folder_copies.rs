@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::suite::recount::recount;
 use crate::suite::trees::ended;
 
-async fn upload(given: &Given, folder: &str, name: &str, content: &str) -> String {
+pub(crate) async fn upload(given: &Given, folder: &str, name: &str, content: &str) -> String {
     let path = format!("/v1/files?workspace_id={}&folder_id={folder}&name={name}", given.workspace);
     given.data.upload(&path, content.to_owned()).await.expect(201).text("id")
 }
@@ -25,7 +25,7 @@ async fn live_files(house: &TestHouse, given: &Given) -> i64 {
 }
 
 /// Files that share one content of ten bytes, with their versions, as if they had been uploaded.
-async fn fill_with_versions(house: &TestHouse, given: &Given, folder: &str, count: usize) {
+pub(crate) async fn fill_with_versions(house: &TestHouse, given: &Given, folder: &str, count: usize) {
     let _ = upload(given, folder, "original", "ten bytes.").await;
     house.expect_used(10).await;
     let id = folder.parse::<rowhouse_domain::FolderId>().unwrap().as_uuid();

@@ -15,6 +15,7 @@ mod folder_copies;
 mod folders;
 mod links;
 mod lists;
+mod purges;
 mod quota;
 mod recount;
 mod s3;

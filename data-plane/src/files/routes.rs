@@ -6,8 +6,6 @@ use rowhouse_domain::FileId;
 use rowhouse_web::{
     ApiJson, ApiPath, ApiQuery, ApiResult, IdempotencyKey, IfMatch, IfNoneMatch, Listing, ProblemDocument,
 };
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::batch::model::Batch;
 use super::batch::{self, BatchView};
@@ -15,6 +13,7 @@ use super::model::{ChangeFile, CopyFile, ListFiles};
 use super::views::{FileView, etag};
 use super::{change, copy, lists, purge, store};
 use crate::authentication::{Reader, Writer};
+use crate::serial::DeleteQuery;
 use crate::state::AppState;
 
 /// Lists files.
@@ -94,16 +93,6 @@ pub async fn change_file(
     body: ApiJson<ChangeFile>,
 ) -> ApiResult<HttpResponse> {
     Ok(change::change(&state, &writer, id.0, &condition, body.0).await?.into())
-}
-
-/// How a file is deleted.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub struct DeleteQuery {
-    /// `true` removes a file for good that is deleted already, before its time.
-    #[serde(default)]
-    purge: bool,
 }
 
 /// Deletes a file; it can be restored until it is purged.

@@ -306,16 +306,17 @@ pub(super) async fn purge(transaction: &impl Sql, ids: &[FileId]) -> Result<()> 
 }
 
 const DELETED_BEFORE: &str = "
-    select id from files where deleted_at < now() - make_interval(secs => $1) order by deleted_at limit $2";
+    select id from files where deleted_at < now() - make_interval(secs => $1) and deleted_with is null
+    order by deleted_at limit $2";
 
-/// Files that were deleted so long ago, the earliest first.
+/// Files that were deleted by themselves so long ago, the earliest first.
 pub(super) async fn deleted_before(tenant: &impl Sql, age: Duration, limit: i64) -> Result<Vec<FileId>> {
     let rows = tenant.query(DELETED_BEFORE, &[&age.as_secs_f64(), &limit]).await.context("looking into the trash")?;
     rows.iter().map(|row| row.column("id")).collect()
 }
 
 const OLDEST_DELETION: &str = "
-    select deleted_at from files where deleted_at is not null order by deleted_at limit 1";
+    select deleted_at from files where deleted_at is not null and deleted_with is null order by deleted_at limit 1";
 
 /// When the file was deleted that was deleted first, where there is any.
 pub(super) async fn oldest_deletion(tenant: &impl Sql) -> Result<Option<jiff::Timestamp>> {

@@ -5,6 +5,7 @@ mod copy;
 pub(crate) mod doors;
 mod lists;
 pub mod model;
+pub(crate) mod purge;
 pub mod routes;
 pub(crate) mod store;
 mod views;

@@ -9,9 +9,10 @@ use rowhouse_web::{
 
 use super::model::{ChangeFolder, CopyFolder, CreateFolder, ListFolders};
 use super::views::{FolderView, etag};
-use super::{change, copy, lists, store};
+use super::{change, copy, lists, purge, store};
 use crate::authentication::{Reader, Writer};
 use crate::jobs::JobView;
+use crate::serial::DeleteQuery;
 use crate::state::AppState;
 
 /// Creates a folder.
@@ -147,11 +148,12 @@ pub async fn change_folder(
     path = "/v1/folders/{fld}",
     operation_id = "delete_folder",
     tag = "folders",
-    params(("fld" = String, Path), ("if-match" = Option<String>, Header)),
+    params(("fld" = String, Path), DeleteQuery, ("if-match" = Option<String>, Header)),
     responses(
-        (status = 202, description = "It is gone for everybody, and a job deletes what lies in it.", body = JobView),
+        (status = 202, description = "It is gone for everybody, and a job deletes what lies in it; or, with `purge`, a job removes it for good.", body = JobView),
         (status = 204, description = "It is gone, with its folders and files."),
         (status = 404, description = "There is none of this id.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It is to be purged and is not deleted, or a job is at work on it.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 412, description = "It has changed since it was read.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("api_key" = ["write_files"]))
@@ -160,8 +162,12 @@ pub async fn delete_folder(
     state: Data<AppState>,
     writer: Writer,
     id: ApiPath<FolderId>,
+    query: ApiQuery<DeleteQuery>,
     condition: IfMatch,
 ) -> ApiResult<HttpResponse> {
+    if query.0.purge {
+        return Ok(purge::purge(&state, &writer, id.0, &condition).await?.into());
+    }
     Ok(change::delete(&state, &writer, id.0, &condition).await?.into())
 }
 

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 pub struct JobView {
     #[schema(value_type = String, example = "job_01jd0000000000000000000000")]
     pub(super) id: JobId,
-    /// `delete_tree`, `restore_tree` or `copy_tree`.
+    /// `delete_tree`, `restore_tree`, `copy_tree` or `purge_tree`.
     pub(super) kind: String,
     /// The folder or workspace that it is about.
     pub(super) subject: String,

@@ -1,9 +1,10 @@
-//! A folder or workspace is deleted, restored and copied with what lies in it: in the request's own transaction where that is
+//! A folder or workspace is deleted, restored, copied and purged with what lies in it: in the request's own transaction where that is
 //! little, else by a job, under a cover that hides it until it is whole. The tree is walked by functions of the tenant's
 //! database; this module begins the walk and goes on with it.
 
 mod copy;
 mod index;
+mod purge;
 mod store;
 
 use rowhouse_database::ActivePlacement;
@@ -17,6 +18,7 @@ use crate::work::{self, JobKind, NewJob, WorkContext};
 
 pub use copy::{CopyOrder, Outcome, begin_copy, copy, measure};
 pub use index::index;
+pub use purge::{begin_purge, purge, sweep};
 pub use store::check_move;
 
 /// Folders and files that a request deals with itself.

@@ -27,6 +27,9 @@ pub(super) async fn begin(
         .query_one(BEGIN, &[&kind.as_str(), &root, &task.as_str(), &job, &most])
         .await
         .on_constraint("covers_inside_check", job_running)
+        .on_constraint("covers_purge_check", || {
+            Error::new(Code::Gone, "It is being purged, with what lies in it, and can't be restored any more.")
+        })
         .context("beginning with a tree")?
         .column("is_done")
 }
@@ -49,6 +52,55 @@ pub async fn check_move(transaction: &impl Sql, folder: FolderId, to_another_wor
         .await
         .on_constraint("covers_inside_check", job_running)
         .context("looking for jobs in a folder")?;
+    Ok(())
+}
+
+const PURGE_BEGIN: &str = "select tree_purge_begin($1, $2, $3) as is_begun";
+
+/// Has a job purge a deleted folder or workspace; not where another job is at it.
+pub(super) async fn begin_purge(transaction: &impl Sql, kind: RootKind, root: Uuid, job: JobId) -> Result<bool> {
+    let row = transaction.query_one(PURGE_BEGIN, &[&kind.as_str(), &root, &job]).await;
+    row.context("beginning with a purge")?.column("is_begun")
+}
+
+const PURGE_ADOPT: &str = "select tree_purge_adopt($1, $2) as goes_on";
+
+/// Makes everything in there go along. Says whether the job is to go on.
+pub(super) async fn adopt(transaction: &impl Sql, root: Uuid, job: JobId) -> Result<bool> {
+    let row = transaction.query_one(PURGE_ADOPT, &[&root, &job]).await;
+    row.context("taking along what was deleted before")?.column("goes_on")
+}
+
+const PURGE_FILES: &str = "select id from files where deleted_with = $1 order by id limit $2";
+
+/// Files that are purged next.
+pub(super) async fn doomed_files(tenant: &impl Sql, root: Uuid, most: i64) -> Result<Vec<FileId>> {
+    let rows = tenant.query(PURGE_FILES, &[&root, &most]).await.context("looking for files to purge")?;
+    rows.iter().map(|row| row.column("id")).collect()
+}
+
+const ADVANCE: &str = "update jobs set done = done + $2 where tenant_id = app_tenant_id() and id = $1";
+
+/// Says that a job has dealt with so many more.
+pub(super) async fn advance(transaction: &impl Sql, job: JobId, handled: usize) -> Result<()> {
+    let handled = i64::try_from(handled).map_err(Error::internal)?;
+    transaction.execute(ADVANCE, &[&job, &handled]).await.context("noting a job's progress")?;
+    Ok(())
+}
+
+const PURGE_FOLDERS: &str = "select tree_purge_folders($1, $2, $3) as gone";
+
+/// Removes folders that nothing lies in any more, and says how many.
+pub(super) async fn purge_folders(transaction: &impl Sql, root: Uuid, job: JobId, most: i32) -> Result<i32> {
+    let row = transaction.query_one(PURGE_FOLDERS, &[&root, &job, &most]).await;
+    row.context("purging folders")?.column("gone")
+}
+
+const PURGE_END: &str = "select tree_purge_end($1, $2)";
+
+/// Removes the root.
+pub(super) async fn end_purge(transaction: &impl Sql, root: Uuid, job: JobId) -> Result<()> {
+    transaction.query_one(PURGE_END, &[&root, &job]).await.context("purging a folder or workspace")?;
     Ok(())
 }
 

@@ -27,6 +27,8 @@ pub enum JobKind {
     DeleteTree,
     /// Restores what was deleted with a folder or workspace.
     RestoreTree,
+    /// Removes a deleted folder or workspace for good, with everything in it.
+    PurgeTree,
     /// Copies what lies in a folder.
     CopyTree,
     /// Removes versions of a file that its workspace's rules don't keep.
@@ -37,7 +39,7 @@ pub enum JobKind {
 
 impl JobKind {
     /// Every kind that this release can do.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::IndexFile,
         Self::IndexFolder,
         Self::IndexWorkspace,
@@ -45,6 +47,7 @@ impl JobKind {
         Self::Usage,
         Self::DeleteTree,
         Self::RestoreTree,
+        Self::PurgeTree,
         Self::CopyTree,
         Self::PruneFile,
         Self::PruneWorkspace,
@@ -60,6 +63,7 @@ impl JobKind {
             Self::Usage => "usage",
             Self::DeleteTree => "delete_tree",
             Self::RestoreTree => "restore_tree",
+            Self::PurgeTree => "purge_tree",
             Self::CopyTree => "copy_tree",
             Self::PruneFile => "prune_file",
             Self::PruneWorkspace => "prune_workspace",
@@ -69,7 +73,7 @@ impl JobKind {
     /// Whether somebody may wait for it: then it is kept for a while when it is done.
     pub const fn is_watched(self) -> bool {
         match self {
-            Self::DeleteTree | Self::RestoreTree | Self::CopyTree => true,
+            Self::DeleteTree | Self::RestoreTree | Self::PurgeTree | Self::CopyTree => true,
             Self::IndexFile
             | Self::IndexFolder
             | Self::IndexWorkspace

@@ -21,6 +21,7 @@ pub(super) async fn run(context: WorkContext, placement: ActivePlacement, job: A
         JobKind::IndexWorkspace => index::workspace(&context, &placement, WorkspaceId::from_uuid(job.subject()?)).await,
         JobKind::IndexTree => trees::index(&context, &placement, FolderId::from_uuid(job.subject()?)).await,
         JobKind::DeleteTree | JobKind::RestoreTree => trees::go_on(&context, &placement, job.subject()?, job.id).await,
+        JobKind::PurgeTree => trees::purge(&context, &placement, job.subject()?, job.id).await,
         JobKind::CopyTree => {
             let order: CopyOrder = serde_json::from_value(job.payload.clone()).map_err(Error::internal)?;
             trees::copy(&context, &placement, FolderId::from_uuid(job.subject()?), job.id, &order).await

@@ -15,7 +15,7 @@ use super::nudge::Ring;
 use super::turns::Reason;
 use super::{run, store};
 use crate::files::versions::keep;
-use crate::{files, placements};
+use crate::{files, placements, trees};
 
 /// How long a job belongs to its worker without a sign of life: so long does a job wait whose process was killed.
 pub(super) const LEASE: Duration = Duration::from_secs(15);
@@ -73,6 +73,7 @@ async fn look(context: &WorkContext, ring: &Ring, worker: &str, tenant: TenantId
             }
             drop(connection);
             let next = earlier(next, files::sweep::sweep(context, &placement).await);
+            let next = earlier(next, trees::sweep(context, &placement).await);
             found_nothing(context, tenant, reason, next).await
         }
     }

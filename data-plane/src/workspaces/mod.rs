@@ -2,6 +2,7 @@
 
 mod change;
 pub mod model;
+pub(crate) mod purge;
 pub mod routes;
 pub(crate) mod store;
 mod views;

@@ -11,9 +11,10 @@ use uuid::Uuid;
 
 use super::model::{ChangeWorkspace, CreateWorkspace, ListWorkspaces, Workspace};
 use super::views::{WorkspaceView, etag};
-use super::{change, store};
+use super::{change, purge, store};
 use crate::authentication::{Reader, WorkspaceManager};
 use crate::jobs::JobView;
+use crate::serial::DeleteQuery;
 use crate::state::AppState;
 
 /// Creates a workspace.
@@ -148,11 +149,12 @@ pub async fn change_workspace(
     path = "/v1/workspaces/{wrk}",
     operation_id = "delete_workspace",
     tag = "workspaces",
-    params(("wrk" = String, Path), ("if-match" = Option<String>, Header)),
+    params(("wrk" = String, Path), DeleteQuery, ("if-match" = Option<String>, Header)),
     responses(
-        (status = 202, description = "It is gone for everybody, and a job deletes what lies in it.", body = JobView),
+        (status = 202, description = "It is gone for everybody, and a job deletes what lies in it; or, with `purge`, a job removes it for good.", body = JobView),
         (status = 204, description = "It is gone, with its workspaces, folders and files."),
         (status = 404, description = "There is none of this id.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It is to be purged and is not deleted, or a job is at work on it.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 412, description = "It has changed since it was read.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("api_key" = ["manage_workspaces"]))
@@ -161,8 +163,12 @@ pub async fn delete_workspace(
     state: Data<AppState>,
     manager: WorkspaceManager,
     id: ApiPath<WorkspaceId>,
+    query: ApiQuery<DeleteQuery>,
     condition: IfMatch,
 ) -> ApiResult<HttpResponse> {
+    if query.0.purge {
+        return Ok(purge::purge(&state, &manager, id.0, &condition).await?.into());
+    }
     Ok(change::delete(&state, &manager, id.0, &condition).await?.into())
 }
 
