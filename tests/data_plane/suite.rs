@@ -19,6 +19,7 @@ mod purges;
 mod quota;
 mod recount;
 mod s3;
+mod s3_backend;
 mod s3_clients;
 mod scrub;
 mod sealed;

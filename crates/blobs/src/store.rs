@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{BoxStream, StreamExt};
+use http::Method;
 use object_store::path::Path;
+use object_store::signer::Signer;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 use uuid::Uuid;
 
@@ -28,6 +30,7 @@ const S3_PART: usize = 8 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub struct BlobStore {
     store: Arc<dyn ObjectStore>,
+    signer: Option<Arc<dyn Signer>>,
     local_root: Option<Arc<FilePath>>,
     part_size: usize,
 }
@@ -38,9 +41,12 @@ impl BlobStore {
         match config.backend {
             Backend::Local => {
                 let (store, root) = local::open(&config.local.root)?;
-                Ok(Self { store: Arc::new(store), local_root: Some(root.into()), part_size: LOCAL_PART })
+                Ok(Self { store: Arc::new(store), signer: None, local_root: Some(root.into()), part_size: LOCAL_PART })
             }
-            Backend::S3 => Ok(Self { store: open_s3(&config.s3)?, local_root: None, part_size: S3_PART }),
+            Backend::S3 => {
+                let (store, signer) = open_s3(&config.s3)?;
+                Ok(Self { store, signer, local_root: None, part_size: S3_PART })
+            }
         }
     }
 
@@ -89,6 +95,13 @@ impl BlobStore {
             return Err(BlobError::Unopenable { key });
         }
         Ok(sealed::open(read, size, range, frames, content_key))
+    }
+
+    /// An address at which whoever has it can read the blob for so long, where the store gives such: S3 through its usual client.
+    pub async fn signed_address(&self, key: BlobKey, lifetime: Duration) -> Result<Option<String>, BlobError> {
+        let Some(signer) = &self.signer else { return Ok(None) };
+        let signed = signer.signed_url(Method::GET, &key.path(), lifetime).await;
+        Ok(Some(signed.map_err(|error| BlobError::of_object(error, key))?.into()))
     }
 
     /// Says what the store knows of a blob.
@@ -149,11 +162,17 @@ impl BlobStore {
     }
 }
 
-fn open_s3(config: &S3Config) -> Result<Arc<dyn ObjectStore>, BlobError> {
+/// A store, and what signs addresses in it.
+type Opened = (Arc<dyn ObjectStore>, Option<Arc<dyn Signer>>);
+
+fn open_s3(config: &S3Config) -> Result<Opened, BlobError> {
     match config.client {
-        S3Client::ObjectStore => Ok(Arc::new(s3::open(config)?)),
+        S3Client::ObjectStore => {
+            let store = Arc::new(s3::open(config)?);
+            Ok((Arc::clone(&store) as Arc<dyn ObjectStore>, Some(store)))
+        }
         #[cfg(feature = "rusoto")]
-        S3Client::Rusoto => Ok(Arc::new(crate::rusoto::open(config)?)),
+        S3Client::Rusoto => Ok((Arc::new(crate::rusoto::open(config)?), None)),
         #[cfg(not(feature = "rusoto"))]
         S3Client::Rusoto => Err(BlobError::Config(
             "blobs.s3.client is rusoto, which this build lacks (feature `rusoto` of rowhouse-blobs)".to_owned(),

@@ -394,6 +394,8 @@ pub struct Blobs {
     pub encryption: Encryption,
     #[serde(with = "humantime_serde")]
     pub content_key_age: Duration,
+    #[serde(with = "humantime_serde")]
+    pub redirect_downloads: Duration,
 }
 
 impl Blobs {

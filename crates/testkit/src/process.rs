@@ -49,6 +49,20 @@ impl TestHouse {
     /// # Panics
     /// Where it ends.
     pub async fn data_plane_process_without(&self, platform: u16, further: &str) -> DataPlaneProcess {
+        self.spawn_data_plane(platform, further, &[]).await
+    }
+
+    /// The same with environment variables of its own.
+    ///
+    /// # Panics
+    /// Where it does not become ready.
+    pub async fn data_plane_process_in(&self, environment: &[(&str, &str)], further: &str) -> DataPlaneProcess {
+        let mut process = self.spawn_data_plane(TestCluster::get().port(), further, environment).await;
+        process.until("/readyz").await;
+        process
+    }
+
+    async fn spawn_data_plane(&self, platform: u16, further: &str, environment: &[(&str, &str)]) -> DataPlaneProcess {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let port = free_port();
         let file = folder.path().join("settings.toml");
@@ -66,6 +80,7 @@ impl TestHouse {
         std::fs::write(&file, text).expect("a temporary file can be written");
         let mut command = Command::new(program("data-plane"));
         command.arg("--settings").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.envs(environment.iter().copied());
         let child = command.kill_on_drop(true).spawn().expect("the data plane starts");
         let client = Client::new(&format!("http://127.0.0.1:{port}"), None);
         let mut process = DataPlaneProcess { client, child, _folder: folder };

@@ -64,6 +64,8 @@ pub struct Contents {
     master: Arc<MasterKey>,
     /// None: objects are stored as they are.
     key_age: Option<Duration>,
+    /// How long an address that clients are redirected to is good for; zero where they are not.
+    redirect: Duration,
 }
 
 impl Contents {
@@ -73,7 +75,12 @@ impl Contents {
     /// Where it can't be used.
     pub fn open(settings: &settings::Blobs, master: Arc<MasterKey>) -> Result<Self> {
         let blobs = BlobStore::open(&Config::of(settings)).map_err(Error::internal)?;
-        Ok(Self { blobs, master, key_age: settings.seals().then_some(settings.content_key_age) })
+        Ok(Self {
+            blobs,
+            master,
+            key_age: settings.seals().then_some(settings.content_key_age),
+            redirect: settings.redirect_downloads,
+        })
     }
 
     /// The key that the tenant's next object is to be sealed under, made where there is none or the last has had its time.
@@ -103,6 +110,15 @@ impl Contents {
             }
             None => self.blobs.read(object.key, range).await?,
         })
+    }
+
+    /// An address at which a client reads the object from the store itself, where the settings want that and the store gives
+    /// such. Never one of a sealed object, which nobody but us can open.
+    pub(crate) async fn address(&self, object: &Object) -> Result<Option<String>, BlobError> {
+        if self.redirect.is_zero() || object.sealed_under.is_some() {
+            return Ok(None);
+        }
+        self.blobs.signed_address(object.key, self.redirect).await
     }
 
     /// Removes an object; one that is gone is fine.

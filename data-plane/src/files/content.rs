@@ -216,6 +216,7 @@ pub enum WantedDisposition {
     ),
     responses(
         (status = 200, description = "The content. Its `ETag` is its SHA-256.", body = String, content_type = "application/octet-stream"),
+        (status = 307, description = "The content is to be read from the bucket, where `blobs.redirect_downloads` says so."),
         (status = 206, description = "The wanted part; several as `multipart/byteranges`.", body = String, content_type = "application/octet-stream"),
         (status = 304, description = "It is as the caller has it."),
         (status = 404, description = "There is no such file or version.", body = ProblemDocument, content_type = "application/problem+json"),

@@ -13,6 +13,7 @@ use super::digest;
 use super::disposition::{Disposition, content_disposition};
 use super::range::{Wanted, wanted};
 use super::versions::Stored;
+use crate::contents::blob_failure;
 use crate::media::MediaType;
 use crate::state::AppState;
 
@@ -36,6 +37,16 @@ pub(super) async fn send(state: &AppState, stored: Stored, wish: Wish<'_>) -> Re
         let mut answer = HttpResponse::build(StatusCode::NOT_MODIFIED);
         describe(&mut answer, &stored, &etag);
         return Ok(answer.finish());
+    }
+    if !wish.inline
+        && !wish.head_only
+        && let Some(address) = state.contents.address(&stored.object).await.map_err(blob_failure)?
+    {
+        let mut answer = HttpResponse::TemporaryRedirect();
+        return Ok(answer
+            .insert_header((header::LOCATION, address))
+            .insert_header((header::CACHE_CONTROL, "private, no-store"))
+            .finish());
     }
     let size = stored.object.size;
     let (part, several) = match wanted(applicable_range(&stored, &etag, wish.request), size) {
