@@ -266,6 +266,58 @@ async fn copies_and_deletions() {
 }
 
 #[tokio::test]
+async fn a_copy_moves_no_byte() {
+    let setting = Setting::new().await;
+    let store = setting.store();
+    store.put(&path("a.txt"), "words".into()).await.unwrap();
+    store.put(&path("dir/b.txt"), "other words".into()).await.unwrap();
+    // Nobody could read it now.
+    setting.house.lose_objects();
+    store.copy(&path("a.txt"), &path("new/c.txt")).await.unwrap();
+    store.copy(&path("a.txt"), &path("dir/b.txt")).await.unwrap();
+    for (name, version) in [("new/c.txt", "1"), ("dir/b.txt", "2")] {
+        let head = store.head(&path(name)).await.unwrap();
+        assert_eq!((head.size, head.version.as_deref()), (5, Some(version)), "{name}");
+    }
+    setting.house.expect_used(5 + 11 + 5 + 5).await;
+    setting.house.expect_reserved(0).await;
+    assert_eq!(crate::suite::recount::recount(&setting.house, &setting.given).await, 26);
+}
+
+#[tokio::test]
+async fn single_versions_are_deleted_for_good() {
+    let setting = Setting::new().await;
+    let (store, given) = (setting.store(), &setting.given);
+    for text in ["1", "two", "three"] {
+        store.put(&path("a.txt"), text.into()).await.unwrap();
+    }
+    let object = format!("/{}/a.txt", setting.bucket());
+    let delete = async |version: &str| {
+        let query = format!("versionId={version}");
+        send_signed(setting.endpoint(), &setting.key, Method::DELETE, &object, &query).await
+    };
+    let read = async || store.get(&path("a.txt")).await.unwrap().bytes().await.unwrap();
+    // An old one, the current one, one that is gone already, one that can't be.
+    for (version, left, used) in [("2", "three", 6), ("3", "1", 1), ("3", "1", 1)] {
+        let answer = delete(version).await;
+        assert_eq!((answer.status().as_u16(), answer.headers()["x-amz-version-id"].to_str().unwrap()), (204, version));
+        assert_eq!(read().await, left);
+        setting.house.expect_used(used).await;
+    }
+    assert_eq!(delete("x").await.status().as_u16(), 404);
+    store.put(&path("a.txt"), "more".into()).await.unwrap();
+    assert_eq!(delete("1").await.status().as_u16(), 204);
+    assert_eq!(read().await, "more");
+    // With the last one the file goes, and leaves nothing in the trash.
+    assert_eq!(delete("2").await.status().as_u16(), 204);
+    assert!(matches!(store.get(&path("a.txt")).await.unwrap_err(), Error::NotFound { .. }));
+    let trash = given.data.get("/v1/files?deleted=true").await.expect(200).json();
+    assert_eq!(trash["items"], json!([]));
+    setting.house.expect_used(0).await;
+    assert_eq!(crate::suite::recount::recount(&setting.house, given).await, 0);
+}
+
+#[tokio::test]
 async fn presigned_addresses_open_one_object_for_a_while() {
     let setting = Setting::new().await;
     let store = setting.store();

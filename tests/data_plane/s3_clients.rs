@@ -156,7 +156,8 @@ async fn rclone_works() {
     let mut names: Vec<&str> = listed.lines().collect();
     names.sort_unstable();
     assert_eq!(names, ["sub/a.txt", "sub/b.bin", "sub/deep er/ü.bin", "zero"]);
-    // Not `purge`, which deletes version by version.
-    run(&["delete", &remote]).await;
+    run(&["delete", &format!("{remote}/sub")]).await;
+    // Version by version.
+    run(&["purge", &remote]).await;
     assert_eq!(run(&["lsf", "-R", "--files-only", &format!(":s3:{}", setting.bucket())]).await.unwrap(), "");
 }

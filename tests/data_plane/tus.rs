@@ -93,6 +93,42 @@ async fn requests_that_are_not_of_tus_are_told_so() {
 }
 
 #[tokio::test]
+async fn a_length_can_be_said_later() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let begin =
+        || request(&given.data, Method::POST, "/v1/uploads").header("upload-metadata", metadata(&given, "a.txt"));
+    for (defer, length) in [("2", None), ("1", Some("5"))] {
+        let odd = begin().header("upload-defer-length", defer);
+        let odd = length.iter().fold(odd, |odd, length| odd.header("upload-length", *length));
+        Answer::of(odd).await.problem(400, "malformed_request");
+    }
+    let begun = Answer::of(begin().header("upload-defer-length", "1")).await.expect(201);
+    let path = begun.header("location").to_owned();
+    let head = || request(&given.data, Method::HEAD, &path);
+    let open = Answer::of(head()).await.expect(200);
+    assert_eq!((open.header("upload-defer-length"), open.headers.get("upload-length")), ("1", None));
+    let _ = Answer::of(patch(&given.data, &path, 0).body("hello ")).await.expect(204);
+    house.expect_reserved(6).await;
+    let short = patch(&given.data, &path, 6).header("upload-length", 5).body("");
+    Answer::of(short).await.problem(400, "malformed_request");
+    let stated = patch(&given.data, &path, 6).header("upload-length", 11).body("wo");
+    let _ = Answer::of(stated).await.expect(204);
+    house.expect_reserved(11).await;
+    let known = Answer::of(head()).await.expect(200);
+    assert_eq!((known.header("upload-length"), known.headers.get("upload-defer-length")), ("11", None));
+    let other = patch(&given.data, &path, 8).header("upload-length", 12).body("rld");
+    Answer::of(other).await.problem(400, "malformed_request");
+    let long = patch(&given.data, &path, 8).body("rld and more");
+    Answer::of(long).await.problem(413, "too_large");
+    let last = Answer::of(patch(&given.data, &path, offset(&given.data, &path).await).body("rld")).await.expect(204);
+    assert_eq!(last.header("upload-offset"), "11");
+    assert_eq!(content(&given, "a.txt").await.unwrap(), b"hello world");
+    house.expect_used(11).await;
+    house.expect_reserved(0).await;
+}
+
+#[tokio::test]
 async fn what_came_before_a_connection_broke_is_kept() {
     let house = crate::house().await;
     let given = house.tenant().await;

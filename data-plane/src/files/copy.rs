@@ -2,10 +2,10 @@
 
 use rowhouse_domain::FileId;
 use rowhouse_problem::Result;
-use rowhouse_web::IdempotencyKey;
+use rowhouse_web::{IdempotencyKey, IfMatch};
 
-use super::destination::Destination;
-use super::model::{CopyFile, File, file_type};
+use super::destination::{Destination, Held};
+use super::model::{CopyFile, File, Place, file_type};
 use super::room::apply_with_room;
 use super::store::{self, Content};
 use super::versions;
@@ -25,14 +25,41 @@ pub(super) async fn copy(
     body: &CopyFile,
 ) -> Result<Answer> {
     let route = format!("POST /v1/files/{id}/copy");
+    make(state, &Request::new(caller, &route, key, body), id, |file| {
+        let number = body.version.unwrap_or(file.current_version);
+        Ok((number, Destination::New(FileId::new(), body.place(file)?)))
+    })
+    .await
+}
+
+/// Gives the file of a name the content of a version of another one, as a new version; makes it where there is none.
+pub(super) async fn put(
+    state: &AppState,
+    caller: &Caller,
+    (id, number): (FileId, i32),
+    place: Place,
+) -> Result<Answer> {
+    let key = IdempotencyKey(None);
+    make(state, &Request::new(caller, "", &key, &()), id, |_| {
+        Ok((number, Destination::Put(FileId::new(), place, IfMatch::default())))
+    })
+    .await
+}
+
+async fn make(
+    state: &AppState,
+    request: &Request<'_>,
+    id: FileId,
+    plan: impl FnOnce(&File) -> Result<(i32, Destination)>,
+) -> Result<Answer> {
+    let account = request.caller.account();
     apply_with_room(
         state,
-        &Request::new(caller, &route, key, body),
+        request,
         async |tenant| {
             let file = store::find(tenant, id).await?;
-            let number = body.version.unwrap_or(file.current_version);
+            let (number, destination) = plan(&file)?;
             let version = versions::store::get(tenant, id, number).await?;
-            let destination = Destination::New(FileId::new(), body.place(&file)?);
             // Whatever is refused here reserves nothing.
             destination.check(tenant).await?.check(version.size.unsigned_abs())?;
             let size = version.size;
@@ -40,6 +67,7 @@ pub(super) async fn copy(
         },
         async |change, (source, version, destination), reservation| {
             let held = destination.hold(change, version.size).await?;
+            let is_new = matches!(held, Held::New(..));
             let shared = versions::store::share(change, id, version.version_number).await?;
             let content = Content {
                 size: version.size,
@@ -48,15 +76,17 @@ pub(super) async fn copy(
                 declared_mime_type: shared.declared_mime_type.as_deref(),
                 file_type: file_type(&version.mime_type),
             };
-            let made = held.record(change, shared.blob, &content, caller.account()).await?;
-            let labelled = File { tags: source.tags, metadata: source.metadata, ..made };
-            let made = store::update(change, &labelled).await?;
+            let mut made = held.record(change, shared.blob, &content, account).await?;
+            if is_new {
+                let labelled = File { tags: source.tags, metadata: source.metadata, ..made };
+                made = store::update(change, &labelled).await?;
+            }
             change
                 .charge(&Charge {
                     file: made.id,
                     version: Some(made.current_version),
                     bytes: version.size,
-                    account: caller.account(),
+                    account,
                     reservation: Some(reservation),
                 })
                 .await?;

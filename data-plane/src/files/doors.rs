@@ -28,7 +28,7 @@ use super::pace::{Paced, broken};
 use super::pulse::ran_out;
 use super::slots::Slot;
 use super::upload::{Begun, Declared, Identity};
-use super::{change, finalize, store, upload, versions};
+use super::{change, copy, finalize, store, upload, versions};
 use crate::answer::Answer;
 use crate::authentication::Caller;
 use crate::contents::{OpenKey, blob_failure};
@@ -128,6 +128,17 @@ pub(crate) fn paced(
 /// The bytes of a content, or a part of them.
 pub(crate) async fn read(state: &AppState, stored: &Stored, part: Option<Range<u64>>) -> Result<BlobBody> {
     Ok(state.contents.read(&stored.object, part).await?.body)
+}
+
+/// Gives the file of a name the content of a version of another one; no byte of it moves.
+pub(crate) async fn copy(state: &AppState, caller: &Caller, source: (FileId, i32), place: Place) -> Result<MadeFile> {
+    let answer = copy::put(state, caller, source, place).await?;
+    serde_json::from_slice(&answer.body).map_err(Error::internal)
+}
+
+/// Deletes a version of a file for good; with the current one the one before it becomes that, and with the last the file goes.
+pub(crate) async fn delete_version(state: &AppState, caller: &Caller, id: FileId, number: i32) -> Result<()> {
+    versions::delete_any(state, caller, id, number).await
 }
 
 /// Puts a file into the trash.

@@ -159,15 +159,49 @@ pub(super) async fn put(
     Ok(Made { etag: ETag::Strong(made.sha256), version: made.version, checksum })
 }
 
-/// Puts the file of a key into the trash; one that is not there is fine.
-pub(super) async fn delete(state: &AppState, caller: &Caller, workspace: WorkspaceId, key: &str) -> S3Result<()> {
+/// Gives a key the content of a version of another, making the folders that it names. No byte of it moves.
+pub(super) async fn copy(
+    state: &AppState,
+    caller: &Caller,
+    (from, from_key, version): (&str, &str, i32),
+    (to, to_key): (&str, &str),
+) -> S3Result<(ETag, i32)> {
+    let (from_key, key) = (ObjectKey::parse(from_key)?, ObjectKey::parse(to_key)?);
+    let Some(name) = key.name.clone() else {
+        return Err(s3s::s3_error!(InvalidArgument, "a key that ends with a slash is a folder and has no content"));
+    };
+    let (source, workspace) = {
+        let tenant = caller.connection(state).await.map_err(failure)?;
+        let from = workspace(&tenant, from).await?;
+        let source = find(&tenant, from, &from_key).await.map_err(failure)?.ok_or_else(no_such_key)?;
+        (source, workspace(&tenant, to).await?)
+    };
+    let folder = folders::doors::ensure(state, caller, workspace, &key.folders).await.map_err(failure)?;
+    let made =
+        doors::copy(state, caller, (source, version), Place { workspace, folder, name }).await.map_err(failure)?;
+    Ok((ETag::Strong(made.sha256), made.version))
+}
+
+/// Puts the file of a key into the trash, or deletes one of its versions for good; what is not there is fine.
+pub(super) async fn delete(
+    state: &AppState,
+    caller: &Caller,
+    workspace: WorkspaceId,
+    key: &str,
+    version: Option<&str>,
+) -> S3Result<()> {
     let key = ObjectKey::parse(key)?;
+    let version = version.filter(|version| *version != "null").map(read_version).transpose()?;
     let file = {
         let tenant = caller.connection(state).await.map_err(failure)?;
         find(&tenant, workspace, &key).await.map_err(failure)?
     };
     let Some(file) = file else { return Ok(()) };
-    match doors::delete(state, caller, file).await {
+    let deleted = match version {
+        Some(version) => doors::delete_version(state, caller, file, version).await,
+        None => doors::delete(state, caller, file).await,
+    };
+    match deleted {
         Ok(()) => Ok(()),
         Err(error) if error.code() == rowhouse_problem::Code::NotFound => Ok(()),
         Err(error) => Err(failure(error)),

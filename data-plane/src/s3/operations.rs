@@ -16,8 +16,9 @@ use s3s::dto::{
     GetObjectInput, GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput,
     ListBucketsInput, ListBucketsOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput,
     ListObjectVersionsInput, ListObjectVersionsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input,
-    ListObjectsV2Output, ListPartsInput, ListPartsOutput, Object, ObjectStorageClass, PutObjectInput, PutObjectOutput,
-    StreamingBlob, Timestamp, UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
+    ListObjectsV2Output, ListPartsInput, ListPartsOutput, MetadataDirective, Object, ObjectStorageClass,
+    PutObjectInput, PutObjectOutput, StreamingBlob, Timestamp, UploadPartCopyInput, UploadPartCopyOutput,
+    UploadPartInput, UploadPartOutput,
 };
 use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use uuid::Uuid;
@@ -380,26 +381,35 @@ impl S3 for Door {
         if is_refused {
             return Err(s3_error!(PreconditionFailed));
         }
-        let read = doors::read(&self.0, &stored, None).await.map_err(failure)?;
-        let incoming = Incoming {
-            bucket: &input.bucket,
-            key: &input.key,
-            length: Some(stored.object.size),
-            media_type: Some(input.content_type.unwrap_or_else(|| stored.mime_type.clone())),
-            md5: None,
-            if_match: None,
-            if_none_match: None,
+        let is_retyped = input.content_type.as_ref().is_some_and(|kind| *kind != stored.mime_type)
+            && input.metadata_directive.as_ref().is_some_and(|how| how.as_str() == MetadataDirective::REPLACE);
+        let (tag, version) = if is_retyped {
+            // What a content is taken for is found out as it comes in.
+            let read = doors::read(&self.0, &stored, None).await.map_err(failure)?;
+            let incoming = Incoming {
+                bucket: &input.bucket,
+                key: &input.key,
+                length: Some(stored.object.size),
+                media_type: input.content_type,
+                md5: None,
+                if_match: None,
+                if_none_match: None,
+            };
+            let body = read.map(|piece| piece.map_err(Error::unavailable));
+            let made = objects::put(&self.0, &caller, incoming, Integrity::default(), body).await?;
+            (made.etag, made.version)
+        } else {
+            let source = (from.as_ref(), key.as_ref(), stored.version);
+            objects::copy(&self.0, &caller, source, (&input.bucket, &input.key)).await?
         };
-        let body = read.map(|piece| piece.map_err(Error::unavailable));
-        let made = objects::put(&self.0, &caller, incoming, Integrity::default(), body).await?;
         Ok(S3Response::new(CopyObjectOutput {
             copy_object_result: Some(CopyObjectResult {
-                e_tag: Some(made.etag),
+                e_tag: Some(tag),
                 last_modified: Some(time(jiff::Timestamp::now())),
                 ..CopyObjectResult::default()
             }),
             copy_source_version_id: Some(stored.version.to_string()),
-            version_id: Some(made.version.to_string()),
+            version_id: Some(version.to_string()),
             ..CopyObjectOutput::default()
         }))
     }
@@ -407,10 +417,9 @@ impl S3 for Door {
     async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
         let caller = caller(&request)?;
         let input = request.input;
-        refuse_version(input.version_id.as_deref())?;
         let workspace = self.workspace(&caller, &input.bucket).await?;
-        objects::delete(&self.0, &caller, workspace, &input.key).await?;
-        Ok(S3Response::new(DeleteObjectOutput::default()))
+        objects::delete(&self.0, &caller, workspace, &input.key, input.version_id.as_deref()).await?;
+        Ok(S3Response::new(DeleteObjectOutput { version_id: input.version_id, ..DeleteObjectOutput::default() }))
     }
 
     async fn delete_objects(
@@ -426,13 +435,13 @@ impl S3 for Door {
         let is_quiet = input.delete.quiet.unwrap_or(false);
         let (mut deleted, mut errors) = (Vec::new(), Vec::new());
         for object in input.delete.objects {
-            let result = match refuse_version(object.version_id.as_deref()) {
-                Ok(()) => objects::delete(&self.0, &caller, workspace, &object.key).await,
-                Err(error) => Err(error),
-            };
-            match result {
+            match objects::delete(&self.0, &caller, workspace, &object.key, object.version_id.as_deref()).await {
                 Ok(()) if is_quiet => {}
-                Ok(()) => deleted.push(DeletedObject { key: Some(object.key), ..DeletedObject::default() }),
+                Ok(()) => deleted.push(DeletedObject {
+                    key: Some(object.key),
+                    version_id: object.version_id,
+                    ..DeletedObject::default()
+                }),
                 Err(error) => errors.push(s3s::dto::Error {
                     code: Some(error.code().as_str().to_owned()),
                     key: Some(object.key),
@@ -497,12 +506,4 @@ impl S3 for Door {
 
 pub(super) fn length(length: Option<i64>) -> S3Result<Option<u64>> {
     length.map(|length| u64::try_from(length).map_err(|_| s3_error!(InvalidArgument))).transpose()
-}
-
-/// A version goes with its file, or by the rules that it is kept by.
-fn refuse_version(version: Option<&str>) -> S3Result<()> {
-    match version {
-        None | Some("null") => Ok(()),
-        Some(_) => Err(s3_error!(NotImplemented, "a single version can't be deleted here")),
-    }
 }

@@ -98,7 +98,7 @@ impl Part {
 }
 
 /// Somebody else has gone on with the upload, or ended it.
-pub(super) fn moved_on() -> Error {
+pub(crate) fn moved_on() -> Error {
     let detail = "The upload has gone on, or has ended, meanwhile. Ask for its state.";
     Error::new(rowhouse_problem::Code::OffsetMismatch, detail)
 }

@@ -109,6 +109,16 @@ pub(super) async fn advance(
     Ok(transaction.execute(ADVANCE, parameters).await.context("counting an upload's bytes")? == 1)
 }
 
+const SET_LENGTH: &str = "
+    update upload_sessions set length = $2
+    where id = $1 and length is null and received <= $2 and made_version is null and expires_at > now()";
+
+/// Says how long an upload is whose length was left open. Says whether it was, and no longer than that.
+pub(super) async fn set_length(tenant: &impl Sql, id: UploadId, length: i64) -> Result<bool> {
+    let touched = tenant.execute(SET_LENGTH, &[&id, &length]).await.context("stating an upload's length")?;
+    Ok(touched == 1)
+}
+
 const TOUCH: &str = "
     update upload_sessions set expires_at = now() + make_interval(secs => $2)
     where id = $1 and made_version is null and expires_at > now()";

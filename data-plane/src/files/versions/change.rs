@@ -7,15 +7,16 @@ use rowhouse_web::{ETag, IdempotencyKey, IfMatch};
 use super::{give_back, store};
 use crate::answer::Answer;
 use crate::authentication::Caller;
-use crate::changes::{Charge, apply};
+use crate::changes::{Change, Charge, Verb, apply};
 use crate::files::destination::Destination;
-use crate::files::model::file_type;
+use crate::files::model::{Version, file_type};
+use crate::files::purge::purge;
 use crate::files::room::apply_with_room;
-use crate::files::store::{Content, find, lock};
+use crate::files::store::{Content, delete as mark_deleted, find, lock, set_content};
 use crate::files::views::FileView;
 use crate::idempotency::Request;
 use crate::state::AppState;
-use crate::workspaces;
+use crate::{index, workspaces};
 
 /// Makes an old version the current one again, as a new one with its content.
 pub(super) async fn restore(
@@ -64,6 +65,49 @@ pub(super) async fn restore(
         },
     )
     .await
+}
+
+/// Deletes a version for good, also the current one: then the one before it is current again, or, where there is none, the file is
+/// purged.
+pub(in crate::files) async fn delete_any(state: &AppState, caller: &Caller, file: FileId, number: i32) -> Result<()> {
+    apply(state, caller, async |change| {
+        let workspace = find(change, file).await?.workspace_id;
+        workspaces::store::lock(change, workspace).await?;
+        // In everybody's order, for the file may go.
+        index::store::lock_searches(change, &[file]).await?;
+        let file = lock(change, file).await?;
+        if file.workspace_id != workspace {
+            return Err(Error::unavailable("the file was moved to another workspace meanwhile"));
+        }
+        if file.current_version == number {
+            match store::list(change, file.id, number, 1).await?.first() {
+                Some(before) => go_back(change, before).await?,
+                None => {
+                    mark_deleted(change, file.id).await?;
+                    return purge(change, &[file.id]).await.map(|_| ());
+                }
+            }
+        }
+        let removed = store::delete(change, file.id, &[number]).await?;
+        if removed.is_empty() {
+            return Err(store::not_found(file.id, number));
+        }
+        give_back(change, &[(workspace, removed)]).await
+    })
+    .await
+}
+
+async fn go_back(change: &Change<'_>, before: &Version) -> Result<()> {
+    let source = store::share(change, before.file_id, before.version_number).await?;
+    let content = Content {
+        size: before.size,
+        checksum: &before.checksum,
+        mime_type: &before.mime_type,
+        declared_mime_type: source.declared_mime_type.as_deref(),
+        file_type: file_type(&before.mime_type),
+    };
+    set_content(change, before.file_id, before.version_number, &content).await?;
+    change.record(Verb::Revised, before.file_id).await
 }
 
 /// Deletes a version for good, and gives back what it used.

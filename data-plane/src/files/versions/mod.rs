@@ -5,6 +5,8 @@ pub(crate) mod keep;
 pub mod routes;
 pub(super) mod store;
 
+pub(super) use change::delete_any;
+
 use jiff::Timestamp;
 use rowhouse_domain::{AccountId, BlobId, FileId, ItemName, WorkspaceId};
 use rowhouse_problem::Result;

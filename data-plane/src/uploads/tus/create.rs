@@ -9,6 +9,7 @@ use crate::authentication::Caller;
 use crate::files::doors::{self, Put};
 use crate::files::model::{Place, UploadQuery};
 use crate::state::AppState;
+use crate::uploads::parts::{moved_on, reserve};
 use crate::uploads::{NewSession, Protocol, Session, Stored, assemble, begin, store};
 
 /// Most pieces of one upload.
@@ -46,6 +47,34 @@ pub(super) async fn create(state: &AppState, caller: &Caller, new: NewSession) -
         doors::check_place(&caller.connection(state).await?, &place, length).await?;
     }
     begin(state, caller, new).await
+}
+
+/// Notes the length of an upload that was begun without one, and reserves what is still to come.
+pub(super) async fn state_length(
+    state: &AppState,
+    caller: &Caller,
+    mut session: Session,
+    length: i64,
+) -> Result<Session> {
+    match session.new.length {
+        Some(known) if known == length => return Ok(session),
+        Some(known) => {
+            let detail = format!("The upload is {known} bytes long: its length does not change.");
+            return Err(Error::new(Code::MalformedRequest, detail));
+        }
+        None => {}
+    }
+    let to_come = u64::try_from(length - session.received).map_err(|_| {
+        let detail = format!("{} bytes have come already, which is more than that.", session.received);
+        Error::new(Code::MalformedRequest, detail)
+    })?;
+    doors::check_size(state, length.unsigned_abs())?;
+    reserve(state, caller, &session, to_come).await?;
+    if !store::set_length(&caller.connection(state).await?, session.new.id, length).await? {
+        return Err(moved_on());
+    }
+    session.new.length = Some(length);
+    Ok(session)
 }
 
 /// Where an upload goes, unless it is a piece.

@@ -15,7 +15,8 @@ use crate::uploads::Session;
 /// The version of the protocol.
 pub(super) const VERSION: &str = "1.0.0";
 /// The extensions.
-pub(super) const EXTENSIONS: &str = "creation,creation-with-upload,expiration,checksum,termination,concatenation";
+pub(super) const EXTENSIONS: &str =
+    "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination,concatenation";
 /// What a body that is a part of an upload says that it is.
 pub(super) const OFFSET_TYPE: &str = "application/offset+octet-stream";
 
@@ -99,6 +100,9 @@ impl Concat {
 pub(super) fn tell(answer: &mut HttpResponseBuilder, session: &Session) {
     answer.insert_header(("tus-resumable", VERSION));
     answer.insert_header(("upload-offset", session.received.to_string()));
+    if session.new.length.is_none() {
+        answer.insert_header(("upload-defer-length", "1"));
+    }
     if session.made.is_none() {
         let seconds = u64::try_from(session.expires_at.as_second()).unwrap_or(0);
         let end = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);

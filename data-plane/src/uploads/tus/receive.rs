@@ -11,7 +11,7 @@ use tracing::Instrument;
 
 use super::checksum::Checksum;
 use crate::authentication::Caller;
-use crate::files::doors::UploadPlace;
+use crate::files::doors::{UploadPlace, check_size};
 use crate::state::AppState;
 use crate::uploads::parts::{Slot, reserve};
 use crate::uploads::{Part, Session, store};
@@ -116,6 +116,9 @@ impl Keeper {
             let detail = "The body goes beyond the upload's length.";
             return Err(Error::new(Code::TooLarge, detail).with("limit", self.session.new.length));
         }
+        if self.session.new.length.is_none() {
+            check_size(&self.state, (self.session.received + coming).unsigned_abs())?;
+        }
         if let Some(checksum) = &mut self.checksum {
             checksum.update(&chunk);
         }
@@ -129,6 +132,9 @@ impl Keeper {
     /// Makes what has come the upload's.
     async fn record(&mut self) -> Result<()> {
         let Some((part, number)) = self.part.take() else { return Ok(()) };
+        if self.session.new.length.is_none() {
+            reserve(&self.state, &self.caller, &self.session, part.size()).await?;
+        }
         let slot = Slot::Next { offset: self.session.received, number };
         let stored = part.finish(self.session.new.id, slot).await?;
         self.session.received += stored.size;

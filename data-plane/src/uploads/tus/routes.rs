@@ -8,7 +8,7 @@ use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::{ApiPath, ApiQuery, ApiResult, ProblemDocument};
 
 use super::checksum::{ALGORITHMS, Checksum};
-use super::create::{concatenate, create, finish, wanted};
+use super::create::{concatenate, create, finish, state_length, wanted};
 use super::headers::{Concat, EXTENSIONS, OFFSET_TYPE, Resumable, VERSION, bytes, tell, text};
 use super::receive::receive;
 use crate::authentication::{Caller, Writer};
@@ -50,6 +50,7 @@ pub async fn describe_uploads(state: Data<AppState>, _writer: Writer) -> HttpRes
         UploadQuery,
         ("tus-resumable" = String, Header, description = "`1.0.0`"),
         ("upload-length" = Option<i64>, Header, description = "Its length in bytes; not with `Upload-Concat: final;…`."),
+        ("upload-defer-length" = Option<String>, Header, description = "`1` where a `PATCH` is to say the length."),
         ("upload-metadata" = Option<String>, Header),
         ("upload-concat" = Option<String>, Header, description = "`partial`, or `final;` and the addresses of partial uploads."),
     ),
@@ -86,9 +87,14 @@ pub async fn begin_upload(
             concatenate(&state, &writer, new, pieces).await?
         }
         Concat::None | Concat::Partial => {
-            let missing = || Error::new(Code::MalformedRequest, "`Upload-Length` is missing.");
-            let length = length.ok_or_else(missing)?;
-            let new = wanted(query.0, metadata, Some(length), concat == Concat::Partial)?;
+            match (length, text(&request, "upload-defer-length")) {
+                (Some(_), None) | (None, Some("1")) => {}
+                _ => {
+                    let detail = "Send `Upload-Length`, or `Upload-Defer-Length: 1` in its place.";
+                    return Err(Error::new(Code::MalformedRequest, detail).into());
+                }
+            }
+            let new = wanted(query.0, metadata, length, concat == Concat::Partial)?;
             let session = create(&state, &writer, new).await?;
             take_in(&state, &writer, session, &request, payload).await?
         }
@@ -179,6 +185,7 @@ pub async fn head_upload(
         ("upl" = String, Path),
         ("tus-resumable" = String, Header, description = "`1.0.0`"),
         ("upload-offset" = i64, Header, description = "How much has come before this."),
+        ("upload-length" = Option<i64>, Header, description = "The whole length, where it was left open."),
         ("upload-checksum" = Option<String>, Header, description = "`sha1` or `sha256` of this body, in base64."),
     ),
     request_body(content = String, content_type = "application/offset+octet-stream", description = "What comes next."),
@@ -210,6 +217,10 @@ pub async fn continue_upload(
         let detail = format!("{} bytes have come. Go on behind them.", session.received);
         return Err(Error::new(Code::OffsetMismatch, detail).with("offset", session.received).into());
     }
+    let session = match bytes(&request, "upload-length")? {
+        Some(length) => state_length(&state, &writer, session, length).await?,
+        None => session,
+    };
     let session =
         if session.made.is_none() { receive_body(&state, &writer, session, &request, payload).await? } else { session };
     if session.is_complete() {
