@@ -201,3 +201,75 @@ async fn a_living_tenants_database_is_kept_where_its_row_names_no_place() {
     let login = admin.query("select from pg_roles where rolname = $1", &[&gone.role]).await.unwrap();
     assert_eq!((found[0]["fixed"].as_bool(), there.len(), login.len()), (Some(false), 1, 1));
 }
+
+/// What each level says that it stores, falsified: it is found, repaired, and as it was.
+#[tokio::test]
+async fn a_wrong_figure_is_found_at_every_level() {
+    let house = house().await;
+    for tenant in ["own", "part", "rows"] {
+        let rows = house.rows(&format!("select id from tenants where name = '{tenant}'")).await;
+        let id: rowhouse_domain::TenantId = rows[0].try_get(0).unwrap();
+        let data = house.tenant_key(&id.to_string(), &["manage_workspaces", "read_files", "write_files"]).await;
+        let workspace = data.post("/v1/workspaces", &json!({"name": "w"})).await.expect(201).text("id");
+        let _ = data.upload(&format!("/v1/files?workspace_id={workspace}&name=a"), "five!").await.expect(201);
+        house
+            .sql(&format!("insert into accounts (organization_id, tenant_id) select organization_id, id from tenants where id = '{}'", id.as_uuid()))
+            .await;
+    }
+    house.expect_used(15).await;
+    house.expect_reserved(0).await;
+    house.expect_no_differences().await;
+    for tenant in ["own", "part", "rows"] {
+        let names = names(&house, tenant).await;
+        let of_it = format!("where name = '{tenant}'");
+        let damages = [
+            ("organization.storage", "update organizations set used_storage = used_storage + 5".to_owned()),
+            ("organization.reserved", "update organizations set reserved_storage = 3".to_owned()),
+            ("tenant.reserved", format!("update tenants set reserved_storage = 3 {of_it}")),
+            // Lost at both levels, as by an event that never came.
+            (
+                "tenant.storage",
+                format!(
+                    "update tenants set used_storage = 1 {of_it}; update organizations set used_storage = used_storage - 4"
+                ),
+            ),
+            (
+                "account.storage",
+                format!("update accounts set used_storage = 9 where tenant_id = (select id from tenants {of_it})"),
+            ),
+            ("workspace.storage", String::new()),
+        ];
+        for (check, damage) in damages {
+            if damage.is_empty() {
+                let inside = TestCluster::get().admin(&names.database).await;
+                let damage = format!("update {}.workspaces set used_storage = 6 where used_storage = 5", names.schema);
+                inside.run(&damage).await.unwrap();
+            } else {
+                house.sql(&damage).await;
+            }
+            let found = house.differences(false).await;
+            assert_eq!(checks(&found), [check], "{tenant}: {found:#?}");
+            let repaired = house.differences(true).await;
+            assert_eq!((checks(&repaired), &repaired[0]["fixed"]), (vec![check], &json!(true)), "{repaired:#?}");
+            house.expect_no_differences().await;
+        }
+    }
+    house.expect_used(15).await;
+    house.expect_reserved(0).await;
+}
+
+/// What is still to be counted is no difference.
+#[tokio::test]
+async fn an_event_on_its_way_is_no_difference() {
+    let house = house().await;
+    let rows = house.rows("select id from tenants where name = 'own'").await;
+    let id: rowhouse_domain::TenantId = rows[0].try_get(0).unwrap();
+    let data = house.tenant_key(&id.to_string(), &["manage_workspaces", "read_files", "write_files"]).await;
+    let workspace = data.post("/v1/workspaces", &json!({"name": "w"})).await.expect(201).text("id");
+    house.sql("revoke execute on function usage_record from rowhouse_data").await;
+    let _ = data.upload(&format!("/v1/files?workspace_id={workspace}&name=a"), "five!").await.expect(201);
+    house.expect_no_differences().await;
+    house.sql("grant execute on function usage_record to rowhouse_data").await;
+    house.expect_used(5).await;
+    house.expect_no_differences().await;
+}

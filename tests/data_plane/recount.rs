@@ -1,14 +1,15 @@
 //! Whatever is done with files, in whatever order: what is counted is what is there.
 
 use reqwest::Method;
-use rowhouse_testkit::{Answer, Given, TestHouse};
+use rowhouse_domain::TenantId;
+use rowhouse_testkit::{Answer, Client, Given, TestHouse};
 use serde_json::{Value, json};
 
 /// The same throws for the same seed, so that what fails can be run again.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn throw(&mut self, sides: usize) -> usize {
+    pub(super) fn throw(&mut self, sides: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -17,8 +18,7 @@ impl Dice {
 }
 
 /// One thing to do with a file, which may be refused.
-async fn act(given: &Given, workspaces: &[String; 2], files: &mut Vec<String>, dice: &mut Dice, step: usize) -> Answer {
-    let data = &given.data;
+async fn act(data: &Client, workspaces: &[String; 2], files: &mut Vec<String>, dice: &mut Dice, step: usize) -> Answer {
     let file = files.get(dice.throw(files.len().max(1))).cloned().unwrap_or_default();
     let workspace = &workspaces[dice.throw(2)];
     // Of a few contents, so that they are shared.
@@ -38,7 +38,7 @@ async fn act(given: &Given, workspaces: &[String; 2], files: &mut Vec<String>, d
         7 => data.patch(&path, &json!({"workspace_id": workspace})).await,
         8 => data.delete(&path).await,
         9 => data.post(&format!("{path}/restore"), &json!({})).await,
-        10 => batch(given, workspace, files, dice, step).await,
+        10 => batch(data, workspace, files, dice, step).await,
         _ => data.delete(&format!("{path}?purge=true")).await,
     };
     if answer.status.as_u16() == 201 {
@@ -48,7 +48,7 @@ async fn act(given: &Given, workspaces: &[String; 2], files: &mut Vec<String>, d
 }
 
 /// Several at once, each alone; the copies among them are noted.
-async fn batch(given: &Given, workspace: &str, files: &mut Vec<String>, dice: &mut Dice, step: usize) -> Answer {
+async fn batch(data: &Client, workspace: &str, files: &mut Vec<String>, dice: &mut Dice, step: usize) -> Answer {
     let first = dice.throw(files.len());
     let item = |place: usize, id: &String, action: usize| match action {
         0 => json!({"action": "delete", "id": id}),
@@ -58,7 +58,7 @@ async fn batch(given: &Given, workspace: &str, files: &mut Vec<String>, dice: &m
     };
     let items: Vec<Value> =
         files.iter().skip(first).take(5).enumerate().map(|(place, id)| item(place, id, dice.throw(4))).collect();
-    let answer = given.data.post("/v1/files/batch", &json!({"mode": "each", "items": items})).await;
+    let answer = data.post("/v1/files/batch", &json!({"mode": "each", "items": items})).await;
     let view = body(&answer);
     for made in view["items"].as_array().unwrap().iter().filter(|item| item["status"] == 201) {
         files.push(made["file"]["id"].as_str().unwrap().to_owned());
@@ -82,6 +82,21 @@ pub(super) async fn recount(house: &TestHouse, given: &Given) -> i64 {
     pairs.iter().map(|(_, counted)| counted).sum()
 }
 
+/// A key whose uploads are charged to an account of the tenant, which has a quota of its own.
+async fn with_an_account(house: &TestHouse, given: &Given) -> Client {
+    let data = house.tenant_key(&given.tenant, &["read_files", "write_files"]).await;
+    let prefix = data.key().split('_').nth(1).unwrap();
+    let tenant = given.tenant.parse::<TenantId>().unwrap().as_uuid();
+    let charge = format!(
+        "with account as (
+             insert into accounts (organization_id, tenant_id, storage_quota)
+             select organization_id, id, 150 from tenants where id = '{tenant}' returning id)
+         update tenant_api_keys set account_id = account.id from account where key_prefix = '{prefix}'"
+    );
+    house.sql(&charge).await;
+    data
+}
+
 #[tokio::test]
 async fn what_is_counted_is_what_is_there() {
     let house = crate::house_with(|settings| settings.trash.blob_grace = std::time::Duration::ZERO).await;
@@ -90,11 +105,13 @@ async fn what_is_counted_is_what_is_there() {
     let workspaces = [given.workspace.clone(), other.expect(201).text("id")];
     let _ =
         house.admin.patch(&format!("/v1/tenants/{}", given.tenant), &json!({"storage_quota": 500})).await.expect(200);
+    let charged = with_an_account(&house, &given).await;
     let seed = 0x5eed_0006;
     let (mut dice, mut files) = (Dice(seed), Vec::new());
     let mut refusals = 0;
     for step in 0..300 {
-        let answer = act(&given, &workspaces, &mut files, &mut dice, step).await;
+        let data = if dice.throw(3) == 0 { &charged } else { &given.data };
+        let answer = act(data, &workspaces, &mut files, &mut dice, step).await;
         let status = answer.status.as_u16();
         assert!(
             [200, 201, 204, 404, 409, 413].contains(&status),
@@ -106,8 +123,13 @@ async fn what_is_counted_is_what_is_there() {
             let counted = recount(&house, &given).await;
             house.expect_used(counted).await;
             house.expect_reserved(0).await;
+            let charged = "select coalesce(sum(size), 0)::bigint from file_versions where account_id is not null";
+            let charged = house.tenant_rows(&given, charged).await[0].try_get(0).unwrap();
+            house.expect_figure("select used_storage from accounts", charged).await;
+            house.expect_figure("select reserved_storage from accounts", 0).await;
         }
     }
+    house.expect_no_differences().await;
     assert!((50..250).contains(&refusals), "{refusals} of 300 were refused: the dice are bad");
 }
 

@@ -1,6 +1,6 @@
 //! A difference, and what can be done about it.
 
-use rowhouse_domain::{OrganizationId, TenantId};
+use rowhouse_domain::{AccountId, OrganizationId, TenantId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -38,6 +38,12 @@ pub(super) enum Repair {
     SchemaVersion { tenant: TenantId, version: i32 },
     /// The organization's count is that of its tenants.
     Recount { organization: OrganizationId },
+    /// What an organization uses is what its tenants use, and what is reserved is what reservations say.
+    Storage { organization: OrganizationId },
+    /// A tenant uses so many bytes more, or less, than its row says.
+    TenantStorage { tenant: TenantId, change: i64 },
+    /// The same of an account.
+    AccountStorage { account: AccountId, change: i64 },
     /// Provisioning that nobody works on is begun again.
     Requeue { tenant: TenantId, organization: OrganizationId },
 }

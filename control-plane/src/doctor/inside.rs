@@ -5,6 +5,7 @@ use rowhouse_domain::{FileId, Isolation, TenantId};
 use rowhouse_problem::Result;
 
 use super::finding::{Finding, Repair};
+use super::storage;
 use super::store::Recorded;
 use crate::clusters::ClusterLink;
 use crate::context::Context;
@@ -91,6 +92,10 @@ pub(super) async fn look(context: &Context, link: &ClusterLink, tenant: &Recorde
     }
     identity(&inside, tenant, &finding, &mut findings).await?;
     version(&inside, tenant, &finding, &mut findings).await?;
+    // Of a schema that is not whole nobody knows whether it can be counted in.
+    if findings.is_empty() {
+        findings.extend(storage::look(context, &inside, &link.name, tenant).await?);
+    }
     contents(&inside, tenant, &finding, &mut findings).await?;
     Ok(findings)
 }

@@ -12,6 +12,7 @@ mod platform;
 mod repair;
 mod roles;
 pub(crate) mod routes;
+mod storage;
 mod store;
 
 pub(crate) use inspect::run_step;

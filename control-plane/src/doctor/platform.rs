@@ -5,6 +5,7 @@ use rowhouse_domain::{OrganizationId, TenantId};
 use rowhouse_problem::Result;
 
 use super::finding::{Finding, Repair};
+use super::storage;
 
 const STUCK: &str = "
     select id, organization_id from tenants
@@ -41,5 +42,6 @@ pub(super) async fn look(db: &impl Sql) -> Result<Vec<Finding>> {
         let finding = Finding::new("organization.workspaces", None, organization.to_string(), detail);
         findings.push(finding.fixed_by("count again", Repair::Recount { organization }));
     }
+    findings.extend(storage::look_at_rows(db).await?);
     Ok(findings)
 }
