@@ -8,6 +8,7 @@ mod batches;
 mod blocks;
 mod copies;
 mod downloads;
+mod events;
 mod exactness;
 mod faults;
 mod files;

@@ -12,8 +12,10 @@ use crate::tenants::store;
 
 const RESERVATIONS: &str = "select id from quota_reservations where tenant_id = $1 order by account_id, id";
 const RELEASE: &str = "select quota_release($1)";
+// An event like any other, so that logs and figures go on saying the same.
 const LEAVE_ORGANIZATION: &str = "
-    update organizations set used_storage = greatest(used_storage - $2, 0) where id = $1";
+    select usage_record(gen_random_uuid(), $1, clock_timestamp(), 'storage', -$2::bigint, 'bytes', '{\"purged\": true}')";
+const EMPTY_ACCOUNTS: &str = "update accounts set used_storage = 0 where tenant_id = $1 and used_storage <> 0";
 const REVOKE_KEYS: &str = "update tenant_api_keys set revoked_at = now() where tenant_id = $1 and revoked_at is null";
 const FORGET_WORK: &str = "delete from tenant_work where tenant_id = $1";
 const FORGET_HOLD: &str = "delete from migration_holds where schema_id = $1";
@@ -31,11 +33,14 @@ pub(crate) async fn bury(tx: &PlatformTransaction<'_>, work: &Work) -> Result<bo
         return Ok(before.is_purged());
     };
     release_reservations(tx, id).await?;
-    tx.execute(LEAVE_ORGANIZATION, &[&before.organization_id, &before.used_storage])
-        .await
-        .context("taking a tenant's storage off its organization's")?;
+    if before.used_storage > 0 {
+        tx.query_one(LEAVE_ORGANIZATION, &[&id, &before.used_storage])
+            .await
+            .context("taking a tenant's storage off its organization's")?;
+    }
     store::forget_place(tx, id).await?;
     for (sql, doing) in [
+        (EMPTY_ACCOUNTS, "taking a tenant's storage off its accounts"),
         (REVOKE_KEYS, "revoking a purged tenant's keys"),
         (FORGET_WORK, "forgetting a purged tenant's work"),
         (FORGET_HOLD, "forgetting that a purged tenant was held back"),
