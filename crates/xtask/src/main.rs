@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "a command-line program talks to its user")]
 
 mod console;
+mod races;
 mod services;
 mod setup;
 mod test;
@@ -36,6 +37,9 @@ enum Task {
         /// Run the tests that take minutes as well
         #[arg(long)]
         soak: bool,
+        /// Give no second try, by itself, to a test that fails among the others
+        #[arg(long)]
+        strict: bool,
         /// For `cargo test`, after `--`
         #[arg(last = true)]
         arguments: Vec<OsString>,
@@ -74,7 +78,7 @@ fn main() -> ExitCode {
         Task::Setup { check: true, pgbouncer } => setup::check(pgbouncer),
         Task::Setup { check: false, pgbouncer: false } => setup::ensure(),
         Task::Setup { check: false, pgbouncer: true } => setup::ensure_with_pgbouncer(),
-        Task::Test { soak, arguments } => test::run(soak, &arguments),
+        Task::Test { soak, strict, arguments } => test::run(soak, strict, &arguments),
         Task::Demo { once, input, release } => services::demo(once, input, release),
         Task::Dev { release, arguments } => services::dev(release, arguments),
         Task::Bench { arguments } => services::bench(arguments),

@@ -4,10 +4,10 @@ use std::{ffi::OsString, time::Instant};
 
 use anyhow::bail;
 
-use crate::{console, setup, workspace};
+use crate::{console, races, setup, workspace};
 
 /// Runs every stage and stops at the first that fails. Cargo's own summary is the last thing printed.
-pub(crate) fn run(soak: bool, arguments: &[OsString]) -> anyhow::Result<()> {
+pub(crate) fn run(soak: bool, strict: bool, arguments: &[OsString]) -> anyhow::Result<()> {
     let started = Instant::now();
     console::heading("setup", started);
     setup::ensure_with_pgbouncer()?;
@@ -41,12 +41,7 @@ pub(crate) fn run(soak: bool, arguments: &[OsString]) -> anyhow::Result<()> {
     console::run(&mut workspace::cargo(&["test", "--package", "rowhouse-blobs", "--features", "rusoto"]))?;
 
     console::heading("test", started);
-    // Without documentation tests, of which there are none and whose empty summaries would be the last thing to be seen.
-    let mut test = workspace::cargo(&["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"]);
-    if soak {
-        test.env("ROWHOUSE_SOAK", "1");
-    }
-    console::run(test.args(arguments))
+    races::run(soak, !strict, arguments)
 }
 
 /// A minimal toolchain has neither, and cargo's own message does not say how to get them.
