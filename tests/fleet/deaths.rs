@@ -143,7 +143,7 @@ async fn finish(house: &TestHouse, run: &str, target: i64, tenants: &[String]) {
     let last = worker(house);
     let done = until(house, run, "done").await;
     assert_eq!((&done["counts"]["failed"], &done["counts"]["left"]), (&json!(0), &json!(0)), "{done}");
-    last.terminate();
+    last.terminate().await;
     assert_eq!(last.exit_code().await, Some(0));
     for tenant in tenants {
         let is_last = target == LAST;
@@ -268,7 +268,7 @@ async fn a_worker_that_stands_still_for_longer_than_its_lease_spoils_nothing() {
     assert_eq!(number_in(&house, twice).await, 0);
     all_at(&house, TestCluster::get(), &tenants, FIRST).await;
     for worker in [sleeper, other] {
-        worker.terminate();
+        worker.terminate().await;
         assert_eq!(worker.exit_code().await, Some(0));
     }
     house.expect_no_differences().await;

@@ -17,7 +17,7 @@ async fn idle_house() -> TestHouse {
 async fn back(house: &TestHouse) {
     let worker = house.migration_worker(&folder(), 4);
     go(house, "down", OLD).await;
-    worker.terminate();
+    worker.terminate().await;
     assert_eq!(worker.exit_code().await, Some(0));
 }
 
@@ -101,7 +101,7 @@ async fn many_workers_begin_no_more_than_one() {
         where one.run_id = (select id from migration_runs order by created_at desc limit 1)";
     assert_eq!(number_in(&house, overlaps).await, 0);
     for worker in workers {
-        worker.terminate();
+        worker.terminate().await;
         assert_eq!(worker.exit_code().await, Some(0));
     }
     assert_eq!(look(&house, &tenants[29]).await, (true, NEW));
@@ -131,7 +131,7 @@ async fn what_a_worker_claimed_and_lost_is_taken_over_while_it_lives() {
     drop(occupied);
     let done = until(&house, &run, "done").await;
     assert_eq!(done["counts"]["done"], 2, "{done}");
-    worker.terminate();
+    worker.terminate().await;
     assert_eq!(worker.exit_code().await, Some(0));
 }
 
@@ -157,7 +157,7 @@ async fn two_workers_finish_a_run_together_and_end_cleanly() {
         assert_eq!(look(&house, tenant).await, (true, NEW));
     }
     for worker in workers {
-        worker.terminate();
+        worker.terminate().await;
         assert_eq!(worker.exit_code().await, Some(0));
     }
     house.expect_no_differences().await;
@@ -173,7 +173,7 @@ async fn a_worker_that_is_told_to_stop_finishes_what_it_has_begun() {
     let run = start(&house, json!({"canary": "0", "order": "oldest"})).await;
     let mut worker = house.migration_worker(&folder(), 1);
     until_one_is_running(&house, &run).await;
-    worker.terminate();
+    worker.terminate().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(worker.is_running(), "it has left a schema in the middle");
     drop(occupied);

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::house::{TestHouse, program};
-use crate::processes::Frozen;
+use crate::processes::{self, Frozen};
 
 /// `rowhouse migrate worker` over a house's tenants.
 pub struct MigrationWorker {
@@ -38,13 +38,19 @@ impl TestHouse {
 }
 
 impl MigrationWorker {
-    /// Asks it to finish what it has begun and end.
+    /// Asks it to finish what it has begun and end, as soon as it has come so far that it understands.
     ///
     /// # Panics
-    /// Where it is gone already.
-    pub fn terminate(&self) {
+    /// Where it is gone already, or never comes so far.
+    pub async fn terminate(&self) {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        kill_process(id.expect("the process runs"), Signal::TERM).expect("the process can be signalled");
+        let id = id.expect("the process runs");
+        let begun = Instant::now();
+        while !processes::catches(id, Signal::TERM) {
+            assert!(begun.elapsed() < Duration::from_secs(30), "the worker does not start");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        kill_process(id, Signal::TERM).expect("the process can be signalled");
     }
 
     /// Stops it in the middle of what it does, until the value is dropped.

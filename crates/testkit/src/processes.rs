@@ -39,6 +39,15 @@ impl Drop for Frozen {
     }
 }
 
+/// Whether a process has said what it does at a signal: until then, the signal ends it on the spot. Linux keeps the set as the
+/// bits of `SigCgt` (proc_pid_status(5)).
+pub(crate) fn catches(process: Pid, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let set = caught.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or_default();
+    set & (1 << (signal.as_raw() - 1)) != 0
+}
+
 /// Linux says in `stat` of each process who its parent is: the second word after the name, which ends with the last bracket.
 fn children(parent: Pid) -> Vec<Pid> {
     let entries = std::fs::read_dir("/proc").expect("processes can be listed");
