@@ -31,4 +31,4 @@ pub use problem_document::ProblemDocument;
 pub use rate_limit::RATE_LIMIT_HEADERS;
 pub use span::RequestSpan;
 pub use timestamp::Timestamp;
-pub use usage::{Step, UsageBucket, UsageFormat};
+pub use usage::{Step, UsageBucket, UsageFormat, UsageQuery};

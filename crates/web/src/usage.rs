@@ -1,8 +1,11 @@
 //! Usage over time, as both services show it: a period in steps of an hour, a day or a month, as JSON or as CSV.
 
+use actix_web::HttpRequest;
+use actix_web::http::header;
+use jiff::ToSpan;
 use rowhouse_problem::{Error, Result};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::timestamp::Timestamp;
 
@@ -39,14 +42,11 @@ impl Step {
         }
     }
 
-    /// Refuses a period that ends before it begins, or has more steps than one answer holds.
+    /// Refuses a period that has more steps than one answer holds.
     ///
     /// # Errors
     /// Invalid, with the parameter that is.
     pub fn check(self, since: jiff::Timestamp, until: jiff::Timestamp) -> Result<()> {
-        if since >= until {
-            return Err(Error::invalid_field("since", "must be before `until`"));
-        }
         let steps = until.duration_since(since).as_secs() / self.shortest_in_seconds();
         if steps <= MOST_STEPS {
             return Ok(());
@@ -54,6 +54,66 @@ impl Step {
         let step = self.as_str();
         Err(Error::invalid_field("bucket", format!("the period has more than {MOST_STEPS} buckets of one {step}")))
     }
+}
+
+/// What usage is asked for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct UsageQuery {
+    /// What was used over time, in steps of so long.
+    #[param(inline)]
+    bucket: Option<Step>,
+    /// Where the period begins (RFC 3339; also `from`); 30 days before its end, unless given.
+    #[serde(alias = "from")]
+    since: Option<String>,
+    /// Where it ends (RFC 3339; also `to`); now, unless given.
+    #[serde(alias = "to")]
+    until: Option<String>,
+    /// `csv` for a table of the buckets alone; so does `Accept: text/csv`.
+    #[param(inline)]
+    format: Option<UsageFormat>,
+}
+
+impl UsageQuery {
+    /// Whether the answer is to be a table.
+    pub fn wants_table(&self, request: &HttpRequest) -> bool {
+        let accepted = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        self.format.map_or_else(|| accepted.contains("text/csv"), |format| format == UsageFormat::Csv)
+    }
+
+    /// Whether a period is asked for, in steps or not.
+    pub fn names_a_period(&self) -> bool {
+        self.bucket.is_some() || self.since.is_some() || self.until.is_some()
+    }
+
+    /// The length of a step, where one is given.
+    pub fn step(&self) -> Option<Step> {
+        self.bucket
+    }
+
+    /// The period's beginning and its end, which is not in it.
+    ///
+    /// # Errors
+    /// Invalid, with the parameter that is.
+    pub fn period(&self, now: jiff::Timestamp) -> Result<(jiff::Timestamp, jiff::Timestamp)> {
+        let until = time("until", self.until.as_deref())?.unwrap_or(now);
+        let since = match time("since", self.since.as_deref())? {
+            Some(since) => since,
+            None => until.saturating_sub((30 * 24).hours()).map_err(Error::internal)?,
+        };
+        if since < until { Ok((since, until)) } else { Err(Error::invalid_field("since", "must be before `until`")) }
+    }
+}
+
+fn time(name: &str, text: Option<&str>) -> Result<Option<jiff::Timestamp>> {
+    // What PostgreSQL can hold, and more than anybody was ever billed for.
+    let known = |time: &jiff::Timestamp| (0..253_370_764_800).contains(&time.as_second());
+    let read = |text: &str| {
+        let time = text.parse::<jiff::Timestamp>().ok().filter(known);
+        time.ok_or_else(|| Error::invalid_field(name, "must be a time as in RFC 3339"))
+    };
+    text.map(read).transpose()
 }
 
 /// How usage is written.
@@ -117,11 +177,10 @@ mod tests {
     }
 
     #[test]
-    fn a_period_has_a_beginning_an_end_and_not_too_many_steps() {
+    fn a_period_has_not_too_many_steps() {
         let at = |seconds| jiff::Timestamp::from_second(seconds).unwrap();
         assert!(Step::Hour.check(at(0), at(1_000 * 3_600)).is_ok());
         assert!(Step::Hour.check(at(0), at(1_001 * 3_600)).is_err());
         assert!(Step::Day.check(at(0), at(1_001 * 3_600)).is_ok());
-        assert!(Step::Month.check(at(5), at(5)).is_err());
     }
 }

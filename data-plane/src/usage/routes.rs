@@ -1,12 +1,11 @@
 //! HTTP in and out.
 
-use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use jiff::Timestamp;
-use rowhouse_web::{ApiQuery, ApiResult, ProblemDocument, UsageBucket, UsageFormat};
+use rowhouse_web::{ApiQuery, ApiResult, ProblemDocument, UsageBucket, UsageQuery};
 
-use super::model::UsageQuery;
+use super::model::Period;
 use super::store;
 use super::views::UsageView;
 use crate::authentication::UsageReader;
@@ -32,12 +31,8 @@ pub async fn get_usage(
     request: HttpRequest,
     query: ApiQuery<UsageQuery>,
 ) -> ApiResult<HttpResponse> {
-    let accepted = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let wants_table = match query.0.format {
-        Some(format) => format == UsageFormat::Csv,
-        None => accepted.contains("text/csv"),
-    };
-    let period = query.0.period(Timestamp::now(), wants_table)?;
+    let wants_table = query.0.wants_table(&request);
+    let period = Period::asked_for(&query.0, Timestamp::now(), wants_table)?;
     let platform = state.platform.get().await?;
     let buckets = match &period {
         Some(period) => Some(store::buckets(&platform, reader.tenant(), period).await?),
