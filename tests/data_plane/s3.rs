@@ -44,7 +44,7 @@ impl Setting {
         self.house.s3.as_deref().unwrap()
     }
 
-    fn store(&self) -> AmazonS3 {
+    pub(crate) fn store(&self) -> AmazonS3 {
         store(self.endpoint(), &self.bucket(), &self.key)
     }
 }

@@ -2,9 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use object_store::ObjectStoreExt as _;
 use reqwest::Method;
 use rowhouse_testkit::{Answer, TestHouse};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::s3::Setting;
 
 /// Waits until the tenant's events of a type sum up to a number, in its own log and in its organization's.
 async fn expect_sum(house: &TestHouse, event_type: &str, expected: i64) {
@@ -47,6 +52,52 @@ async fn requests_and_bytes_are_counted() {
     let storage: Vec<&Value> =
         own["buckets"].as_array().unwrap().iter().filter(|one| one["event_type"] == "storage").collect();
     assert_eq!((storage.len(), storage[0]["quantity"].as_i64()), (1, Some(1_000)), "{own}");
+}
+
+/// What moved in all.
+async fn moved(house: &TestHouse, event_type: &str) -> i64 {
+    let sum =
+        format!("select coalesce(sum(quantity), 0)::bigint from tenant_usage_logs where event_type = '{event_type}'");
+    house.rows(&sum).await[0].try_get(0).unwrap()
+}
+
+#[tokio::test]
+async fn what_a_client_announces_and_does_not_send_is_not_counted() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let address = given.data.base().trim_start_matches("http://");
+    for number in 0..2 {
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST /v1/files?workspace_id={}&name=liar{number} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {}\r\n\
+             content-length: {}\r\nconnection: close\r\n\r\n",
+            given.workspace,
+            given.data.key(),
+            i64::MAX
+        );
+        socket.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    }
+    expect_sum(&house, "api", 3).await;
+    assert!(moved(&house, "bandwidth_in").await < 1_000);
+    let usage = given.data.get("/v1/usage?bucket=hour").await.expect(200).json();
+    assert!(!usage["buckets"].as_array().unwrap().is_empty(), "{usage}");
+}
+
+/// The other door is counted like the first.
+#[tokio::test]
+async fn requests_and_bytes_through_the_s3_door_are_counted() {
+    let setting = Setting::new().await;
+    let house = &setting.house;
+    expect_sum(house, "api", 1).await;
+    setting.store().put(&"a.bin".into(), vec![7; 5_000].into()).await.unwrap();
+    let content = setting.store().get(&"a.bin".into()).await.unwrap().bytes().await.unwrap();
+    assert_eq!(content.len(), 5_000);
+    expect_sum(house, "api", 3).await;
+    let (received, sent) = (moved(house, "bandwidth_in").await, moved(house, "bandwidth_out").await);
+    assert!((5_000..7_000).contains(&received) && (5_000..7_000).contains(&sent), "{received} in, {sent} out");
 }
 
 #[tokio::test]

@@ -3,7 +3,6 @@
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header;
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, web};
 use rowhouse_domain::{KeyId, TenantId};
@@ -33,16 +32,15 @@ pub async fn authenticate<B: MessageBody + 'static>(
 ) -> Answer<B> {
     // Routing is over, so a copy of the request no longer stands in its way.
     let copy = request.request().clone();
-    let received = announced(&copy);
     let (mut standing, mut tenant) = (Standing::default(), None);
     let result = within(state.settings.data_plane.request_timeout, async {
         admit(&state, &request, &mut standing, &mut tenant).await.map_err(ApiError)?;
-        next.call(request).await
+        next.call(state.meter.counting_body(request, tenant)).await
     })
     .await;
     let answer = answer(result, copy, &standing);
     state.canaries.count(tenant, answer.status().as_u16());
-    let counts = tenant.map(|tenant| state.meter.count(tenant, received));
+    let counts = tenant.map(|tenant| state.meter.count(tenant));
     Ok(answer.map_body(|_, body| Metered::new(body, counts)))
 }
 
@@ -56,15 +54,14 @@ pub async fn authenticate_transfer<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Answer<B> {
     let copy = request.request().clone();
-    let received = announced(&copy);
     let (mut standing, mut tenant) = (Standing::default(), None);
     let result = match admit(&state, &request, &mut standing, &mut tenant).await {
-        Ok(()) => next.call(request).await,
+        Ok(()) => next.call(state.meter.counting_body(request, tenant)).await,
         Err(error) => Err(ApiError(error).into()),
     };
     let answer = answer(result, copy, &standing);
     state.canaries.count(tenant, answer.status().as_u16());
-    let counts = tenant.map(|tenant| state.meter.count(tenant, received));
+    let counts = tenant.map(|tenant| state.meter.count(tenant));
     Ok(answer.map_body(|_, body| Metered::new(body, counts)))
 }
 
@@ -78,15 +75,14 @@ pub async fn authenticate_link<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Answer<B> {
     let copy = request.request().clone();
-    let received = announced(&copy);
     let (mut standing, mut tenant) = (Standing::default(), None);
     let result = match admit_link(&state, &request, &mut standing, &mut tenant).await {
-        Ok(()) => next.call(request).await,
+        Ok(()) => next.call(state.meter.counting_body(request, tenant)).await,
         Err(error) => Err(ApiError(error).into()),
     };
     let answer = answer(result, copy, &standing);
     state.canaries.count(tenant, answer.status().as_u16());
-    let counts = tenant.map(|tenant| state.meter.count(tenant, received));
+    let counts = tenant.map(|tenant| state.meter.count(tenant));
     Ok(answer.map_body(|_, body| Metered::new(body, counts)))
 }
 
@@ -146,13 +142,6 @@ fn without_a_key(error: Error) -> Error {
         403 if error.code() == Code::MissingScope => terms::revoked().caused_by(error),
         _ => error,
     }
-}
-
-/// How long the request's body is said to be. One that ends early ends in an error and costs what it said; one that says nothing
-/// is not counted.
-fn announced(request: &HttpRequest) -> u64 {
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    length.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 fn answer<B>(

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use rowhouse_domain::Scope;
@@ -18,6 +18,7 @@ use super::failure::failure;
 use crate::authentication::{key_of, vouched};
 use crate::rate_limits::Standing;
 use crate::state::AppState;
+use crate::usage::Counts;
 
 tokio::task_local! {
     /// The request that this task serves.
@@ -28,8 +29,8 @@ tokio::task_local! {
 pub(super) struct Visit {
     pub(super) address: IpAddr,
     pub(super) standing: Mutex<Standing>,
-    /// Whether its signature was right.
-    pub(super) is_known: AtomicBool,
+    /// Where it is counted for its tenant, once its signature was right.
+    pub(super) counts: OnceLock<Arc<Counts>>,
     /// Whether it has been counted as a wrong one already.
     pub(super) is_counted: AtomicBool,
 }
@@ -62,7 +63,7 @@ impl S3Access for Keys {
         };
         let caller = vouched(&self.0, &credentials.access_key).await.map_err(failure)?;
         let visit = VISIT.get();
-        visit.is_known.store(true, Ordering::Relaxed);
+        visit.counts.get_or_init(|| self.0.meter.count(caller.tenant()));
         caller.count(&mut visit.standing.lock().unwrap_or_else(PoisonError::into_inner)).map_err(failure)?;
         let operation = context.s3_op().name();
         let scope = scope(operation).ok_or_else(|| {

@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -25,6 +27,7 @@ use super::failure::failure;
 use super::operations::Door;
 use crate::rate_limits::Standing;
 use crate::state::AppState;
+use crate::usage::Counts;
 
 /// How long the head of a request may take to come.
 const HEAD: Duration = Duration::from_secs(10);
@@ -138,15 +141,18 @@ async fn answer(
     let visit = Arc::new(Visit {
         address: peer.ip(),
         standing: Mutex::new(Standing::default()),
-        is_known: AtomicBool::new(false),
+        counts: OnceLock::new(),
         is_counted: AtomicBool::new(false),
     });
     let mut response = match admit(&state, peer.ip(), &visit) {
-        Ok(()) => VISIT.scope(Arc::clone(&visit), service.call(request.map(s3s::Body::from))).instrument(span).await?,
+        Ok(()) => {
+            let request = request.map(|body| counted(body, &visit, Counts::receive));
+            VISIT.scope(Arc::clone(&visit), service.call(request)).instrument(span).await?
+        }
         Err(refused) => refused.to_http_response().map_err(|error| HttpError::new(Box::new(error)))?,
     };
     let status = response.status();
-    let is_known = visit.is_known.load(Ordering::Relaxed) || visit.is_counted.load(Ordering::Relaxed);
+    let is_known = visit.counts.get().is_some() || visit.is_counted.load(Ordering::Relaxed);
     if status == http::StatusCode::FORBIDDEN && !is_known {
         let mut standing = visit.standing.lock().unwrap_or_else(PoisonError::into_inner);
         // What is one too many is told to the next request.
@@ -157,7 +163,21 @@ async fn answer(
     }
     metrics::counter!("rowhouse_s3_requests_total", "status" => status.as_str().to_owned()).increment(1);
     metrics::histogram!("rowhouse_s3_request_seconds").record(begun.elapsed().as_secs_f64());
-    Ok(response)
+    Ok(response.map(|body| counted(body, &visit, Counts::send)))
+}
+
+/// A body whose bytes are counted as they pass, from when it is known for whom.
+fn counted<B>(body: B, visit: &Arc<Visit>, count: impl Fn(&Counts, usize) + Send + 'static) -> s3s::Body
+where
+    B: hyper::body::Body<Data = Bytes> + Send + 'static,
+    s3s::StdError: From<B::Error>,
+{
+    let visit = Arc::clone(visit);
+    s3s::Body::http_body_unsync(body.inspect_frame(move |frame| {
+        if let (Some(bytes), Some(counts)) = (frame.data_ref(), visit.counts.get()) {
+            count(counts, bytes.len());
+        }
+    }))
 }
 
 /// Whether the address may ask at all.

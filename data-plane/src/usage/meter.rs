@@ -1,4 +1,4 @@
-//! What tenants ask for and move, counted in this process's memory and reported as usage events every few seconds.
+//! What tenants ask for and move, through either door, counted in this process's memory and reported as usage events every few seconds.
 //!
 //! Reported once, also where an answer is lost: an event keeps its id and time until it has come through. What was counted and
 //! not reported yet dies with a killed process, at most [`PERIOD`] of it; a process that is told to stop reports it first. That
@@ -11,8 +11,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use actix_web::HttpMessage as _;
 use actix_web::body::{BodySize, MessageBody};
+use actix_web::dev::{Payload, ServiceRequest};
+use actix_web::error::PayloadError;
 use actix_web::web::Bytes;
+use futures::StreamExt as _;
 use jiff::Timestamp;
 use pin_project_lite::pin_project;
 use rowhouse_database::PlatformPool;
@@ -37,6 +41,16 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Counts bytes of a request's body.
+    pub(crate) fn receive(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts bytes of an answer's body.
+    pub(crate) fn send(&self, bytes: usize) {
+        self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     fn are_zero(&self) -> bool {
         [&self.requests, &self.received, &self.sent].iter().all(|count| count.load(Ordering::Relaxed) == 0)
     }
@@ -62,12 +76,28 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Counts a request and what its body had, as it announced; what is sent is counted through the result.
-    pub fn count(&self, tenant: TenantId, received: u64) -> Arc<Counts> {
+    /// Counts a request; what is moved is counted through the result.
+    pub fn count(&self, tenant: TenantId) -> Arc<Counts> {
         let counts = self.of(tenant);
         counts.requests.fetch_add(1, Ordering::Relaxed);
-        counts.received.fetch_add(received, Ordering::Relaxed);
         counts
+    }
+
+    /// The request with a body that is counted as it is read: what its head announces is the client's word alone.
+    pub fn counting_body(&self, mut request: ServiceRequest, tenant: Option<TenantId>) -> ServiceRequest {
+        let payload = request.take_payload();
+        let counted: Payload = match tenant {
+            Some(tenant) if !matches!(payload, Payload::None) => {
+                let counts = self.of(tenant);
+                let read = move |chunk: &std::result::Result<Bytes, PayloadError>| {
+                    counts.receive(chunk.as_ref().map_or(0, Bytes::len));
+                };
+                Payload::Stream { payload: Box::pin(payload.inspect(read)) }
+            }
+            _ => payload,
+        };
+        request.set_payload(counted);
+        request
     }
 
     fn of(&self, tenant: TenantId) -> Arc<Counts> {
@@ -164,7 +194,7 @@ impl<B: MessageBody> MessageBody for Metered<B> {
         let this = self.project();
         let polled = this.body.poll_next(context);
         if let (Poll::Ready(Some(Ok(bytes))), Some(counts)) = (&polled, this.counts) {
-            counts.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            counts.send(bytes.len());
         }
         polled
     }
@@ -177,13 +207,14 @@ mod tests {
     #[test]
     fn what_is_counted_is_taken_once() {
         let (meter, tenant) = (Meter::default(), TenantId::new());
-        let sending = meter.count(tenant, 7);
-        meter.count(tenant, 0);
+        let sending = meter.count(tenant);
+        sending.receive(7);
+        meter.count(tenant);
         let taken: Vec<_> =
             meter.take(Timestamp::now()).into_iter().map(|event| (event.event_type, event.quantity)).collect();
         assert_eq!(taken, [("api", 2), ("bandwidth_in", 7)]);
         assert_eq!(meter.take(Timestamp::now()), []);
-        sending.sent.fetch_add(5, Ordering::Relaxed);
+        sending.send(5);
         drop(sending);
         assert_eq!(meter.take(Timestamp::now()).len(), 1);
         assert!(meter.counts.read().unwrap().is_empty());
