@@ -163,7 +163,8 @@ impl House {
     /// Creates something in the control plane.
     pub(crate) async fn create(&self, path: &str, body: &Value) -> Result<Value> {
         let url = format!("{}{path}", self.ready.control_plane);
-        let answer = self.http.post(url).bearer_auth(&self.ready.admin_key).json(body).send().await?;
+        let request = self.http.post(url).bearer_auth(&self.ready.admin_key).header("prefer", "wait=60");
+        let answer = request.json(body).send().await?;
         ensure!(answer.status().as_u16() == 201, "{path} answered {}: {}", answer.status(), answer.text().await?);
         Ok(answer.json().await?)
     }
