@@ -85,7 +85,8 @@ $$;
 
 -- Takes the mark away if it is still the one that was seen, and says whether it did.
 -- A mark is set before the tenant's transaction commits, so "I looked and found nothing" proves nothing about a young one,
--- nor while an upload holds a reservation: then the tenant is only looked at again in a moment, or at `next_due`.
+-- nor while an upload holds a reservation: then the tenant is looked at again in a moment, whatever else is due later. For a
+-- block of quota there is a time of its own in the tenant's data.
 create function work_clear(tenant uuid, generation bigint, next_due timestamptz default null, grace interval default '15 seconds')
 returns boolean
 language plpgsql security definer
@@ -103,7 +104,10 @@ begin
     end if;
     update tenant_work
     set due_at = case when marked_at > clock_timestamp() - grace then clock_timestamp() + interval '500 milliseconds'
-        else coalesce(next_due, clock_timestamp() + interval '2 seconds') end
+        when next_due is null or exists (
+            select from quota_reservations where quota_reservations.tenant_id = tenant and not is_block
+        ) then least(next_due, clock_timestamp() + interval '2 seconds')
+        else next_due end
     where tenant_id = tenant and generation = work_clear.generation;
     return false;
 end
@@ -210,6 +214,15 @@ begin
     where id = reservation and tenant_id = tenant and bytes >= quota_commit.bytes;
     return found;
 end
+$$;
+
+-- The tenant's reservations that time alone does not end. One that nothing in the tenant's data stands for any more, neither an
+-- upload under way nor an event to be counted, was left behind, and is to be released. To be asked before the tenant.
+create function quota_committing(tenant uuid) returns setof uuid
+language sql stable security definer
+set search_path = pg_catalog, public, pg_temp
+as $$
+    select id from quota_reservations where tenant_id = tenant and expires_at = 'infinity' and not is_block
 $$;
 
 -- Ends a reservation and moves what it came to: `stored` bytes from reserved to used. Not for callers.
@@ -422,7 +435,7 @@ end
 $$;
 
 -- Records a usage event, once, and says whether it was new. A storage event moves the used bytes (down too, never below
--- zero) and ends its reservation; one of `workspaces` moves their count. `at` is the event's own time and must be the same
+-- zero) and ends its reservation, or takes its part out of a block; one of `workspaces` moves their count. `at` is the event's own time and must be the same
 -- whenever it is sent again.
 create function usage_record(event uuid, tenant uuid, at timestamptz, event_type text, quantity bigint, unit text,
     details jsonb default '{}', reservation uuid default null, account uuid default null)
@@ -481,18 +494,18 @@ as $$
 $$;
 
 revoke all on function usage_buckets(uuid, timestamptz, timestamptz, text) from public;
-grant execute on function usage_buckets(uuid, timestamptz, timestamptz, text) to rowhouse_data, rowhouse_control;
+grant execute on function usage_buckets(uuid, timestamptz, timestamptz, text) to rowhouse_data;
 revoke all on function work_mark(uuid, timestamptz), work_clear(uuid, bigint, timestamptz, interval), work_list(integer),
     quota_reserve(uuid, uuid, bigint, interval, uuid), quota_commit(uuid, uuid, bigint),
     quota_settle(uuid, uuid, uuid, uuid, bigint), quota_spend(uuid, bigint), quota_release(uuid),
-    quota_lease(uuid, uuid, bigint, bigint, interval, uuid), quota_give_back(uuid, bigint),
+    quota_lease(uuid, uuid, bigint, bigint, interval, uuid), quota_give_back(uuid, bigint), quota_committing(uuid),
     quota_expire(integer), workspace_count(uuid, uuid, bigint), workspace_reserve(uuid, uuid, integer, interval),
     usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid) from public;
 -- A purge ends what its tenant had reserved.
 grant execute on function quota_release(uuid) to rowhouse_control;
 grant execute on function work_mark(uuid, timestamptz), work_clear(uuid, bigint, timestamptz, interval), work_list(integer),
     quota_reserve(uuid, uuid, bigint, interval, uuid), quota_commit(uuid, uuid, bigint), quota_release(uuid), quota_expire(integer),
-    quota_lease(uuid, uuid, bigint, bigint, interval, uuid), quota_give_back(uuid, bigint),
+    quota_lease(uuid, uuid, bigint, bigint, interval, uuid), quota_give_back(uuid, bigint), quota_committing(uuid),
     workspace_reserve(uuid, uuid, integer, interval),
     usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid) to rowhouse_data, rowhouse_control;
 grant select on quota_reservations, org_usage_logs, tenant_usage_logs to rowhouse_control;

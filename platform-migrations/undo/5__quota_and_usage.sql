@@ -9,6 +9,7 @@ drop function quota_spend(uuid, bigint);
 drop function quota_give_back(uuid, bigint);
 drop function quota_lease(uuid, uuid, bigint, bigint, interval, uuid);
 drop function quota_settle(uuid, uuid, uuid, uuid, bigint);
+drop function quota_committing(uuid);
 drop function quota_commit(uuid, uuid, bigint);
 drop function quota_reserve(uuid, uuid, bigint, interval, uuid);
 drop function work_list(integer);

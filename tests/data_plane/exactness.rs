@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Body, Method};
 use rowhouse_database::AdminConnection;
+use rowhouse_domain::TenantId;
 use rowhouse_testkit::{Client, Given, TestCluster, TestHouse};
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -254,4 +255,47 @@ async fn what_a_killed_data_plane_had_reserved_comes_back() {
     let path = |name: &str| format!("/v1/files?workspace_id={}&name={name}", given.workspace);
     let _ = given.data.upload(&path("last"), vec![9; left]).await.expect(201);
     given.data.upload(&path("more"), "x").await.problem(413, "quota_exceeded");
+}
+
+/// An upload that waits for its room for longer than its intent lasts, and whose process dies right before the commit: its
+/// reservation has no end of its own then, and nothing in the tenant's data tells of it.
+#[tokio::test]
+async fn what_is_reserved_when_its_upload_has_run_out_comes_back() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let settings = "quota.largest_block = 0\nuploads.reservation_ttl = \"1s\"\n";
+    let process = house.data_plane_process(settings).await;
+    let tenant = given.tenant.parse::<TenantId>().unwrap().as_uuid();
+    let organization = TestCluster::get().admin(&house.platform).await;
+    organization.run("begin; select from organizations for update").await.unwrap();
+    let service = process.client.with_key(given.data.key());
+    let path = format!("/v1/files?workspace_id={}&name=late", given.workspace);
+    let request = service.request(Method::POST, &path).body(vec![7; 10_000]);
+    let upload = tokio::spawn(async move { request.send().await.is_err() });
+    until_tenant(&house, &given, "select from upload_intents", 1).await;
+    // What it would have marked, had it come so far.
+    let _ = house.rows(&format!("select work_mark('{tenant}')")).await;
+    until_tenant(&house, &given, "select from upload_intents", 0).await;
+
+    let workspace = house.inside(&given).await;
+    workspace.run("begin; select from workspaces for update").await.unwrap();
+    organization.run("rollback").await.unwrap();
+    let begun = Instant::now();
+    while house.rows("select from quota_reservations where expires_at = 'infinity'").await.is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it is not about to be committed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    process.kill().await;
+    workspace.run("rollback").await.unwrap();
+    assert!(upload.await.unwrap(), "it was answered");
+    house.expect_reserved(0).await;
+    house.expect_used(0).await;
+}
+
+async fn until_tenant(house: &TestHouse, given: &Given, sql: &str, count: usize) {
+    let begun = Instant::now();
+    while house.tenant_rows(given, sql).await.len() != count {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{sql}: not {count}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

@@ -58,14 +58,15 @@ impl Debris {
     /// Commits. Nothing is cleaned up afterwards unless the server has refused: without an answer nobody knows whether what was
     /// written is there, and what a lost commit leaves is found by its intent.
     pub(super) async fn commit(&mut self, change: Change<'_>) -> Result<()> {
-        let kept = self.0.take();
+        let Some(traces) = self.0.take() else { return change.commit().await };
+        // Before: this may be dropped while the server is at it.
+        let spent = traces.reservation.spend();
         let outcome = change.commit().await;
         if let Err(error) = &outcome
             && is_refusal(error)
         {
-            self.0 = kept;
-        } else if let Some(traces) = kept {
-            traces.reservation.spent();
+            traces.reservation.unspend(spent);
+            self.0 = Some(traces);
         }
         outcome
     }
@@ -91,7 +92,8 @@ impl Drop for Debris {
 }
 
 impl Traces {
-    /// Each step is tried; what can't be done now is done when the intent expires.
+    /// Each step is tried; what can't be done now is done when the intent expires, or by the sweep that finds a reservation which
+    /// nothing stands for.
     async fn remove(self) {
         let object = self.state.contents.delete(self.intent.object).await.map_err(blob_failure);
         let reservation = self.reservation.release().await;

@@ -28,6 +28,8 @@ enum Room {
         held: u64,
     },
     InBlock(Held),
+    /// Given back for good: a sign of life that comes late must not take it again.
+    Over,
 }
 
 impl Reservation {
@@ -121,12 +123,15 @@ impl Reservation {
 
     fn grow_in_block(&self, bytes: u64) -> bool {
         match &mut *self.room() {
-            Room::Own { .. } => false,
+            Room::Own { .. } | Room::Over => false,
             Room::InBlock(held) => held.grow(bytes),
         }
     }
 
     async fn reserve(&self, bytes: u64) -> Result<u64> {
+        if matches!(&*self.room(), Room::Over) {
+            return Err(ran_out());
+        }
         let ttl = self.state.settings.uploads.reservation_ttl;
         let (tenant, account) = (self.caller.tenant(), self.caller.account());
         quota::reserve(&self.state.platform, self.id, tenant, account, bytes, ttl).await
@@ -142,8 +147,7 @@ impl Reservation {
         Err(ran_out())
     }
 
-    /// What the bytes are to be charged to, in the transaction that makes them permanent. Comes last before the charge: a block's
-    /// lock is held to the end.
+    /// What the bytes are to be charged to, in the transaction that makes them permanent. Until it ends, a block is not closed.
     pub(super) async fn spend_in(&self, change: &Change<'_>) -> Result<ReservationId> {
         let Some(block) = self.block() else { return Ok(self.id) };
         if quota::blocks::share(change, block).await? {
@@ -155,32 +159,41 @@ impl Reservation {
         Err(ran_out())
     }
 
-    /// It is the usage event's from now on, or may be.
-    pub(super) fn spent(&self) {
-        if let Room::InBlock(held) = &mut *self.room() {
-            held.spend();
+    /// It is the usage event's from now on, or may be. Says how much of a block that is.
+    pub(super) fn spend(&self) -> u64 {
+        match &mut *self.room() {
+            Room::InBlock(held) => held.spend(),
+            Room::Own { .. } | Room::Over => 0,
         }
     }
 
-    /// Gives it back.
-    pub(super) async fn release(&self) -> Result<()> {
-        if self.block().is_some() {
-            self.note(0);
-            return Ok(());
+    /// What was taken for spent is not.
+    pub(super) fn unspend(&self, bytes: u64) {
+        if let Room::InBlock(held) = &mut *self.room() {
+            held.unspend(bytes);
         }
-        quota::release(&self.state.platform, self.id).await
+    }
+
+    /// Gives it back, for good.
+    pub(super) async fn release(&self) -> Result<()> {
+        let room = std::mem::replace(&mut *self.room(), Room::Over);
+        match room {
+            Room::InBlock(_) => Ok(()),
+            Room::Own { .. } | Room::Over => quota::release(&self.state.platform, self.id).await,
+        }
     }
 
     fn held(&self) -> u64 {
         match &*self.room() {
             Room::Own { held } => *held,
             Room::InBlock(held) => held.bytes(),
+            Room::Over => 0,
         }
     }
 
     fn block(&self) -> Option<ReservationId> {
         match &*self.room() {
-            Room::Own { .. } => None,
+            Room::Own { .. } | Room::Over => None,
             Room::InBlock(held) => Some(held.block()),
         }
     }
@@ -191,6 +204,7 @@ impl Reservation {
         match &mut *room {
             Room::Own { held } => *held = bytes.max(*held),
             Room::InBlock(_) => *room = Room::Own { held: bytes },
+            Room::Over => {}
         }
     }
 

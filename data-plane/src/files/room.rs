@@ -57,7 +57,8 @@ pub(crate) async fn apply_with_room<T>(
 
 /// The same for several amounts, of which some may find room and others none.
 ///
-/// As an upload does, it leaves an intent first, so that a reservation whose change never came is found and given back.
+/// As an upload does, it leaves an intent first, so that a reservation whose change never came is found and given back. Without a
+/// sign of life: where it takes longer than the intent lasts, it is refused at its end.
 pub(super) async fn apply_with_rooms<T>(
     state: &AppState,
     request: &Request<'_>,

@@ -20,34 +20,54 @@ const AGAIN: Duration = Duration::from_secs(30);
 /// How soon a tenant is looked at again while an upload is under way.
 const UPLOAD_UNDER_WAY: Duration = Duration::from_secs(2);
 
-/// Does what is due, and says when the next thing will be. Never fails: what went wrong is logged and found again.
+/// Removes what was deleted long ago and what no file has any more, and says when the next thing will be due, uploads included.
+/// Never fails: what went wrong is logged and found again.
 pub(crate) async fn sweep(context: &WorkContext, placement: &ActivePlacement) -> Option<Timestamp> {
-    // Their objects are left to what comes next.
-    let sessions = expired_sessions(context, placement).await;
-    let uploads = expired_intents(context, placement).await;
     let trash = purge::sweep(context, placement).await;
     let blobs = blobs::sweep(context, placement).await;
-    let due = |result: Result<Option<Timestamp>>| match result {
-        Ok(due) => due,
-        Err(error) => {
-            tracing::warn!(tenant.id = %placement.get().tenant, error = error.chain(), "what is due has to wait");
-            Timestamp::now().checked_add(AGAIN).ok()
-        }
-    };
-    let blocks = quota::blocks::sweep(context, placement).await;
-    [sessions, uploads, trash, blobs, blocks].into_iter().filter_map(due).min()
+    let ends = next_end(context, placement).await;
+    [trash, blobs, ends].into_iter().filter_map(|due| logged(placement, due)).min()
 }
 
-/// Ends uploads in parts that nobody goes on with. Says when there may be more.
-async fn expired_sessions(context: &WorkContext, placement: &ActivePlacement) -> Result<Option<Timestamp>> {
+/// Ends what uploads have left that came to nothing: room, objects, rows. Never fails, as above.
+pub(crate) async fn end_uploads(context: &WorkContext, placement: &ActivePlacement) {
+    // Their objects are left to what comes next.
+    let sessions = expired_sessions(context, placement).await;
+    let intents = expired_intents(context, placement).await;
+    let reservations = forgotten_reservations(context, placement).await;
+    let blocks = quota::blocks::sweep(context, placement).await;
+    for ended in [sessions, intents, reservations, blocks] {
+        logged(placement, ended.map(|()| None));
+    }
+}
+
+fn logged(placement: &ActivePlacement, result: Result<Option<Timestamp>>) -> Option<Timestamp> {
+    result.unwrap_or_else(|error| {
+        tracing::warn!(tenant.id = %placement.get().tenant, error = error.chain(), "what is due has to wait");
+        Timestamp::now().checked_add(AGAIN).ok()
+    })
+}
+
+/// When there will be something of uploads to end.
+async fn next_end(context: &WorkContext, placement: &ActivePlacement) -> Result<Option<Timestamp>> {
+    let tenant = context.tenant(placement).await?;
+    let sessions = uploads::sweep::next(&tenant).await?;
+    let intents = intents::store::next_expiry(&tenant).await?;
+    // An upload under way may commit at any moment, and its process may end right after.
+    let soon = intents.and_then(|_| Timestamp::now().checked_add(UPLOAD_UNDER_WAY).ok());
+    let blocks = quota::blocks::next_end(&tenant).await?;
+    Ok([sessions, intents, soon, blocks].into_iter().flatten().min())
+}
+
+/// Ends uploads in parts that nobody goes on with.
+async fn expired_sessions(context: &WorkContext, placement: &ActivePlacement) -> Result<()> {
     uploads::sweep::expired(&mut context.tenant(placement).await?, &context.platform).await
 }
 
-/// Ends a tenant's uploads past their time, forgets answers that nobody will ask for again, and links that are long over. Says when
-/// there may be more.
+/// Ends a tenant's uploads past their time, forgets answers that nobody will ask for again, and links that are long over.
 ///
 /// May be stopped at any point and run at the same time by several processes: an object goes first, its row last.
-async fn expired_intents(context: &WorkContext, placement: &ActivePlacement) -> Result<Option<Timestamp>> {
+async fn expired_intents(context: &WorkContext, placement: &ActivePlacement) -> Result<()> {
     let tenant = context.tenant(placement).await?;
     let expired = intents::store::expire(&tenant, AT_ONCE).await?;
     for upload in &expired {
@@ -69,8 +89,23 @@ async fn expired_intents(context: &WorkContext, placement: &ActivePlacement) -> 
         tracing::info!(tenant.id = %tenant.tenant(), uploads = expired.len(), "removed what uploads left behind");
     }
     idempotency::forget_expired(&tenant).await?;
-    links::store::forget_expired(&tenant).await?;
-    let Some(next) = intents::store::next_expiry(&tenant).await? else { return Ok(None) };
-    // An upload under way may commit at any moment, and its process may end right after.
-    Ok(Timestamp::now().checked_add(UPLOAD_UNDER_WAY).ok().into_iter().chain([next]).min())
+    links::store::forget_expired(&tenant).await
+}
+
+/// Gives back what is reserved without an end and stands for nothing: its upload ran out before it was kept for the commit, so
+/// that there was no intent any more, and its process died right after.
+async fn forgotten_reservations(context: &WorkContext, placement: &ActivePlacement) -> Result<()> {
+    // In this order: what is kept for a commit now has an intent until the commit, which leaves an event in its place.
+    let committing = quota::committing(&context.platform, placement.get().tenant).await?;
+    if committing.is_empty() {
+        return Ok(());
+    }
+    let forgotten = intents::store::unknown(&context.tenant(placement).await?, &committing).await?;
+    for reservation in &forgotten {
+        quota::release(&context.platform, *reservation).await?;
+    }
+    if !forgotten.is_empty() {
+        tracing::info!(tenant.id = %placement.get().tenant, reservations = forgotten.len(), "gave back forgotten reservations");
+    }
+    Ok(())
 }

@@ -9,6 +9,7 @@ use rowhouse_problem::{Code, Error};
 
 pub use blocks::Blocks;
 
+pub(crate) use store::committing;
 pub use store::{commit, release, reserve, reserve_workspaces};
 
 /// A level's refusal: which one, its limit, and what is used and reserved there.

@@ -102,6 +102,18 @@ pub(super) async fn give_back(platform: &PlatformPool, block: ReservationId, byt
     Ok(())
 }
 
+const COMMITTING: &str = "select reservation from quota_committing($1) reservation";
+
+/// The tenant's reservations that are kept by [`commit`], blocks aside.
+///
+/// # Errors
+/// Whatever the server says.
+pub(crate) async fn committing(platform: &PlatformPool, tenant: TenantId) -> Result<Vec<ReservationId>> {
+    let connection = platform.get().await?;
+    let rows = connection.query(COMMITTING, &[&tenant]).await.context("looking for reservations being committed")?;
+    rows.iter().map(|row| row.column("reservation")).collect()
+}
+
 const RELEASE: &str = "select quota_release($1)";
 
 /// Gives a reservation back; one that is gone is fine.

@@ -10,15 +10,21 @@ use crate::quota;
 /// Uploads that one sweep ends; what is left waits for the next.
 const AT_ONCE: i64 = 100;
 
-/// Ends what is past its time; the objects are removed by the sweep of intents, which comes after this one. Returns when the
-/// next one will be past its time.
+/// When the next one will be past its time.
+///
+/// # Errors
+/// Whatever the server says.
+pub(crate) async fn next(tenant: &TenantConnection) -> Result<Option<Timestamp>> {
+    store::next_expiry(tenant).await
+}
+
+/// Ends what is past its time; the objects are removed by the sweep of intents, which comes after this one.
 ///
 /// # Errors
 /// Whatever the server says; what was not done is found again.
-pub(crate) async fn expired(tenant: &mut TenantConnection, platform: &PlatformPool) -> Result<Option<Timestamp>> {
-    let next = store::next_expiry(tenant).await?;
-    if next.is_none_or(|next| next > Timestamp::now()) {
-        return Ok(next);
+pub(crate) async fn expired(tenant: &mut TenantConnection, platform: &PlatformPool) -> Result<()> {
+    if next(tenant).await?.is_none_or(|next| next > Timestamp::now()) {
+        return Ok(());
     }
     let transaction = tenant.transaction().await?;
     let reservations = end::forget_expired(&transaction, AT_ONCE).await?;
@@ -27,5 +33,5 @@ pub(crate) async fn expired(tenant: &mut TenantConnection, platform: &PlatformPo
         // One that became a file's has been settled and is gone; so is one that ran out by itself.
         quota::release(platform, reservation).await?;
     }
-    store::next_expiry(tenant).await
+    Ok(())
 }

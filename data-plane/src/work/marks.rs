@@ -36,10 +36,19 @@ pub async fn mark(platform: &PlatformPool, nudge: &Nudge, tenant: TenantId) -> R
     }
 }
 
-/// Makes the marks that are owed, and has their tenants looked at.
+/// Makes the marks that are owed, and has their tenants looked at. One that is refused is not tried again.
+///
+/// # Errors
+/// Where `saas_platform` is still away.
 pub(super) async fn make_owed(platform: &PlatformPool, nudge: &Nudge) -> Result<()> {
     for tenant in nudge.owed_marks() {
-        store::mark(&platform.get().await?, tenant).await?;
+        match store::mark(&platform.get().await?, tenant).await {
+            Err(error) if error.is_retryable() => return Err(error),
+            Err(error) => {
+                tracing::error!(tenant.id = %tenant, error = error.chain(), "a tenant's work can't be marked")
+            }
+            Ok(()) => {}
+        }
         nudge.mark_made(tenant);
         nudge.tenant(tenant);
     }

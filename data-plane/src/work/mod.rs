@@ -5,6 +5,7 @@
 //! after a crash. The nudge only makes it quick. What the jobs do is their own modules' business; this one never reads a file.
 
 mod context;
+mod ends;
 mod marks;
 mod model;
 mod nudge;

@@ -102,7 +102,7 @@ pub struct UsageEvent {
     /// More about it, for a bill's reader.
     #[serde(default)]
     pub details: serde_json::Map<String, Value>,
-    /// The reservation that ends with it.
+    /// The reservation that ends with it, or the block that its part is taken out of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reservation_id: Option<ReservationId>,
     /// The storage account that is charged.
@@ -192,6 +192,11 @@ pub(super) struct Job {
 }
 
 impl Job {
+    /// The event that a job of kind `usage` carries.
+    pub(super) fn usage_event(&self) -> Result<UsageEvent> {
+        serde_json::from_value(self.payload.clone()).map_err(Error::internal)
+    }
+
     /// What the job is about.
     pub(super) fn subject(&self) -> Result<Uuid> {
         self.subject

@@ -17,14 +17,17 @@ pub struct Nudge {
     pub(super) jobs: Ring,
     /// Usage has workers of its own: what is reserved becomes used however long files take to be read.
     pub(super) usage: Ring,
+    /// So has the end of uploads that came to nothing: what they reserved comes back.
+    pub(super) ends: Ring,
     /// Tenants whose work could not be marked.
     unmarked: Arc<Mutex<HashSet<TenantId>>>,
 }
 
 impl Nudge {
-    /// For workers that run `parallel` jobs at once: half of them may be one tenant's. Of the usage workers a tenant has one.
+    /// For workers that run `parallel` jobs at once: half of them may be one tenant's. Of the other workers a tenant has one.
     pub fn new(parallel: usize) -> Self {
-        Self { jobs: Ring::new((parallel / 2).max(1)), usage: Ring::new(1), unmarked: Arc::default() }
+        let jobs = Ring::new((parallel / 2).max(1));
+        Self { jobs, usage: Ring::new(1), ends: Ring::new(1), unmarked: Arc::default() }
     }
 
     /// Has the tenant looked at now. To be called after the commit.
@@ -35,6 +38,9 @@ impl Nudge {
     /// The mark, or whatever led here, is the business of the ring that looks at everything.
     pub(super) fn offer(&self, tenant: TenantId, reason: Reason) {
         self.usage.offer(tenant, Reason::default());
+        if reason != Reason::default() {
+            self.ends.offer(tenant, Reason::default());
+        }
         self.jobs.offer(tenant, reason);
     }
 
@@ -63,12 +69,13 @@ impl Nudge {
     }
 
     pub(super) fn waiting(&self) -> usize {
-        self.jobs.waiting().max(self.usage.waiting())
+        self.jobs.waiting().max(self.usage.waiting()).max(self.ends.waiting())
     }
 
     pub(super) fn tidy(&self) {
         self.jobs.turns().tidy(Instant::now());
         self.usage.turns().tidy(Instant::now());
+        self.ends.turns().tidy(Instant::now());
     }
 }
 

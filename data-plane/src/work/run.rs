@@ -7,8 +7,7 @@ use rowhouse_domain::{FileId, FolderId, WorkspaceId};
 use rowhouse_problem::{Error, Result};
 
 use super::context::WorkContext;
-use super::model::{Job, JobKind, UsageEvent};
-use super::store;
+use super::model::{Job, JobKind};
 use crate::files::versions::keep;
 use crate::index;
 use crate::trees::{self, CopyOrder};
@@ -30,10 +29,7 @@ pub(super) async fn run(context: WorkContext, placement: ActivePlacement, job: A
         JobKind::PruneWorkspace => {
             keep::prune_workspace(&context, &placement, WorkspaceId::from_uuid(job.subject()?)).await
         }
-        JobKind::Usage => {
-            let event: UsageEvent = serde_json::from_value(job.payload.clone()).map_err(Error::internal)?;
-            let platform = context.platform.get().await?;
-            store::record_usage(&platform, placement.get().tenant, job.id, job.created_at, &event).await
-        }
+        // Usage has workers of its own.
+        JobKind::Usage => Err(Error::internal(format!("job {} is no work of a job's worker", job.id))),
     }
 }

@@ -65,24 +65,26 @@ pub(super) async fn claim(tenant: &impl Sql, worker: &str, lease: Duration) -> R
     row.as_ref().map(from_row).transpose()
 }
 
-// The same for usage alone, in the words of `jobs_usage_idx`: it finds one at once behind any number of other jobs.
+// The same for usage alone, in the words of `jobs_usage_idx`: it finds some at once behind any number of other jobs.
 const CLAIM_USAGE: &str = "
     with abandoned as (
         select id from jobs where tenant_id = app_tenant_id() and state = 'running' and locked_until < now() and kind = 'usage'
-        order by locked_until, id limit 1 for update skip locked
+        order by locked_until, id limit $3 for update skip locked
     ), due as (
         select id from jobs where tenant_id = app_tenant_id() and state = 'queued' and run_at <= now() and kind = 'usage'
-        order by run_at, id limit 1 for update skip locked
+        order by run_at, id limit $3 for update skip locked
     )
     update jobs set state = 'running', attempts = attempts + 1, locked_by = $1,
         locked_until = now() + make_interval(secs => $2)
-    where tenant_id = app_tenant_id() and id = (select id from abandoned union all select id from due limit 1)
+    where tenant_id = app_tenant_id() and id = any(array(select id from abandoned union all select id from due limit $3))
     returning id, kind, subject_id, payload, attempts, created_at";
 
-/// Takes on the usage event that waited longest, for as long as the lease lasts.
-pub(super) async fn claim_usage(tenant: &impl Sql, worker: &str, lease: Duration) -> Result<Option<Job>> {
-    let row = tenant.query_opt(CLAIM_USAGE, &[&worker, &lease.as_secs_f64()]).await.context("claiming usage")?;
-    row.as_ref().map(from_row).transpose()
+/// Takes on the usage events that waited longest, for as long as the lease lasts, in the order in which they were queued.
+pub(super) async fn claim_usage(tenant: &impl Sql, worker: &str, lease: Duration, limit: i64) -> Result<Vec<Job>> {
+    let rows = tenant.query(CLAIM_USAGE, &[&worker, &lease.as_secs_f64(), &limit]).await.context("claiming usage")?;
+    let mut jobs = rows.iter().map(from_row).collect::<Result<Vec<_>>>()?;
+    jobs.sort_by_key(|job| (job.created_at, job.id));
+    Ok(jobs)
 }
 
 fn from_row(row: &Row) -> Result<Job> {
@@ -117,6 +119,18 @@ pub(super) async fn extend(tenant: &impl Sql, job: &Job, worker: &str, lease: Du
 
 const FINISH: &str = "
     delete from jobs where tenant_id = app_tenant_id() and id = $1 and state = 'running' and locked_by = $2 and attempts = $3";
+
+const FINISH_ALL: &str = "
+    delete from jobs using unnest($1::uuid[], $3::integer[]) finished (id, attempts)
+    where jobs.tenant_id = app_tenant_id() and jobs.id = finished.id and jobs.attempts = finished.attempts
+        and jobs.state = 'running' and jobs.locked_by = $2";
+
+/// Removes jobs that nobody waits for and that are done, but for those that another worker has taken over.
+pub(super) async fn finish_all(tenant: &impl Sql, jobs: &[Job], worker: &str) -> Result<()> {
+    let (ids, attempts): (Vec<JobId>, Vec<i32>) = jobs.iter().map(|job| (job.id, job.attempts)).unzip();
+    tenant.execute(FINISH_ALL, &[&ids, &worker, &attempts]).await.context("finishing jobs")?;
+    Ok(())
+}
 
 const KEEP: &str = "
     update jobs set state = 'done', finished_at = now(), locked_by = null, locked_until = null
@@ -234,30 +248,41 @@ pub async fn active_after(platform: &impl Sql, after: Option<TenantId>, limit: i
     rows.iter().map(|row| row.column("id")).collect()
 }
 
-const RECORD_USAGE: &str = "select usage_record($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+// Each after the one before it: what was given back must not be counted before it was taken.
+const RECORD_USAGE: &str = "
+    select count(usage_record(event.id, $1, event.at, event.event_type, event.quantity, event.unit, event.details,
+        event.reservation, event.account)) as recorded
+    from (
+        select * from unnest($2::uuid[], $3::timestamptz[], $4::text[], $5::bigint[], $6::text[], $7::jsonb[], $8::uuid[], $9::uuid[])
+            with ordinality listed (id, at, event_type, quantity, unit, details, reservation, account, number)
+        order by number
+    ) event";
 
-/// Records a usage event; the same event again changes nothing.
+/// Records usage events of a tenant, all or none; the same events again change nothing.
 pub(super) async fn record_usage(
     platform: &impl Sql,
     tenant: TenantId,
-    id: JobId,
-    at: Timestamp,
-    event: &UsageEvent,
+    events: &[(JobId, Timestamp, UsageEvent)],
 ) -> Result<()> {
-    let details = serde_json::Value::Object(event.details.clone());
+    fn each<'a, T>(
+        events: &'a [(JobId, Timestamp, UsageEvent)],
+        part: impl Fn(&'a (JobId, Timestamp, UsageEvent)) -> T,
+    ) -> Vec<T> {
+        events.iter().map(part).collect()
+    }
     platform
         .query_one(
             RECORD_USAGE,
             &[
-                &id,
                 &tenant,
-                &at,
-                &event.event_type,
-                &event.quantity,
-                &event.unit,
-                &details,
-                &event.reservation_id,
-                &event.account_id,
+                &each(events, |(id, ..)| *id),
+                &each(events, |(_, at, _)| *at),
+                &each(events, |(.., event)| event.event_type.as_str()),
+                &each(events, |(.., event)| event.quantity),
+                &each(events, |(.., event)| event.unit.as_str()),
+                &each(events, |(.., event)| Value::Object(event.details.clone())),
+                &each(events, |(.., event)| event.reservation_id),
+                &each(events, |(.., event)| event.account_id),
             ],
         )
         .await

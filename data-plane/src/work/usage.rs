@@ -1,23 +1,23 @@
-//! Usage events on their way to `saas_platform`: ahead of every other job, one after the other, and never given up.
+//! Usage events on their way to `saas_platform`: ahead of every other job, in their order, and never given up.
 //!
 //! Until its event has come, an upload's bytes stand there as reserved: late events cost a customer room, lost ones would
 //! cost the operator storage. So a failure, whatever it is, is tried again until it works.
 
 use jiff::Timestamp;
-use rowhouse_database::{ActivePlacement, TenantConnection};
+use rowhouse_database::TenantConnection;
 use rowhouse_domain::TenantId;
-use rowhouse_problem::Result;
+use rowhouse_problem::{Error, Result};
 
 use super::context::WorkContext;
-use super::model::{Job, patience};
+use super::model::{Job, JobKind, patience};
 use super::nudge::Ring;
 use super::store;
 use super::turns::Reason;
 use super::visit::{LEASE, OUT_OF_REACH, age, look_again_at};
 use crate::placements;
 
-/// Events that one tenant reports before it is the next one's turn.
-const TURN: usize = 50;
+/// Events that are reported at once, before it is the next tenant's turn.
+const AT_ONCE: i64 = 50;
 
 /// Takes the tenant's turn. Never fails: what goes wrong is logged and tried again later.
 pub(super) async fn report(context: &WorkContext, ring: &Ring, worker: &str, tenant: TenantId) {
@@ -37,43 +37,69 @@ pub(super) async fn report(context: &WorkContext, ring: &Ring, worker: &str, ten
 async fn report_turn(context: &WorkContext, worker: &str, tenant: TenantId) -> Result<bool> {
     let found = async { placements::find_active(&context.platform.get().await?, tenant).await };
     // What was spent of a block while `saas_platform` was away may have no mark at all.
-    let placement = found.await.inspect_err(|_| context.nudge.owe_mark(tenant))?;
+    let owe = |error: &Error| {
+        if error.is_retryable() {
+            context.nudge.owe_mark(tenant);
+        }
+    };
+    let placement = found.await.inspect_err(owe)?;
     // A tenant that may not be served keeps its events until it may.
     let Some(placement) = placement else { return Ok(false) };
     let connection = context.tenant(&placement).await?;
-    for _ in 0..TURN {
-        let Some(job) = store::claim_usage(&connection, worker, LEASE).await? else { return Ok(false) };
-        report_one(context, &placement, &connection, worker, job).await?;
+    let jobs = store::claim_usage(&connection, worker, LEASE, AT_ONCE).await?;
+    match record(context, tenant, &jobs).await {
+        Ok(()) => settle(context, tenant, &connection, worker, &jobs, Ok(())).await?,
+        // One that is refused holds up no other.
+        Err(error) if !error.is_retryable() && jobs.len() > 1 => {
+            for job in &jobs {
+                let job = std::slice::from_ref(job);
+                settle(context, tenant, &connection, worker, job, record(context, tenant, job).await).await?;
+            }
+        }
+        Err(error) => settle(context, tenant, &connection, worker, &jobs, Err(error)).await?,
     }
-    Ok(true)
+    Ok(i64::try_from(jobs.len()).is_ok_and(|found| found == AT_ONCE))
 }
 
-async fn report_one(
+async fn record(context: &WorkContext, tenant: TenantId, jobs: &[Job]) -> Result<()> {
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let events = jobs.iter().map(|job| Ok((job.id, job.created_at, job.usage_event()?))).collect::<Result<Vec<_>>>()?;
+    store::record_usage(&context.platform.get().await?, tenant, &events).await
+}
+
+/// Writes down how it went.
+async fn settle(
     context: &WorkContext,
-    placement: &ActivePlacement,
+    tenant: TenantId,
     connection: &TenantConnection,
     worker: &str,
-    job: Job,
+    jobs: &[Job],
+    result: Result<()>,
 ) -> Result<()> {
-    let tenant = placement.get().tenant;
-    let job = std::sync::Arc::new(job);
-    let outcome = match super::run::run(context.clone(), placement.clone(), std::sync::Arc::clone(&job)).await {
+    let outcome = match result {
         Ok(()) => {
-            store::finish(connection, &job, worker).await?;
+            if !jobs.is_empty() {
+                store::finish_all(connection, jobs, worker).await?;
+            }
             "done"
         }
         Err(error) => {
-            let pause = patience(age(&job));
+            let pause = patience(jobs.iter().map(age).max().unwrap_or_default());
             if error.is_retryable() {
-                tracing::warn!(tenant.id = %tenant, job.id = %job.id, error = error.chain(), "usage could not be reported");
+                tracing::warn!(tenant.id = %tenant, events = jobs.len(), error = error.chain(), "usage could not be reported");
             } else {
-                tracing::error!(tenant.id = %tenant, job.id = %job.id, error = error.chain(), "usage is refused");
+                tracing::error!(tenant.id = %tenant, events = jobs.len(), error = error.chain(), "usage is refused");
             }
-            store::postpone(connection, &job, worker, pause, &error.chain()).await?;
+            for job in jobs {
+                store::postpone(connection, job, worker, pause, &error.chain()).await?;
+            }
             look_again_at(context, tenant, Timestamp::now().checked_add(pause).unwrap_or(Timestamp::MAX)).await;
             "postponed"
         }
     };
-    metrics::counter!("rowhouse_jobs_total", "kind" => job.kind.as_str(), "outcome" => outcome).increment(1);
+    metrics::counter!("rowhouse_jobs_total", "kind" => JobKind::Usage.as_str(), "outcome" => outcome)
+        .increment(jobs.len() as u64);
     Ok(())
 }

@@ -13,7 +13,7 @@ use super::marks::make_owed;
 use super::nudge::Nudge;
 use super::store;
 use super::turns::Reason;
-use super::{usage, visit::visit};
+use super::{ends, usage, visit::visit};
 
 /// Tenants that one poll asks for, and that may wait in the ring before the next poll makes sense.
 const POLLED: i32 = 200;
@@ -29,41 +29,50 @@ const SWEEP_RETRY: Duration = Duration::from_secs(30);
 /// Tasks that report usage: short work, and a tenant out of reach holds up one of them only.
 const USAGE_WORKERS: usize = 2;
 
+/// Tasks that end what uploads have left.
+const END_WORKERS: usize = 1;
+
 /// How often reservations that nobody came back for are given back, and how many in one transaction.
 const UPKEEP: Duration = Duration::from_secs(30);
 const EXPIRED_AT_ONCE: i32 = 100;
+
+/// What a task does of the tenants whose turn it is.
+#[derive(Clone, Copy)]
+enum Turn {
+    Job,
+    Usage,
+    Ends,
+}
 
 /// Starts the tasks. They end with the handle.
 pub fn start(context: WorkContext, nudge: Nudge) -> WorkerHandle {
     let stop = CancellationToken::new();
     let worker: std::sync::Arc<str> = Uuid::now_v7().to_string().into();
     let mut tasks = JoinSet::new();
-    for _ in 0..context.settings.parallel {
-        let (context, nudge, worker, stop) = (context.clone(), nudge.clone(), worker.clone(), stop.clone());
-        tasks.spawn(async move {
-            loop {
-                let (tenant, reason) = tokio::select! {
-                    biased;
-                    () = stop.cancelled() => break,
-                    turn = nudge.jobs.take() => turn,
-                };
-                // Outside the select: a job that was begun is finished.
-                visit(&context, &nudge.jobs, &worker, tenant, reason).await;
-            }
-        });
-    }
-    for _ in 0..USAGE_WORKERS {
-        let (context, nudge, worker, stop) = (context.clone(), nudge.clone(), worker.clone(), stop.clone());
-        tasks.spawn(async move {
-            loop {
-                let (tenant, _) = tokio::select! {
-                    biased;
-                    () = stop.cancelled() => break,
-                    turn = nudge.usage.take() => turn,
-                };
-                usage::report(&context, &nudge.usage, &worker, tenant).await;
-            }
-        });
+    let parallel = context.settings.parallel;
+    for (ring, workers, turn) in [
+        (&nudge.jobs, parallel, Turn::Job),
+        (&nudge.usage, USAGE_WORKERS, Turn::Usage),
+        (&nudge.ends, END_WORKERS, Turn::Ends),
+    ] {
+        for _ in 0..workers {
+            let (context, ring, worker, stop) = (context.clone(), ring.clone(), worker.clone(), stop.clone());
+            tasks.spawn(async move {
+                loop {
+                    let (tenant, reason) = tokio::select! {
+                        biased;
+                        () = stop.cancelled() => break,
+                        turn = ring.take() => turn,
+                    };
+                    // Outside the select: what was begun is finished.
+                    match turn {
+                        Turn::Job => visit(&context, &ring, &worker, tenant, reason).await,
+                        Turn::Usage => usage::report(&context, &ring, &worker, tenant).await,
+                        Turn::Ends => ends::see_to(&context, &ring, tenant).await,
+                    }
+                }
+            });
+        }
     }
     tasks.spawn(until(stop.clone(), poll(context.clone(), nudge.clone())));
     tasks.spawn(until(stop.clone(), sweep(context.clone(), nudge.clone())));

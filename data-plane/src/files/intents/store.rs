@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rowhouse_database::{Columns, Described, Sql};
-use rowhouse_domain::Actor;
+use rowhouse_domain::{Actor, ReservationId};
 use rowhouse_problem::{Error, Result};
 use uuid::Uuid;
 
@@ -97,6 +97,19 @@ pub(in crate::files) async fn expire(tenant: &impl Sql, limit: i64) -> Result<Ve
             })
         })
         .collect()
+}
+
+const UNKNOWN: &str = "
+    select reserved.id from unnest($1::uuid[]) reserved (id)
+    where not exists (select from upload_intents where tenant_id = app_tenant_id() and reservation_id = reserved.id)
+        and not exists (select from upload_sessions where tenant_id = app_tenant_id() and reservation_id = reserved.id)
+        and not exists (select from jobs where tenant_id = app_tenant_id() and subject_id = reserved.id and kind = 'usage')";
+
+/// Of reservations those that stand for no upload, and for no event that is still to be counted. In one statement: an upload's
+/// commit replaces the one by the other.
+pub(in crate::files) async fn unknown(tenant: &impl Sql, reservations: &[ReservationId]) -> Result<Vec<ReservationId>> {
+    let rows = tenant.query(UNKNOWN, &[&reservations]).await.context("looking for forgotten reservations")?;
+    rows.iter().map(|row| row.column("id")).collect()
 }
 
 const POSTPONE: &str = "

@@ -23,7 +23,7 @@ use crate::authentication::Caller;
 use purse::{Purse, Terms};
 
 pub(crate) use store::share;
-pub(crate) use sweep::sweep;
+pub(crate) use sweep::{next_end, sweep};
 
 /// Who spends of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -136,9 +136,14 @@ impl Held {
         self.blocks.with(self.owner, |purse| purse.forget(self.block));
     }
 
-    /// It is permanent, or may be: it is not given to anybody else.
-    pub(crate) fn spend(&mut self) {
-        self.bytes = 0;
+    /// It is about to be permanent: whatever comes of it, it is not given to anybody else. Says how much it was.
+    pub(crate) fn spend(&mut self) -> u64 {
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// What was spent is known not to be: it is held again.
+    pub(crate) fn unspend(&mut self, bytes: u64) {
+        self.bytes += bytes;
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) async fn insert(tenant: &impl Sql, block: ReservationId, bytes: i64, 
 }
 
 const SHARE: &str = "
-    select from quota_blocks where tenant_id = app_tenant_id() and id = $1 and state = 'open' for share";
+    select from quota_blocks where tenant_id = app_tenant_id() and id = $1 and state = 'open' for key share";
 
 /// Keeps a block open until the transaction ends, which spends of it. Says whether it was; otherwise there must be no commit.
 ///
@@ -36,8 +36,12 @@ pub(super) async fn extend(tenant: &impl Sql, block: ReservationId, ttl: Duratio
     Ok(tenant.execute(EXTEND, &[&block, &ttl.as_secs_f64()]).await.context("prolonging a block of quota")? == 1)
 }
 
+// The lock first, which waits for those who share it; prolonging does not.
 const CLOSE: &str = "
-    update quota_blocks set state = 'closed' where tenant_id = app_tenant_id() and id = $1 and state = 'open'";
+    with block as materialized (
+        select id from quota_blocks where tenant_id = app_tenant_id() and id = $1 and state = 'open' for update
+    )
+    update quota_blocks set state = 'closed' from block where quota_blocks.tenant_id = app_tenant_id() and quota_blocks.id = block.id";
 
 /// Ends the spending of a block, after those who are at it.
 pub(super) async fn close(tenant: &impl Sql, block: ReservationId) -> Result<()> {
@@ -46,8 +50,10 @@ pub(super) async fn close(tenant: &impl Sql, block: ReservationId) -> Result<()>
 }
 
 const CLOSE_EXPIRED: &str = "
-    update quota_blocks set state = 'closed'
-    where tenant_id = app_tenant_id() and state = 'open' and expires_at <= now()";
+    with block as materialized (
+        select id from quota_blocks where tenant_id = app_tenant_id() and state = 'open' and expires_at <= now() for update
+    )
+    update quota_blocks set state = 'closed' from block where quota_blocks.tenant_id = app_tenant_id() and quota_blocks.id = block.id";
 
 /// The same for blocks whose holder is taken for dead.
 pub(super) async fn close_expired(tenant: &impl Sql) -> Result<()> {

@@ -13,15 +13,22 @@ use crate::work::WorkContext;
 /// How soon a closed block is looked at again whose events are under way.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// Closes blocks of which nobody has heard for too long, and gives back what is left of closed ones. Says when there may be more.
+/// Closes blocks of which nobody has heard for too long, and gives back what is left of closed ones.
 ///
 /// # Errors
 /// Whatever the server says; what was not done is found again.
-pub(crate) async fn sweep(context: &WorkContext, placement: &ActivePlacement) -> Result<Option<Timestamp>> {
+pub(crate) async fn sweep(context: &WorkContext, placement: &ActivePlacement) -> Result<()> {
     let tenant = context.tenant(placement).await?;
     store::close_expired(&tenant).await?;
-    settle(&tenant, &context.platform).await?;
-    let Some((is_open, expires_at)) = store::next(&tenant).await? else { return Ok(None) };
+    settle(&tenant, &context.platform).await
+}
+
+/// When there will be something to sweep.
+///
+/// # Errors
+/// Whatever the server says.
+pub(crate) async fn next_end(tenant: &impl Sql) -> Result<Option<Timestamp>> {
+    let Some((is_open, expires_at)) = store::next(tenant).await? else { return Ok(None) };
     if is_open { Ok(Some(expires_at)) } else { Ok(Timestamp::now().checked_add(AGAIN).ok()) }
 }
 
