@@ -55,7 +55,7 @@ create index workspaces_parent_workspace_id_idx on workspaces (tenant_id, parent
 create index workspaces_account_id_idx on workspaces (tenant_id, account_id, id);
 create index workspaces_name_idx on workspaces (tenant_id, name_normalized, id);
 create index workspaces_live_idx on workspaces (tenant_id, id) where deleted_at is null;
-create index workspaces_deleted_at_idx on workspaces (tenant_id, deleted_at) where deleted_at is not null;
+create index workspaces_deleted_at_idx on workspaces (tenant_id, deleted_at) where deleted_at is not null and deleted_with is null;
 create index workspaces_workspace_type_idx on workspaces (tenant_id, workspace_type, id);
 create index workspaces_workspace_path_idx on workspaces (tenant_id, workspace_path);
 create index workspaces_tags_idx on workspaces using gin (tenant_id, tags);
@@ -145,7 +145,7 @@ create index folders_parent_id_idx on folders (tenant_id, parent_id, id);
 create index folders_sort_key_idx on folders (tenant_id, workspace_id, parent_id, sort_key) where deleted_at is null;
 create index folders_name_idx on folders (tenant_id, name_normalized, id);
 create index folders_live_idx on folders (tenant_id, id) where deleted_at is null;
-create index folders_deleted_at_idx on folders (tenant_id, deleted_at) where deleted_at is not null;
+create index folders_deleted_at_idx on folders (tenant_id, deleted_at) where deleted_at is not null and deleted_with is null;
 create index folders_trash_idx on folders (tenant_id, id) where deleted_at is not null and deleted_with is null;
 create index folders_deleted_with_idx on folders (tenant_id, deleted_with, id) where deleted_with is not null;
 create index folders_metadata_idx on folders using gin (tenant_id, metadata jsonb_path_ops);
@@ -196,9 +196,9 @@ create trigger folders_check_place_of_new before insert on folders for each row
 create trigger folders_check_place before update of parent_id on folders for each row
     when (new.parent_id is not null and old.parent_id is distinct from new.parent_id) execute function folders_check_place();
 
--- A folder or workspace at which a job is at work, which deletes, restores or copies what lies in it. Until the job is done, the
--- policies below hide what lives there from whoever reads or writes; a deletion is whole at once, and so is a restoring. The job
--- itself works through functions of the owner.
+-- A folder or workspace at which a job is at work, which deletes, restores, copies or purges what lies in it, or removes a copy again.
+-- Until the job is done, the policies below hide what lives there from whoever reads or writes; a deletion is whole at once, and so is
+-- a restoring. The job itself works through functions of the owner.
 create table covers (
     tenant_id uuid not null default app_tenant_id(),
     -- The folder's or workspace's.
@@ -209,8 +209,12 @@ create table covers (
     source_id uuid,
     -- Who works on it. Another takes its place where a deletion is taken back while it is under way.
     job_id uuid not null,
-    -- How far it has come: none, nothing is done yet.
-    place bigint,
+    -- Why a copy is removed again.
+    reason text,
+    -- Whether it is known what there is to do.
+    is_listed boolean not null default false,
+    -- How far it has come, with the listing and then with the work.
+    place bigint not null default 0,
     after_item uuid not null default '00000000-0000-0000-0000-000000000000',
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
@@ -218,7 +222,8 @@ create table covers (
     constraint covers_tenant_id_fkey foreign key (tenant_id) references tenant_identity (tenant_id),
     constraint covers_kind_check check (kind in ('folder', 'workspace')),
     constraint covers_task_check check (task in ('delete', 'restore', 'copy', 'discard', 'purge')),
-    constraint covers_source_id_check check ((source_id is not null) = (task in ('copy', 'discard')))
+    constraint covers_source_id_check check ((source_id is not null) = (task in ('copy', 'discard'))),
+    constraint covers_reason_check check (reason is null or task = 'discard')
 );
 create trigger covers_set_updated_at before update on covers for each row execute function set_updated_at();
 

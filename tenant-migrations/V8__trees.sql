@@ -1,5 +1,7 @@
--- Why: a folder or workspace is deleted, restored and copied with what lies in it: at once where that is little, else by a job,
--- batch by batch, under a cover (see V2). They run as the owner, whom the covers do not bind, and filter on `app_tenant_id()` themselves.
+-- Why: a folder or workspace is deleted, restored, copied and purged with what lies in it: at once where that is little, else by a
+-- job, batch by batch, under a cover (see V2); a purge always by a job, and so is a copy taken back. They run as the owner, whom the
+-- covers do not bind, and filter on `app_tenant_id()` themselves.
+-- Every step has a bound, but for the first of a copy, which goes through all folders.
 -- Locks: none.
 
 -- How many live folders and files lie in a folder, itself included, or in a workspace that has been deleted; it counts little
@@ -92,6 +94,69 @@ begin
 end
 $$;
 
+-- Refuses to restore what lies in something that is being purged, or is it.
+create function tree_check_restore(kind text, root uuid) returns void
+language plpgsql stable security definer
+set search_path from current
+as $$
+declare
+    tenant constant uuid := app_tenant_id();
+begin
+    if exists (
+        select from covers cover where tenant_id = tenant and task = 'purge' and tree_has(tenant, cover.kind, cover.id, tree_check_restore.kind, root)
+    ) then
+        raise exception 'it is being purged'
+            using errcode = 'check_violation', constraint = 'covers_purge_check', table = 'covers';
+    end if;
+end
+$$;
+
+-- The cover that a job works on, locked; none where the job is not to go on.
+create function tree_claim(root uuid, job uuid, variadic tasks text[]) returns covers
+language sql volatile
+set search_path from current
+as $$
+    select * from covers where tenant_id = app_tenant_id() and id = root and job_id = job and task = any(tasks) for update
+$$;
+
+-- Queues a job again that was given up, with all its attempts before it.
+create function tree_try_again(job uuid) returns void
+language sql volatile
+set search_path from current
+as $$
+    update jobs set state = 'queued', attempts = 0, run_at = now(), finished_at = null
+    where tenant_id = app_tenant_id() and id = job and state = 'failed'
+$$;
+
+-- No cover stays without somebody who works on it: what was given up is tried again after a pause, and of a copy that was given up
+-- what it has made is removed at once. Says when the next pause is over; now, where a job was queued.
+create function tree_revive(pause interval) returns timestamptz
+language plpgsql volatile security definer
+set search_path from current
+as $$
+declare
+    tenant constant uuid := app_tenant_id();
+    stranded record;
+    next_due timestamptz;
+begin
+    for stranded in
+        select cover.id, cover.task, job.id as job, coalesce(job.finished_at, job.updated_at) + pause as due
+        from covers cover join jobs job on job.tenant_id = tenant and job.id = cover.job_id and job.state = 'failed'
+        where cover.tenant_id = tenant for update of cover skip locked
+    loop
+        if stranded.task = 'copy' then
+            update covers set task = 'discard' where tenant_id = tenant and id = stranded.id;
+        elsif stranded.due > now() then
+            next_due := least(next_due, stranded.due);
+            continue;
+        end if;
+        perform tree_try_again(stranded.job);
+        next_due := now();
+    end loop;
+    return next_due;
+end
+$$;
+
 -- Begins to delete, with `task` = `delete`, or to restore what lies in a folder or workspace, which itself is deleted or restored
 -- already. Up to `most` folders and files are dealt with at once; for more it returns false and leaves a cover, and `job` is to go
 -- on with it. A deletion under way is taken back by a restoring. Refused while another job makes or restores something in there.
@@ -106,14 +171,10 @@ declare
 begin
     perform tree_check(kind, root, false, true);
     select * into cover from covers where tenant_id = tenant and id = root for update;
-    if cover.task = 'purge' then
-        raise exception 'it is being purged'
-            using errcode = 'check_violation', constraint = 'covers_purge_check', table = 'covers';
-    end if;
     if cover.id is not null then
         update jobs set state = 'cancelled', finished_at = now(), locked_by = null, locked_until = null
-        where tenant_id = tenant and id = cover.job_id and state in ('queued', 'running');
-        update covers set task = tree_begin.task, job_id = tree_begin.job, place = null, after_item = default
+        where tenant_id = tenant and id = cover.job_id and state in ('queued', 'running', 'failed');
+        update covers set task = tree_begin.task, job_id = tree_begin.job, is_listed = false, place = 0, after_item = default
         where tenant_id = tenant and id = root;
         return false;
     end if;
@@ -188,11 +249,9 @@ language plpgsql volatile security definer
 set search_path from current
 as $$
 declare
-    tenant constant uuid := app_tenant_id();
-    cover covers;
+    cover constant covers := tree_claim(root, job, 'delete', 'restore');
 begin
-    select * into cover from covers where tenant_id = tenant and id = root for update;
-    if cover.job_id is distinct from job then
+    if cover.id is null then
         return 'cancelled';
     end if;
     if cover.task = 'delete' then
@@ -202,35 +261,113 @@ begin
 end
 $$;
 
--- Lists the places of a tree, and says how much there is in all.
-create function tree_list(cover covers) returns bigint
+-- Files at the top of a workspace or directly in a folder, after one of them: those that live, or all.
+create function tree_place_files(tenant uuid, workspace uuid, folder uuid, is_all boolean, after uuid, most bigint) returns uuid[]
+language plpgsql stable
+set search_path from current
+as $$
+begin
+    if folder is not null then
+        return array(
+            select id from files where tenant_id = tenant and folder_id = folder and (is_all or deleted_at is null) and id > after
+            order by id limit most
+        );
+    end if;
+    return array(
+        select id from files where tenant_id = tenant and workspace_id = workspace and folder_id is null
+            and (is_all or deleted_at is null) and id > after
+        order by id limit most
+    );
+end
+$$;
+
+-- How many there are.
+create function tree_place_count(tenant uuid, workspace uuid, folder uuid, is_all boolean) returns bigint
+language plpgsql stable
+set search_path from current
+as $$
+begin
+    if folder is not null then
+        return (select count(*) from files where tenant_id = tenant and folder_id = folder and (is_all or deleted_at is null));
+    end if;
+    return (
+        select count(*) from files where tenant_id = tenant and workspace_id = workspace and folder_id is null
+            and (is_all or deleted_at is null)
+    );
+end
+$$;
+
+-- The same as of the files, of folders.
+create function tree_place_folders(tenant uuid, workspace uuid, folder uuid, is_all boolean, after uuid, most bigint) returns uuid[]
+language plpgsql stable
+set search_path from current
+as $$
+begin
+    if folder is not null then
+        return array(
+            select id from folders where tenant_id = tenant and parent_id = folder and (is_all or deleted_at is null) and id > after
+            order by id limit most
+        );
+    end if;
+    return array(
+        select id from folders where tenant_id = tenant and workspace_id = workspace and parent_id is null
+            and (is_all or deleted_at is null) and id > after
+        order by id limit most
+    );
+end
+$$;
+
+-- Lists about `most` more places of a tree, those that live or for a purge all, each behind the one that it lies in; counts what lies
+-- there. Nobody else changes a tree meanwhile: what lives in it is hidden, and what is purged is not restored.
+create function tree_list(cover covers, most integer) returns void
 language plpgsql volatile
 set search_path from current
 as $$
 declare
+    tenant constant uuid := cover.tenant_id;
+    is_all constant boolean := cover.task = 'purge';
+    handled integer := 0;
+    counted bigint := 0;
     listed bigint;
-    tops bigint := 0;
+    ids uuid[];
+    here cover_places;
 begin
-    insert into cover_places (tenant_id, cover_id, number, folder_id)
-    select cover.tenant_id, cover.id, row_number() over () - 1, folder
-    from tree_live_folders(cover.tenant_id, cover.kind, cover.id, null) folder;
-    get diagnostics listed = row_count;
-    if cover.kind = 'workspace' then
+    select coalesce(max(number) + 1, 0) into listed from cover_places where tenant_id = tenant and cover_id = cover.id;
+    if listed = 0 then
+        insert into cover_places (tenant_id, cover_id, number, folder_id)
+        select tenant, cover.id, 0, id from folders where cover.kind = 'folder' and tenant_id = tenant and id = cover.id;
         insert into cover_places (tenant_id, cover_id, number, workspace_id)
-        select cover.tenant_id, cover.id, listed + row_number() over () - 1, id
-        from workspaces where tenant_id = cover.tenant_id and (id = cover.id or deleted_with = cover.id);
-        get diagnostics tops = row_count;
+        select tenant, cover.id, row_number() over () - 1, id from workspaces
+        where cover.kind = 'workspace' and tenant_id = tenant
+            and (id = cover.id or deleted_with = cover.id or is_all and position(cover.id::text in workspace_path) > 0);
+        select count(*) into listed from cover_places where tenant_id = tenant and cover_id = cover.id;
     end if;
-    return listed + tops + (
-        select count(*) from cover_places place
-        join files file on file.tenant_id = cover.tenant_id and file.folder_id = place.folder_id and file.deleted_at is null
-        where place.tenant_id = cover.tenant_id and place.cover_id = cover.id
-    ) + (
-        select count(*) from cover_places place
-        join files file on file.tenant_id = cover.tenant_id and file.workspace_id = place.workspace_id and file.folder_id is null
-            and file.deleted_at is null
-        where place.tenant_id = cover.tenant_id and place.cover_id = cover.id
-    );
+    while handled < most loop
+        select * into here from cover_places where tenant_id = tenant and cover_id = cover.id and number = cover.place;
+        if here.number is null then
+            cover.is_listed := true;
+            cover.place := 0;
+            exit;
+        end if;
+        if cover.after_item = '00000000-0000-0000-0000-000000000000' then
+            counted := counted + 1 + tree_place_count(tenant, here.workspace_id, here.folder_id, is_all);
+        end if;
+        ids := tree_place_folders(tenant, here.workspace_id, here.folder_id, is_all, cover.after_item, most - handled);
+        insert into cover_places (tenant_id, cover_id, number, folder_id)
+        select tenant, cover.id, listed + item.n - 1, item.id from unnest(ids) with ordinality item (id, n);
+        listed := listed + cardinality(ids);
+        handled := handled + cardinality(ids);
+        if handled = most then
+            cover.after_item := ids[cardinality(ids)];
+        else
+            cover.place := cover.place + 1;
+            cover.after_item := '00000000-0000-0000-0000-000000000000';
+            handled := handled + 1;
+        end if;
+    end loop;
+    update covers set is_listed = cover.is_listed, place = cover.place, after_item = cover.after_item
+    where tenant_id = tenant and id = cover.id;
+    update jobs set total = coalesce(total, 0) + counted where tenant_id = tenant and id = cover.job_id;
 end
 $$;
 
@@ -241,16 +378,12 @@ as $$
 declare
     tenant constant uuid := cover.tenant_id;
     died timestamptz;
-    listed bigint;
     handled integer := 0;
-    touched integer;
+    ids uuid[];
     here cover_places;
-    last uuid;
 begin
-    if cover.place is null then
-        listed := tree_list(cover);
-        update jobs set total = listed where tenant_id = tenant and id = cover.job_id;
-        update covers set place = 0 where tenant_id = tenant and id = cover.id;
+    if not cover.is_listed then
+        perform tree_list(cover, most);
         return 'more';
     end if;
     -- Whoever purges goes by it: what was taken along goes when its root does.
@@ -265,34 +398,18 @@ begin
             perform tree_end(cover, handled);
             return 'done';
         end if;
-        if here.folder_id is not null then
-            with next as (
-                select id from files where tenant_id = tenant and folder_id = here.folder_id and deleted_at is null
-                    and id > cover.after_item order by id limit most - handled
-            ), marked as (
-                update files set deleted_at = died, deleted_with = cover.id from next
-                where files.tenant_id = tenant and files.id = next.id and files.deleted_at is null returning files.id
-            )
-            select count(*), (select id from next order by id desc limit 1) into touched, last from next;
-        else
-            with next as (
-                select id from files where tenant_id = tenant and workspace_id = here.workspace_id and folder_id is null
-                    and deleted_at is null and id > cover.after_item order by id limit most - handled
-            ), marked as (
-                update files set deleted_at = died, deleted_with = cover.id from next
-                where files.tenant_id = tenant and files.id = next.id and files.deleted_at is null returning files.id
-            )
-            select count(*), (select id from next order by id desc limit 1) into touched, last from next;
-        end if;
-        if touched = most - handled then
-            cover.after_item := last;
-            handled := handled + touched;
+        ids := tree_place_files(tenant, here.workspace_id, here.folder_id, false, cover.after_item, most - handled);
+        update files set deleted_at = died, deleted_with = cover.id
+        where tenant_id = tenant and id = any(ids) and deleted_at is null;
+        handled := handled + cardinality(ids);
+        if handled = most then
+            cover.after_item := ids[cardinality(ids)];
         else
             update folders set deleted_at = died, deleted_with = cover.id
             where tenant_id = tenant and id = here.folder_id and deleted_at is null and id <> cover.id;
             cover.place := cover.place + 1;
             cover.after_item := '00000000-0000-0000-0000-000000000000';
-            handled := handled + touched + 1;
+            handled := handled + 1;
         end if;
     end loop;
     update covers set place = cover.place, after_item = cover.after_item where tenant_id = tenant and id = cover.id;
@@ -311,11 +428,11 @@ declare
     touched bigint;
     last uuid;
 begin
-    if cover.place is null then
+    if not cover.is_listed then
         update jobs set total = (select count(*) from folders where tenant_id = tenant and deleted_with = cover.id)
             + (select count(*) from files where tenant_id = tenant and deleted_with = cover.id)
         where tenant_id = tenant and id = cover.job_id;
-        update covers set place = 0 where tenant_id = tenant and id = cover.id;
+        update covers set is_listed = true where tenant_id = tenant and id = cover.id;
         return 'more';
     end if;
     if cover.place = 0 then
@@ -368,22 +485,18 @@ as $$
         placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6), 52, 1), 53, 1), 'hex')::uuid
 $$;
 
--- How many live folders and files lie in a folder, itself included, and the bytes that a copy of it would take.
-create function tree_measure(folder uuid) returns table (items bigint, bytes bigint)
+-- The bytes of the live files in a folder: what a copy of it takes.
+create function tree_measure(folder uuid) returns bigint
 language sql stable security definer
 set search_path from current
 as $$
-    with inside as materialized (
-        select inside from tree_live_folders(app_tenant_id(), 'folder', folder, null) inside
-    ), files_inside as (
-        select count(*) as files, coalesce(sum(size), 0)::bigint as bytes
-        from inside join files on files.tenant_id = app_tenant_id() and files.folder_id = inside.inside and files.deleted_at is null
-    )
-    select (select count(*) from inside) + files, files_inside.bytes from files_inside
+    select coalesce(sum(file.size), 0)::bigint from tree_live_folders(app_tenant_id(), 'folder', folder, null) inside
+    join files file on file.tenant_id = app_tenant_id() and file.folder_id = inside and file.deleted_at is null
 $$;
 
--- Begins to copy what lies in the folder `source` into the new folder `root`, both of whose workspaces are locked.
-create function tree_copy_begin(source uuid, root uuid, job uuid) returns void
+-- Begins to copy what lies in the folder `source` into the new folder `root`, both of whose workspaces are locked. Says whether that
+-- is at most `most` folders and files.
+create function tree_copy_begin(source uuid, root uuid, job uuid, most integer) returns boolean
 language plpgsql volatile security definer
 set search_path from current
 as $$
@@ -414,6 +527,7 @@ begin
             using errcode = 'check_violation', constraint = 'folders_depth_check', table = 'folders';
     end if;
     insert into covers (tenant_id, id, kind, task, source_id, job_id) values (tenant, root, 'folder', 'copy', source, job);
+    return tree_count_live(tenant, 'folder', source, most + 1) <= most;
 end
 $$;
 
@@ -473,8 +587,8 @@ begin
 end
 $$;
 
--- Goes on with a copy: first the folders, then about `most` files, of at most `room` bytes. `more`, `done` and `cancelled` as below;
--- `room`: the next file takes more; `full`: the workspace has no room for it. What was made is said, in nobody's view yet.
+-- Goes on with a copy: first the folders, then about `most` files, of at most `room` bytes. `more`, `done` and `cancelled` as of
+-- `tree_step`; `room`: the next file takes more; `full`: the workspace has no room for it. What was made is said, in nobody's view yet.
 create function tree_copy_step(root uuid, job uuid, most integer, room bigint, actor_kind text, actor uuid, account uuid)
 returns table (outcome text, new_folders uuid[], new_files uuid[], bytes bigint)
 language plpgsql volatile security definer
@@ -494,17 +608,17 @@ declare
     smallest bigint;
 begin
     workspace := tree_copy_lock(tenant, root);
-    select * into cover from covers where tenant_id = tenant and id = root for update;
+    cover := tree_claim(root, job, 'copy');
     outcome := 'cancelled';
     new_folders := '{}';
     new_files := '{}';
     bytes := 0;
-    if cover.job_id is distinct from job or cover.task <> 'copy' then
+    if cover.id is null then
         return next;
         return;
     end if;
     outcome := 'more';
-    if cover.place is null then
+    if not cover.is_listed then
         insert into cover_places (tenant_id, cover_id, number, folder_id, copy_id)
         select tenant, root, row_number() over () - 1, folder, case when folder = cover.source_id then root else tree_id() end
         from tree_live_folders(tenant, 'folder', cover.source_id, null) folder;
@@ -522,14 +636,11 @@ begin
         )
         select coalesce(array_agg(id), '{}') into new_folders from made;
         update jobs set total = (
-            select count(*) + (
-                select count(*) from cover_places place
-                join files on files.tenant_id = tenant and files.folder_id = place.folder_id and files.deleted_at is null
-                where place.tenant_id = tenant and place.cover_id = root
-            ) from cover_places where tenant_id = tenant and cover_id = root
+            select sum(1 + tree_place_count(tenant, null, folder_id, false)) from cover_places
+            where tenant_id = tenant and cover_id = root
         )
         where tenant_id = tenant and id = job;
-        update covers set place = 0 where tenant_id = tenant and id = root;
+        update covers set is_listed = true where tenant_id = tenant and id = root;
         return next;
         return;
     end if;
@@ -607,11 +718,12 @@ create function tree_discard(root uuid, job uuid, reason text) returns void
 language sql volatile security definer
 set search_path from current
 as $$
-    update jobs set last_error = reason where tenant_id = app_tenant_id() and id = job;
-    update covers set task = 'discard' where tenant_id = app_tenant_id() and id = root and job_id = job and task = 'copy'
+    update covers set task = 'discard', reason = tree_discard.reason
+    where tenant_id = app_tenant_id() and id = root and job_id = job and task = 'copy'
 $$;
 
--- Removes about `most` files of a copy that was given up, then its folders, and ends its job. Says how many files and bytes went.
+-- Removes about `most` files and folders of a copy that was given up, what lies further in first, and ends its job. Says how many
+-- files and bytes went.
 create function tree_discard_step(root uuid, job uuid, most integer)
 returns table (outcome text, files_gone bigint, bytes bigint)
 language plpgsql volatile security definer
@@ -622,23 +734,42 @@ declare
     tenant constant uuid := app_tenant_id();
     workspace uuid;
     cover covers;
-    doomed uuid[];
+    here cover_places;
+    handled integer := 0;
+    doomed uuid[] := '{}';
+    more uuid[];
     released uuid[];
 begin
     workspace := tree_copy_lock(tenant, root);
-    select * into cover from covers where tenant_id = tenant and id = root for update;
+    cover := tree_claim(root, job, 'discard');
     files_gone := 0;
     bytes := 0;
-    if cover.job_id is distinct from job or cover.task <> 'discard' then
+    if cover.id is null then
         outcome := 'cancelled';
         return next;
         return;
     end if;
-    doomed := array(
-        select files.id from cover_places place
-        join files on files.tenant_id = tenant and files.folder_id = place.copy_id
-        where place.tenant_id = tenant and place.cover_id = root limit most
-    );
+    outcome := 'more';
+    while handled < most loop
+        select * into here from cover_places where tenant_id = tenant and cover_id = root order by number desc limit 1;
+        if here.number is null then
+            delete from folders where tenant_id = tenant and id = root;
+            update jobs set state = 'failed', last_error = coalesce(cover.reason, last_error), finished_at = now(), locked_by = null,
+                locked_until = null
+            where tenant_id = tenant and id = job;
+            delete from covers where tenant_id = tenant and id = root;
+            outcome := 'done';
+            exit;
+        end if;
+        more := tree_place_files(tenant, null, here.copy_id, true, '00000000-0000-0000-0000-000000000000', most - handled);
+        if cardinality(more) > 0 then
+            doomed := more;
+            exit;
+        end if;
+        delete from folders where tenant_id = tenant and id = here.copy_id;
+        delete from cover_places where tenant_id = tenant and cover_id = root and number = here.number;
+        handled := handled + 1;
+    end loop;
     if cardinality(doomed) > 0 then
         with gone as (
             delete from file_versions where tenant_id = tenant and file_id = any(doomed) returning size, blob_id
@@ -649,141 +780,116 @@ begin
         update blobs set unreferenced_since = now() where tenant_id = tenant and id = any(released)
             and not exists (select from file_versions where tenant_id = tenant and blob_id = blobs.id);
         update workspaces set used_storage = greatest(0, used_storage - bytes) where tenant_id = tenant and id = workspace;
-        outcome := 'more';
         files_gone := cardinality(doomed);
-    else
-        delete from folders where tenant_id = tenant
-            and (id = root or id in (select copy_id from cover_places where tenant_id = tenant and cover_id = root));
-        delete from covers where tenant_id = tenant and id = root;
-        update jobs set state = 'failed', finished_at = now(), locked_by = null, locked_until = null
-        where tenant_id = tenant and id = job;
-        outcome := 'done';
     end if;
     return next;
 end
 $$;
 
--- Begins to purge a deleted folder or workspace with everything in it, whose row is locked. False where another job is at it.
-create function tree_purge_begin(kind text, root uuid, job uuid) returns boolean
-language plpgsql volatile security definer
-set search_path from current
-as $$
-begin
-    insert into covers (tenant_id, id, kind, task, job_id)
-    values (app_tenant_id(), root, tree_purge_begin.kind, 'purge', job) on conflict do nothing;
-    return found;
-end
-$$;
-
--- Keeps what is purged from being moved, in everybody's order.
-create function tree_purge_lock(tenant uuid, root uuid) returns void
-language sql volatile
-set search_path from current
-as $$
-    select from workspaces where tenant_id = tenant and (id = root or deleted_with = root
-        or id = (select workspace_id from folders where folders.tenant_id = tenant and folders.id = root))
-    order by id for no key update
-$$;
-
--- Makes everything in there go with it, also what was deleted by itself before: then it can't be restored any more. False where the
--- job is not to go on.
-create function tree_purge_adopt(root uuid, job uuid) returns boolean
+-- Begins to purge a deleted folder or workspace with everything in it, whose row is locked. Says which job is at it now: one that was
+-- given up goes on; none where another one deletes or purges it, or was given up before all in it was deleted.
+create function tree_purge_begin(kind text, root uuid, job uuid) returns uuid
 language plpgsql volatile security definer
 set search_path from current
 as $$
 declare
     tenant constant uuid := app_tenant_id();
     cover covers;
-    tops uuid[];
-    inside uuid[];
 begin
-    perform tree_purge_lock(tenant, root);
-    select * into cover from covers where tenant_id = tenant and id = root for update;
-    if cover.job_id is distinct from job or cover.task <> 'purge' then
-        return false;
+    -- What is still being deleted in there may live yet.
+    perform tree_check(kind, root, true, false);
+    insert into covers (tenant_id, id, kind, task, job_id)
+    values (tenant, root, tree_purge_begin.kind, 'purge', job) on conflict do nothing;
+    if found then
+        return job;
     end if;
-    if cover.kind = 'workspace' then
-        update workspaces set deleted_with = root
-        where tenant_id = tenant and id <> root and deleted_at is not null and deleted_with is distinct from root
-            and position(root::text in workspace_path) > 0;
-        tops := array(select id from workspaces where tenant_id = tenant and (id = root or deleted_with = root));
-        inside := array(select id from folders where tenant_id = tenant and workspace_id = any(tops));
+    select * into cover from covers where tenant_id = tenant and id = root and task = 'purge' for update;
+    if exists (select from jobs where tenant_id = tenant and id = cover.job_id and state = 'failed') then
+        perform tree_try_again(cover.job_id);
+        return cover.job_id;
+    end if;
+    return null;
+end
+$$;
+
+-- Keeps what is purged from being moved or restored, in everybody's order.
+create function tree_purge_lock(tenant uuid, root uuid) returns void
+language plpgsql volatile
+set search_path from current
+as $$
+declare
+    workspace uuid;
+begin
+    select workspace_id into workspace from folders where tenant_id = tenant and id = root;
+    if found then
+        perform from workspaces where tenant_id = tenant and id = workspace for no key update;
     else
-        inside := array(
-            with recursive inside as (
-                select root as id
-                union all
-                select folder.id from inside join folders folder on folder.tenant_id = tenant and folder.parent_id = inside.id
-            )
-            select id from inside
-        );
+        perform from workspaces where tenant_id = tenant and position(root::text in workspace_path) > 0 order by id for no key update;
     end if;
-    update folders set deleted_with = root
-    where tenant_id = tenant and id = any(inside) and id <> root and deleted_at is not null and deleted_with is distinct from root;
-    update files set deleted_with = root
-    where tenant_id = tenant and folder_id = any(inside) and deleted_at is not null and deleted_with is distinct from root;
-    update files set deleted_with = root
-    where tenant_id = tenant and workspace_id = any(tops) and folder_id is null and deleted_at is not null
-        and deleted_with is distinct from root;
-    update jobs set total = done + 1 + (select count(*) from folders where tenant_id = tenant and deleted_with = root)
-        + (select count(*) from files where tenant_id = tenant and deleted_with = root)
-    where tenant_id = tenant and id = job;
-    return true;
 end
 $$;
 
--- Removes about `most` folders in which nothing lies any more, and says how many.
-create function tree_purge_folders(root uuid, job uuid, most integer) returns integer
+-- Goes on with a purge: names at most `most_files` files that are to go in the same transaction, or removes about `most` folders in
+-- which nothing lies any more, what lies further in first. `more`, `done` and `cancelled` as of `tree_step`.
+create function tree_purge_step(root uuid, job uuid, most integer, most_files integer) returns table (outcome text, doomed uuid[])
 language plpgsql volatile security definer
 set search_path from current
 as $$
+#variable_conflict use_column
 declare
     tenant constant uuid := app_tenant_id();
-    gone integer;
+    cover covers;
+    here cover_places;
+    handled integer := 0;
 begin
     perform tree_purge_lock(tenant, root);
-    delete from folders where tenant_id = tenant and id in (
-        select folder.id from folders folder
-        where folder.tenant_id = tenant and folder.deleted_with = root
-            and not exists (select from folders inner_one where inner_one.tenant_id = tenant and inner_one.parent_id = folder.id)
-            and not exists (select from files where files.tenant_id = tenant and files.folder_id = folder.id)
-        order by folder.id limit most
-    );
-    get diagnostics gone = row_count;
-    update jobs set done = done + gone where tenant_id = tenant and id = job;
-    return gone;
-end
-$$;
-
--- Removes the folder or the workspaces themselves: nothing lies in them any more.
-create function tree_purge_end(root uuid, job uuid) returns void
-language plpgsql volatile security definer
-set search_path from current
-as $$
-declare
-    tenant constant uuid := app_tenant_id();
-begin
-    perform tree_purge_lock(tenant, root);
-    -- Another purge, of what it lies in, may have taken it over.
-    delete from folders where tenant_id = tenant and id = root and deleted_at is not null and deleted_with is null;
-    delete from workspaces where tenant_id = tenant and deleted_at is not null and (id = root or deleted_with = root);
-    update jobs set done = done + 1 where tenant_id = tenant and id = job;
-    delete from covers where tenant_id = tenant and id = root and job_id = job;
+    cover := tree_claim(root, job, 'purge');
+    doomed := '{}';
+    outcome := 'more';
+    if cover.id is null then
+        outcome := 'cancelled';
+        return next;
+        return;
+    end if;
+    if not cover.is_listed then
+        perform tree_list(cover, most);
+        return next;
+        return;
+    end if;
+    while handled < most loop
+        select * into here from cover_places where tenant_id = tenant and cover_id = root order by number desc limit 1;
+        if here.number is null then
+            delete from workspaces where tenant_id = tenant and position(root::text in workspace_path) > 0 and deleted_at is not null;
+            perform tree_end(cover, handled);
+            outcome := 'done';
+            return next;
+            return;
+        end if;
+        doomed := tree_place_files(tenant, here.workspace_id, here.folder_id, true, '00000000-0000-0000-0000-000000000000', most_files);
+        exit when cardinality(doomed) > 0;
+        delete from folders where tenant_id = tenant and id = here.folder_id and deleted_at is not null;
+        delete from cover_places where tenant_id = tenant and cover_id = root and number = here.number;
+        handled := handled + 1;
+    end loop;
+    update jobs set done = done + handled where tenant_id = tenant and id = job;
+    return next;
 end
 $$;
 
 revoke all on function tree_count_live(uuid, text, uuid, bigint), tree_live_folders(uuid, text, uuid, bigint),
-    tree_has(uuid, text, uuid, text, uuid), tree_check(text, uuid, boolean, boolean), tree_begin(text, uuid, text, uuid, integer), tree_step(uuid, uuid, integer),
-    folder_restore(uuid, uuid), workspace_restore(uuid, uuid), workspace_list(text, text, uuid, boolean, uuid, bigint),
-    tree_list(covers), tree_delete_step(covers, integer), tree_restore_step(covers, integer), tree_end(covers, bigint),
-    tree_purge_begin(text, uuid, uuid), tree_purge_lock(uuid, uuid), tree_purge_adopt(uuid, uuid),
-    tree_purge_folders(uuid, uuid, integer), tree_purge_end(uuid, uuid),
-    tree_id(), tree_measure(uuid), tree_copy_begin(uuid, uuid, uuid), tree_copy_next(covers, integer), tree_copy_need(uuid, uuid, integer),
-    tree_copy_lock(uuid, uuid), tree_copy_step(uuid, uuid, integer, bigint, text, uuid, uuid), tree_discard(uuid, uuid, text),
-    tree_discard_step(uuid, uuid, integer) from public;
+    tree_has(uuid, text, uuid, text, uuid), tree_check(text, uuid, boolean, boolean), tree_check_restore(text, uuid),
+    tree_claim(uuid, uuid, text[]), tree_try_again(uuid), tree_revive(interval),
+    tree_begin(text, uuid, text, uuid, integer), tree_step(uuid, uuid, integer), folder_restore(uuid, uuid), workspace_restore(uuid, uuid),
+    workspace_list(text, text, uuid, boolean, uuid, bigint), tree_place_files(uuid, uuid, uuid, boolean, uuid, bigint),
+    tree_place_count(uuid, uuid, uuid, boolean), tree_place_folders(uuid, uuid, uuid, boolean, uuid, bigint), tree_list(covers, integer),
+    tree_delete_step(covers, integer), tree_restore_step(covers, integer), tree_end(covers, bigint),
+    tree_id(), tree_measure(uuid), tree_copy_begin(uuid, uuid, uuid, integer), tree_copy_next(covers, integer),
+    tree_copy_need(uuid, uuid, integer), tree_copy_lock(uuid, uuid),
+    tree_copy_step(uuid, uuid, integer, bigint, text, uuid, uuid), tree_discard(uuid, uuid, text), tree_discard_step(uuid, uuid, integer),
+    tree_purge_begin(text, uuid, uuid), tree_purge_lock(uuid, uuid), tree_purge_step(uuid, uuid, integer, integer) from public;
 grant execute on function tree_begin(text, uuid, text, uuid, integer), tree_step(uuid, uuid, integer), folder_restore(uuid, uuid),
-    workspace_restore(uuid, uuid), workspace_list(text, text, uuid, boolean, uuid, bigint), tree_check(text, uuid, boolean, boolean), tree_measure(uuid),
-    tree_purge_begin(text, uuid, uuid), tree_purge_adopt(uuid, uuid), tree_purge_folders(uuid, uuid, integer),
-    tree_purge_end(uuid, uuid), tree_copy_begin(uuid, uuid, uuid), tree_copy_need(uuid, uuid, integer),
-    tree_copy_step(uuid, uuid, integer, bigint, text, uuid, uuid), tree_discard(uuid, uuid, text),
-    tree_discard_step(uuid, uuid, integer) to tenant_app;
+    workspace_restore(uuid, uuid), workspace_list(text, text, uuid, boolean, uuid, bigint), tree_check(text, uuid, boolean, boolean),
+    tree_check_restore(text, uuid), tree_revive(interval), tree_measure(uuid), tree_copy_begin(uuid, uuid, uuid, integer),
+    tree_copy_need(uuid, uuid, integer), tree_copy_step(uuid, uuid, integer, bigint, text, uuid, uuid), tree_discard(uuid, uuid, text),
+    tree_discard_step(uuid, uuid, integer), tree_purge_begin(text, uuid, uuid), tree_purge_step(uuid, uuid, integer, integer)
+    to tenant_app;

@@ -221,7 +221,7 @@ async fn batches_that_meet_wait_for_each_other() {
             }
         };
         let (forth, back, _) = tokio::join!(batch(&given, "all", forth), batch(&given, "all", back), at_the_folder);
-        // One that comes after the deletion finds nothing. Who waits for somebody that waits for him gets 503.
+        // One that comes after the deletion finds nothing; nobody waits for somebody that waits for him.
         for answer in [forth, back] {
             let status = answer.status.as_u16();
             assert!(status == 200 || (round == 2 && status == 409), "{status} in round {round}");

@@ -26,7 +26,8 @@ async fn deleted(given: &Given) -> usize {
     list["items"].as_array().unwrap().len()
 }
 
-fn mark(given: &Given) -> String {
+/// Has somebody look for what is due.
+pub(crate) fn mark(given: &Given) -> String {
     format!("select work_mark('{}')", given.tenant.parse::<rowhouse_domain::TenantId>().unwrap().as_uuid())
 }
 

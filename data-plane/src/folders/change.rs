@@ -3,7 +3,7 @@
 //! Invariant: whatever changes the tree of a workspace holds the workspace's row, so it changes by one at a time.
 
 use rowhouse_domain::FolderId;
-use rowhouse_problem::{Code, Error, Result};
+use rowhouse_problem::{Error, Result};
 use rowhouse_web::{IdempotencyKey, IfMatch};
 
 use super::model::{ChangeFolder, CreateFolder, Folder, NewFolder};
@@ -114,39 +114,4 @@ pub(super) async fn delete(state: &AppState, caller: &Caller, id: FolderId, cond
         }
     })
     .await
-}
-
-/// Brings a deleted folder back with what was deleted with it: to where it was, or to the top of its workspace where that is
-/// gone. What was deleted before it stays so.
-pub(super) async fn restore(state: &AppState, caller: &Caller, id: FolderId, key: &IdempotencyKey) -> Result<Answer> {
-    let route = format!("POST /v1/folders/{id}/restore");
-    let request = Request::new(caller, &route, key, &id);
-    apply_once(state, &request, async |change| {
-        let workspace = store::workspace(change, id).await?;
-        workspaces::store::lock(change, workspace).await?;
-        let Some(folder) = store::lock_deleted(change, id).await? else {
-            // Tells a live folder from none at all.
-            store::find(change, id).await?;
-            return Err(Error::new(Code::InvalidTransition, "The folder is not deleted."));
-        };
-        if folder.deleted_with.is_some() {
-            let detail = "The folder was deleted with the one that it lies in, or with its workspace. Restore that.";
-            return Err(Error::new(Code::InvalidTransition, detail));
-        }
-        let parent = match folder.parent_id {
-            Some(parent) => store::hold(change, parent, workspace).await.map(|()| Some(parent)).or_else(gone)?,
-            None => None,
-        };
-        let restored = store::restore(change, id, parent).await?;
-        change.record(Verb::Restored, id).await?;
-        match trees::begin(change, Root::Folder(id), Task::Restore).await? {
-            None => Ok(Answer::ok(&etag(&restored), &FolderView::from(restored))),
-            Some(job) => jobs::accepted(change, job).await,
-        }
-    })
-    .await
-}
-
-fn gone(error: Error) -> Result<Option<FolderId>> {
-    if error.code() == Code::NotFound { Ok(None) } else { Err(error) }
 }

@@ -33,7 +33,7 @@ pub(super) async fn copy(
             let new = body.place(&source)?;
             // Whatever is refused here reserves nothing.
             let room = workspaces::store::room(tenant, new.workspace).await?;
-            let (_, bytes) = trees::measure(tenant, id).await?;
+            let bytes = trees::measure(tenant, id).await?;
             room.check(bytes.unsigned_abs())?;
             Ok(((source, new, bytes), bytes))
         },

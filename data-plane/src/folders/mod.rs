@@ -5,9 +5,9 @@ mod copy;
 pub(crate) mod doors;
 mod lists;
 pub mod model;
-pub(crate) mod purge;
 pub mod routes;
 pub(crate) mod store;
+pub(crate) mod trash;
 mod views;
 
 pub use views::FolderView;

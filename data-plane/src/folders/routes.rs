@@ -9,7 +9,7 @@ use rowhouse_web::{
 
 use super::model::{ChangeFolder, CopyFolder, CreateFolder, ListFolders};
 use super::views::{FolderView, etag};
-use super::{change, copy, lists, purge, store};
+use super::{change, copy, lists, store, trash};
 use crate::authentication::{Reader, Writer};
 use crate::jobs::JobView;
 use crate::serial::DeleteQuery;
@@ -166,7 +166,7 @@ pub async fn delete_folder(
     condition: IfMatch,
 ) -> ApiResult<HttpResponse> {
     if query.0.purge {
-        return Ok(purge::purge(&state, &writer, id.0, &condition).await?.into());
+        return Ok(trash::purge(&state, &writer, id.0, &condition).await?.into());
     }
     Ok(change::delete(&state, &writer, id.0, &condition).await?.into())
 }
@@ -218,6 +218,7 @@ pub async fn copy_folder(
         (status = 202, description = "A job restores what was deleted with it; the folder is there when that is done.", body = JobView),
         (status = 404, description = "There is none of this id, or its workspace is deleted.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "It is not deleted, was deleted with what it lies in, or its name is in use by now.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 410, description = "It is being purged, or what it lies in.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("api_key" = ["write_files"]))
 )]
@@ -227,5 +228,5 @@ pub async fn restore_folder(
     id: ApiPath<FolderId>,
     key: IdempotencyKey,
 ) -> ApiResult<HttpResponse> {
-    Ok(change::restore(&state, &writer, id.0, &key).await?.into())
+    Ok(trash::restore(&state, &writer, id.0, &key).await?.into())
 }

@@ -15,8 +15,7 @@ const FIND: &str = "
 
 /// A job that somebody may wait for.
 pub(crate) async fn find(tenant: &impl Sql, id: JobId) -> Result<JobView> {
-    let watched: Vec<&str> = JobKind::ALL.into_iter().filter(|kind| kind.is_watched()).map(JobKind::as_str).collect();
-    let row = tenant.query_opt(FIND, &[&id, &watched]).await.context("reading a job")?;
+    let row = tenant.query_opt(FIND, &[&id, &JobKind::watched()]).await.context("reading a job")?;
     let row = row.ok_or_else(|| Error::not_found("job", id))?;
     let subject: Uuid = row.column("subject_id")?;
     let root: &str = row.column("root")?;
@@ -31,14 +30,24 @@ pub(crate) async fn find(tenant: &impl Sql, id: JobId) -> Result<JobView> {
         done: row.column("done")?,
         total: row.column("total")?,
         error: match row.column("state")? {
-            "failed" if row.column::<Option<&str>>("last_error")? == Some(Code::QuotaExceeded.as_str()) => {
-                Some("A quota had no room for all of it; nothing of it was kept.")
-            }
-            "failed" => Some("It failed several times and was given up; the service's log says why."),
+            "failed" => Some(why_it_failed(row.column("last_error")?)),
             "cancelled" => Some("Another job has taken its place."),
             _ => None,
         },
         created_at: row.column::<jiff::Timestamp>("created_at")?.into(),
         finished_at: row.column::<Option<jiff::Timestamp>>("finished_at")?.map(Into::into),
     })
+}
+
+/// A copy ends for a reason that has a code; anything else is for the log alone.
+fn why_it_failed(last_error: Option<&str>) -> &'static str {
+    match last_error {
+        Some(code) if code == Code::QuotaExceeded.as_str() => {
+            "A quota had no room for all of it; nothing of it was kept."
+        }
+        Some(code) if code == Code::InvalidRequest.as_str() => {
+            "Some of it would have lain more than 64 folders deep; nothing of it was kept."
+        }
+        _ => "It failed several times and was given up; the service's log says why.",
+    }
 }

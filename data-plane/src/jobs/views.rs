@@ -18,7 +18,7 @@ pub struct JobView {
     pub(super) state: String,
     /// Folders and files that it has dealt with.
     pub(super) done: i64,
-    /// Folders and files that there were when it began; none before that.
+    /// Folders and files that there were when it began; none before that, and it grows while they are counted.
     pub(super) total: Option<i64>,
     /// What went wrong, where something did.
     pub(super) error: Option<&'static str>,

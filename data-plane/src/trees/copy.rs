@@ -41,11 +41,11 @@ pub enum Outcome {
     Job(JobId),
 }
 
-/// How many folders and files a copy of the folder makes, and of how many bytes.
+/// The bytes that a copy of the folder takes.
 ///
 /// # Errors
 /// Whatever the server says.
-pub async fn measure(tenant: &impl Sql, folder: FolderId) -> Result<(i64, i64)> {
+pub async fn measure(tenant: &impl Sql, folder: FolderId) -> Result<i64> {
     store::measure(tenant, folder).await
 }
 
@@ -62,9 +62,7 @@ pub async fn begin_copy(
     (reservation, room): (ReservationId, i64),
 ) -> Result<Outcome> {
     let job = NewJob::copy(root, order);
-    store::begin_copy(change, source, root, job.id()).await?;
-    let (items, _) = store::measure(change, source).await?;
-    if items > i64::from(AT_ONCE) {
+    if !store::begin_copy(change, source, root, job.id(), AT_ONCE).await? {
         // The job reserves for itself, step by step: the room is there, as far as anybody knows.
         change.charge_files(0, 0, order.account, Some(reservation)).await?;
         work::enqueue(change, &job).await?;

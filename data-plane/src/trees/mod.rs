@@ -19,7 +19,7 @@ use crate::work::{self, JobKind, NewJob, WorkContext};
 pub use copy::{CopyOrder, Outcome, begin_copy, copy, measure};
 pub use index::index;
 pub use purge::{begin_purge, purge, sweep};
-pub use store::check_move;
+pub use store::{check_move, check_restore};
 
 /// Folders and files that a request deals with itself.
 const AT_ONCE: i32 = 1_000;
@@ -46,6 +46,13 @@ pub enum RootKind {
 }
 
 impl Root {
+    fn new(kind: RootKind, id: Uuid) -> Self {
+        match kind {
+            RootKind::Folder => Self::Folder(FolderId::from_uuid(id)),
+            RootKind::Workspace => Self::Workspace(WorkspaceId::from_uuid(id)),
+        }
+    }
+
     fn parts(self) -> (RootKind, Uuid) {
         match self {
             Self::Folder(id) => (RootKind::Folder, id.as_uuid()),

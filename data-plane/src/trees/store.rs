@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rowhouse_database::{Columns, Described, Sql};
 use rowhouse_domain::{AccountId, Actor, FileId, FolderId, JobId};
 use rowhouse_problem::{Code, Error, Result};
 use uuid::Uuid;
 
-use super::{RootKind, Task};
+use super::{Root, RootKind, Task};
 
 /// How soon what a job is at work in may be tried again.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -27,9 +28,6 @@ pub(super) async fn begin(
         .query_one(BEGIN, &[&kind.as_str(), &root, &task.as_str(), &job, &most])
         .await
         .on_constraint("covers_inside_check", job_running)
-        .on_constraint("covers_purge_check", || {
-            Error::new(Code::Gone, "It is being purged, with what lies in it, and can't be restored any more.")
-        })
         .context("beginning with a tree")?
         .column("is_done")
 }
@@ -55,28 +53,100 @@ pub async fn check_move(transaction: &impl Sql, folder: FolderId, to_another_wor
     Ok(())
 }
 
-const PURGE_BEGIN: &str = "select tree_purge_begin($1, $2, $3) as is_begun";
+const CHECK_RESTORE: &str = "select tree_check_restore($1, $2)";
 
-/// Has a job purge a deleted folder or workspace; not where another job is at it.
-pub(super) async fn begin_purge(transaction: &impl Sql, kind: RootKind, root: Uuid, job: JobId) -> Result<bool> {
-    let row = transaction.query_one(PURGE_BEGIN, &[&kind.as_str(), &root, &job]).await;
-    row.context("beginning with a purge")?.column("is_begun")
+/// Refuses to restore what lies in something that is being purged, or is it.
+///
+/// # Errors
+/// `gone`.
+pub async fn check_restore(transaction: &impl Sql, root: Root) -> Result<()> {
+    let (kind, id) = root.parts();
+    transaction
+        .query_one(CHECK_RESTORE, &[&kind.as_str(), &id])
+        .await
+        .on_constraint("covers_purge_check", || {
+            Error::new(Code::Gone, "It is being purged, or what it lies in, and can't be restored any more.")
+        })
+        .context("looking for purges")?;
+    Ok(())
 }
 
-const PURGE_ADOPT: &str = "select tree_purge_adopt($1, $2) as goes_on";
+const REVIVE: &str = "select tree_revive(make_interval(secs => $1)) as due";
 
-/// Makes everything in there go along. Says whether the job is to go on.
-pub(super) async fn adopt(transaction: &impl Sql, root: Uuid, job: JobId) -> Result<bool> {
-    let row = transaction.query_one(PURGE_ADOPT, &[&root, &job]).await;
-    row.context("taking along what was deleted before")?.column("goes_on")
+/// Queues jobs again that were given up so long ago while their covers hide or charge something. Says when the next is due.
+pub(super) async fn revive(tenant: &impl Sql, pause: Duration) -> Result<Option<Timestamp>> {
+    let row = tenant.query_one(REVIVE, &[&pause.as_secs_f64()]).await;
+    row.context("looking for jobs that were given up")?.column("due")
 }
 
-const PURGE_FILES: &str = "select id from files where deleted_with = $1 order by id limit $2";
+// Those that a job is at are left to it.
+const DUE: &str = "
+    select kind, id from (
+        (select 'folder' as kind, id, deleted_at from folders
+        where deleted_at < now() - make_interval(secs => $1) and deleted_with is null
+            and not exists (select from covers where covers.id = folders.id)
+        order by deleted_at limit $2)
+        union all
+        (select 'workspace', id, deleted_at from workspaces
+        where deleted_at < now() - make_interval(secs => $1) and deleted_with is null
+            and not exists (select from covers where covers.id = workspaces.id)
+        order by deleted_at limit $2)
+    ) due order by deleted_at limit $2";
 
-/// Files that are purged next.
-pub(super) async fn doomed_files(tenant: &impl Sql, root: Uuid, most: i64) -> Result<Vec<FileId>> {
-    let rows = tenant.query(PURGE_FILES, &[&root, &most]).await.context("looking for files to purge")?;
-    rows.iter().map(|row| row.column("id")).collect()
+/// Folders and workspaces that were deleted by themselves so long ago, the earliest first; none that a job is at.
+pub(super) async fn due(tenant: &impl Sql, age: Duration, limit: i64) -> Result<Vec<Root>> {
+    let rows = tenant.query(DUE, &[&age.as_secs_f64(), &limit]).await.context("looking into the trash")?;
+    rows.iter().map(|row| Ok(Root::new(RootKind::from_text(row.column("kind")?)?, row.column("id")?))).collect()
+}
+
+const OLDEST_DELETION: &str = "
+    select least(
+        (select deleted_at from folders where deleted_at is not null and deleted_with is null
+            and not exists (select from covers where covers.id = folders.id)
+        order by deleted_at limit 1),
+        (select deleted_at from workspaces where deleted_at is not null and deleted_with is null
+            and not exists (select from covers where covers.id = workspaces.id)
+        order by deleted_at limit 1)
+    ) as deleted_at";
+
+/// When the one was deleted that was deleted first, where there is any.
+pub(super) async fn oldest_deletion(tenant: &impl Sql) -> Result<Option<Timestamp>> {
+    let row = tenant.query_one(OLDEST_DELETION, &[]).await.context("looking for the oldest deletion")?;
+    row.column("deleted_at")
+}
+
+const PURGE_BEGIN: &str = "select tree_purge_begin($1, $2, $3) as job";
+
+/// Has a job purge a deleted folder or workspace, and names it: another than `job` where one was given up and goes on now, none where
+/// another one is at it.
+pub(super) async fn begin_purge(
+    transaction: &impl Sql,
+    kind: RootKind,
+    root: Uuid,
+    job: JobId,
+) -> Result<Option<JobId>> {
+    transaction
+        .query_one(PURGE_BEGIN, &[&kind.as_str(), &root, &job])
+        .await
+        .on_constraint("covers_inside_check", job_running)
+        .context("beginning with a purge")?
+        .column("job")
+}
+
+const PURGE_STEP: &str = "select outcome, doomed from tree_purge_step($1, $2, $3, $4)";
+
+/// Removes about `most` folders, or names up to `most_files` files that are to be purged in the same transaction. Says whether there
+/// is more to do.
+pub(super) async fn purge_step(
+    transaction: &impl Sql,
+    root: Uuid,
+    job: JobId,
+    most: i32,
+    most_files: i32,
+) -> Result<(bool, Vec<FileId>)> {
+    let row = transaction.query_one(PURGE_STEP, &[&root, &job, &most, &most_files]).await.context("purging")?;
+    let outcome: &str = row.column("outcome")?;
+    Ok((outcome == "more", row.column("doomed")?))
 }
 
 const ADVANCE: &str = "update jobs set done = done + $2 where tenant_id = app_tenant_id() and id = $1";
@@ -88,36 +158,25 @@ pub(super) async fn advance(transaction: &impl Sql, job: JobId, handled: usize) 
     Ok(())
 }
 
-const PURGE_FOLDERS: &str = "select tree_purge_folders($1, $2, $3) as gone";
+const MEASURE: &str = "select tree_measure($1) as bytes";
 
-/// Removes folders that nothing lies in any more, and says how many.
-pub(super) async fn purge_folders(transaction: &impl Sql, root: Uuid, job: JobId, most: i32) -> Result<i32> {
-    let row = transaction.query_one(PURGE_FOLDERS, &[&root, &job, &most]).await;
-    row.context("purging folders")?.column("gone")
+/// The bytes of the live files in a folder.
+pub(super) async fn measure(tenant: &impl Sql, folder: FolderId) -> Result<i64> {
+    tenant.query_one(MEASURE, &[&folder]).await.context("measuring a folder")?.column("bytes")
 }
 
-const PURGE_END: &str = "select tree_purge_end($1, $2)";
+const BEGIN_COPY: &str = "select tree_copy_begin($1, $2, $3, $4) as is_little";
 
-/// Removes the root.
-pub(super) async fn end_purge(transaction: &impl Sql, root: Uuid, job: JobId) -> Result<()> {
-    transaction.query_one(PURGE_END, &[&root, &job]).await.context("purging a folder or workspace")?;
-    Ok(())
-}
-
-const MEASURE: &str = "select items, bytes from tree_measure($1)";
-
-/// How many live folders and files lie in a folder, itself included, and the bytes that a copy of it takes.
-pub(super) async fn measure(tenant: &impl Sql, folder: FolderId) -> Result<(i64, i64)> {
-    let row = tenant.query_one(MEASURE, &[&folder]).await.context("measuring a folder")?;
-    Ok((row.column("items")?, row.column("bytes")?))
-}
-
-const BEGIN_COPY: &str = "select tree_copy_begin($1, $2, $3)";
-
-/// Begins to copy what lies in a folder into a new one.
-pub(super) async fn begin_copy(transaction: &impl Sql, source: FolderId, root: FolderId, job: JobId) -> Result<()> {
+/// Begins to copy what lies in a folder into a new one. Says whether that is at most `most` folders and files.
+pub(super) async fn begin_copy(
+    transaction: &impl Sql,
+    source: FolderId,
+    root: FolderId,
+    job: JobId,
+    most: i32,
+) -> Result<bool> {
     transaction
-        .query_one(BEGIN_COPY, &[&source, &root, &job])
+        .query_one(BEGIN_COPY, &[&source, &root, &job, &most])
         .await
         .on_constraint("covers_inside_check", job_running)
         .on_constraint("folders_no_cycle_check", || {
@@ -126,8 +185,8 @@ pub(super) async fn begin_copy(transaction: &impl Sql, source: FolderId, root: F
         .on_constraint("folders_depth_check", || {
             Error::invalid_field("/parent_id", "lies too deep: a folder, and what is in it, lies at most 64 deep")
         })
-        .context("beginning to copy a folder")?;
-    Ok(())
+        .context("beginning to copy a folder")?
+        .column("is_little")
 }
 
 const COPY_NEED: &str = "select tree_copy_need($1, $2, $3) as bytes";
@@ -174,7 +233,7 @@ pub(super) async fn copy_step(
 
 const DISCARD: &str = "select tree_discard($1, $2, $3)";
 
-/// Gives a copy up, for a reason.
+/// Gives a copy up, for a reason that its job is to show.
 pub(super) async fn discard(tenant: &impl Sql, root: FolderId, job: JobId, reason: Code) -> Result<()> {
     tenant.query_one(DISCARD, &[&root, &job, &reason.as_str()]).await.context("giving a copy up")?;
     Ok(())

@@ -84,6 +84,11 @@ impl JobKind {
         }
     }
 
+    /// The kinds of which that is so.
+    pub fn watched() -> Vec<&'static str> {
+        Self::ALL.into_iter().filter(|kind| kind.is_watched()).map(Self::as_str).collect()
+    }
+
     /// The kind that a text of `jobs.kind` stands for; none where a later release has queued it.
     pub fn from_text(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)

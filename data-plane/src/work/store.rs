@@ -146,9 +146,15 @@ pub(super) async fn finish(tenant: &impl Sql, job: &Job, worker: &str) -> Result
 const FORGET: &str = "
     delete from jobs where tenant_id = app_tenant_id() and state in ('done', 'cancelled') and updated_at < now() - interval '7 days'";
 
-/// Removes jobs that ended a week ago.
+// What a cover waits for is tried again.
+const FORGET_FAILED: &str = "
+    delete from jobs where tenant_id = app_tenant_id() and state = 'failed' and kind = any($1) and updated_at < now() - interval '7 days'
+        and not exists (select from covers where covers.job_id = jobs.id)";
+
+/// Removes jobs that ended a week ago; of those that were given up the ones that somebody could wait for.
 pub(super) async fn forget(tenant: &impl Sql) -> Result<()> {
     tenant.execute(FORGET, &[]).await.context("forgetting jobs")?;
+    tenant.execute(FORGET_FAILED, &[&JobKind::watched()]).await.context("forgetting jobs that failed")?;
     Ok(())
 }
 

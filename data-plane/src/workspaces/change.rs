@@ -7,6 +7,7 @@ use tracing::Instrument;
 
 use super::model::{ChangeWorkspace, CreateWorkspace, NewWorkspace, Workspace};
 use super::store;
+use super::trash::restorable;
 use super::views::{WorkspaceView, etag};
 use crate::answer::Answer;
 use crate::authentication::Caller;
@@ -216,26 +217,4 @@ async fn count_and_restore(state: &AppState, caller: &Caller, id: WorkspaceId, k
     change.commit().await?;
     state.nudge.tenant(caller.tenant());
     Ok(answer)
-}
-
-/// The deleted workspace, and where it goes.
-async fn restorable(change: &Change<'_>, id: WorkspaceId) -> Result<(Workspace, Option<WorkspaceId>)> {
-    let Some(workspace) = store::lock_deleted(change, id).await? else {
-        // Tells a live workspace from none at all.
-        store::find(change, id).await?.ok_or_else(|| Error::not_found("workspace", id))?;
-        return Err(Error::new(Code::InvalidTransition, "The workspace is not deleted."));
-    };
-    if workspace.deleted_with.is_some() {
-        let detail = "The workspace was deleted with the one that it lies in. Restore that.";
-        return Err(Error::new(Code::InvalidTransition, detail));
-    }
-    let parent = match workspace.parent_workspace_id {
-        None => None,
-        Some(parent) => match store::lock(change, parent).await {
-            Ok(_) => Some(parent),
-            Err(error) if error.code() == Code::NotFound => None,
-            Err(error) => return Err(error),
-        },
-    };
-    Ok((workspace, parent))
 }

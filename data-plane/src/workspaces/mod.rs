@@ -2,9 +2,9 @@
 
 mod change;
 pub mod model;
-pub(crate) mod purge;
 pub mod routes;
 pub(crate) mod store;
+pub(crate) mod trash;
 mod views;
 
 pub use views::WorkspaceView;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::model::{ChangeWorkspace, CreateWorkspace, ListWorkspaces, Workspace};
 use super::views::{WorkspaceView, etag};
-use super::{change, purge, store};
+use super::{change, store, trash};
 use crate::authentication::{Reader, WorkspaceManager};
 use crate::jobs::JobView;
 use crate::serial::DeleteQuery;
@@ -167,7 +167,7 @@ pub async fn delete_workspace(
     condition: IfMatch,
 ) -> ApiResult<HttpResponse> {
     if query.0.purge {
-        return Ok(purge::purge(&state, &manager, id.0, &condition).await?.into());
+        return Ok(trash::purge(&state, &manager, id.0, &condition).await?.into());
     }
     Ok(change::delete(&state, &manager, id.0, &condition).await?.into())
 }
@@ -187,6 +187,7 @@ pub async fn delete_workspace(
         (status = 202, description = "A job restores what was deleted with it; the workspace is there when that is done.", body = JobView),
         (status = 404, description = "There is none of this id.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "It is not deleted, was deleted with the one that it lies in, or its name is in use by now.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 410, description = "It is being purged, or what it lies in.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "The organization has as many workspaces as it may.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("api_key" = ["manage_workspaces"]))

@@ -1,9 +1,7 @@
 //! Tenant table `workspaces`. Owns its SQL; decides nothing.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use jiff::Timestamp;
 use rowhouse_database::{Columns, Described, QueryError, Sql};
 use rowhouse_domain::{Actor, ItemName, WorkspaceId};
 use rowhouse_problem::{Code, Error, Result};
@@ -396,26 +394,4 @@ pub(super) async fn is_account_of(
 ) -> Result<bool> {
     let row = platform.query_opt(ACCOUNT, &[&account, &tenant]).await.context("looking for an account")?;
     Ok(row.is_some())
-}
-
-const DELETED_BEFORE: &str = "
-    select id from workspaces where deleted_at < now() - make_interval(secs => $1) and deleted_with is null
-        and not exists (select from covers where covers.id = workspaces.id)
-    order by deleted_at limit $2";
-
-/// Those that were deleted by themselves so long ago, the earliest first; none that a job is at.
-pub(crate) async fn deleted_before(tenant: &impl Sql, age: Duration, limit: i64) -> Result<Vec<WorkspaceId>> {
-    let rows = tenant.query(DELETED_BEFORE, &[&age.as_secs_f64(), &limit]).await.context("looking into the trash")?;
-    rows.iter().map(|row| row.column("id")).collect()
-}
-
-const OLDEST_DELETION: &str = "
-    select deleted_at from workspaces where deleted_at is not null and deleted_with is null
-        and not exists (select from covers where covers.id = workspaces.id)
-    order by deleted_at limit 1";
-
-/// When the one was deleted that was deleted first, where there is any.
-pub(crate) async fn oldest_deletion(tenant: &impl Sql) -> Result<Option<Timestamp>> {
-    let row = tenant.query_opt(OLDEST_DELETION, &[]).await.context("looking for the oldest deletion")?;
-    row.map(|row| row.column("deleted_at")).transpose()
 }

@@ -161,7 +161,9 @@ async fn look(change: &Change<'_>, items: &[Item], granted: &HashMap<usize, Gran
 /// The files that may go to another workspace.
 fn movers(world: &World, items: &[Item]) -> Vec<FileId> {
     let goes = |item: &&Item| match &item.task {
-        Task::Update(wish) => wish.workspace() != world.files.get(&item.id).map(|file| file.workspace_id),
+        Task::Update(wish) => wish
+            .workspace()
+            .is_some_and(|wanted| world.files.get(&item.id).is_some_and(|file| file.workspace_id != wanted)),
         Task::Copy { .. } | Task::Delete | Task::Restore => false,
     };
     items.iter().filter(goes).map(|item| item.id).collect()
