@@ -55,7 +55,7 @@ create table blobs (
     constraint blobs_mime_type_check check (mime_type <> '' and length(mime_type) <= 255),
     constraint blobs_object_key_check check (object_key <> '' and length(object_key) <= 1024),
     constraint blobs_state_check check (state in ('ready', 'deleting')),
-    constraint blobs_damage_check check (damage in ('missing', 'altered')),
+    constraint blobs_damage_check check (damage in ('missing', 'altered', 'unreadable')),
     constraint blobs_damaged_at_check check ((damage is null) = (damaged_at is null)),
     constraint blobs_created_by_kind_check check (created_by_kind in ('system', 'platform_key', 'organization_key', 'tenant_key', 'user', 'anonymous'))
 );

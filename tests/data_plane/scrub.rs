@@ -83,6 +83,35 @@ async fn what_comes_back_is_sound_again() {
     expect_known(&house, &given, &[(2, Some("altered"))]).await;
     drop(process);
     swap(b"\0b", b"\0a");
-    let _process = house.data_plane_process(EAGER).await;
+    // Nothing else is due for long.
+    let _process = house.data_plane_process("scrub.every = \"30days\"\n").await;
     expect_known(&house, &given, &[(2, None)]).await;
+}
+
+#[tokio::test]
+async fn what_can_not_be_read_stands_in_no_others_way() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    for number in 0..5 {
+        let _ = given.upload(&format!("{number}.bin"), format!("\0{}", "a".repeat(number))).await;
+    }
+    // More than are claimed at once, and first in turn: each is a link to itself, which says nothing of what it was.
+    house.change_objects(|bytes| {
+        if bytes.len() == 5 {
+            bytes[0] ^= 1;
+        }
+    });
+    house.replace_objects_that(|bytes| bytes.len() < 5, |object| std::os::unix::fs::symlink(object, object).unwrap());
+    let _process = house.data_plane_process(EAGER).await;
+    expect_known(&house, &given, &[(1, None), (2, None), (3, None), (4, None), (5, Some("altered"))]).await;
+}
+
+#[tokio::test]
+async fn a_key_that_does_not_open_is_a_damage() {
+    let house = crate::house_with(|settings| settings.blobs.encryption = rowhouse_settings::Encryption::On).await;
+    let given = house.tenant().await;
+    let _ = given.upload("a.bin", "\0a").await;
+    house.inside(&given).await.run("update content_keys set sealed = sealed || '\\x00'").await.unwrap();
+    let _process = house.data_plane_process(EAGER).await;
+    expect_known(&house, &given, &[(2, Some("unreadable"))]).await;
 }

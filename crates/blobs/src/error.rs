@@ -5,6 +5,8 @@
 use std::error::Error;
 use std::io::ErrorKind;
 
+use rustix::io::Errno;
+
 use crate::key::BlobKey;
 
 type Source = Box<dyn Error + Send + Sync + 'static>;
@@ -38,6 +40,9 @@ pub enum BlobError {
         /// The blob.
         key: BlobKey,
     },
+    /// The store has the blob and can't give its bytes: a sector of its disk is bad, or a file system found them altered.
+    #[error("the store can't read a blob that it has")]
+    Unreadable(#[source] std::io::Error),
     /// The place where blobs lie has no room left.
     #[error("the blob store is full")]
     Full(#[source] Source),
@@ -66,6 +71,7 @@ impl BlobError {
             Self::NotFound { .. }
             | Self::OutOfRange { .. }
             | Self::Unopenable { .. }
+            | Self::Unreadable(_)
             | Self::Denied { .. }
             | Self::Broken
             | Self::Config(_) => false,
@@ -74,6 +80,15 @@ impl BlobError {
 
     pub(crate) fn unavailable(source: impl Into<Source>) -> Self {
         Self::Unavailable(source.into())
+    }
+
+    /// Says what it means that a file was opened and can't be read.
+    pub(crate) fn of_file(error: std::io::Error) -> Self {
+        // What disks and file systems say of these bytes alone; anything else may pass, as of a file on a network.
+        match Errno::from_io_error(&error) {
+            Some(Errno::IO | Errno::BADMSG | Errno::UCLEAN) => Self::Unreadable(error),
+            Some(_) | None => Self::Unavailable(error.into()),
+        }
     }
 
     /// Says what an error of the object store means for `key`.

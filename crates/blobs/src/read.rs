@@ -114,7 +114,7 @@ fn from_file(file: File, range: Range<u64>) -> BoxStream<'static, Result<Bytes, 
                 tokio::task::spawn_blocking(move || read_at(&file, offset, length))
                     .await
                     .map_err(BlobError::unavailable)?
-                    .map_err(BlobError::unavailable)?
+                    .map_err(BlobError::of_file)?
             }
         };
         if chunk.is_empty() {
@@ -150,4 +150,17 @@ fn read_at(file: &File, offset: u64, length: u64) -> io::Result<Bytes> {
     }
     buffer.truncate(filled);
     Ok(buffer.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The memory of this process at address 0, where there is none, is read as a bad sector is.
+    #[tokio::test]
+    async fn a_bad_sector_is_no_outage() {
+        let mut chunks = from_file(File::open("/proc/self/mem").unwrap(), 0..4096);
+        let error = chunks.next().await.unwrap().unwrap_err();
+        assert!(matches!(error, BlobError::Unreadable(_)), "{error:?}");
+    }
 }

@@ -1,6 +1,6 @@
 //! Both services, as in production but for the ports, on a `saas_platform` of the test's own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -300,6 +300,19 @@ impl TestHouse {
         }
     }
 
+    /// Deletes the objects that hold such bytes behind the services' backs, and has something else put in their places.
+    ///
+    /// # Panics
+    /// Where a file can't be read or deleted.
+    pub fn replace_objects_that(&self, are_lost: impl Fn(&[u8]) -> bool, replace: impl Fn(&Path)) {
+        for object in self.objects() {
+            if are_lost(&std::fs::read(&object).expect("an object can be read")) {
+                std::fs::remove_file(&object).expect("an object can be deleted");
+                replace(&object);
+            }
+        }
+    }
+
     /// Deletes every object behind the services' backs.
     ///
     /// # Panics
@@ -313,11 +326,7 @@ impl TestHouse {
     /// # Panics
     /// Where a file can't be read or deleted.
     pub fn lose_objects_that(&self, are_lost: impl Fn(&[u8]) -> bool) {
-        for object in self.objects() {
-            if are_lost(&std::fs::read(&object).expect("an object can be read")) {
-                std::fs::remove_file(object).expect("an object can be deleted");
-            }
-        }
+        self.replace_objects_that(are_lost, |_| {});
     }
 
     /// Closes this house's `saas_platform` to everyone and ends all sessions in it.

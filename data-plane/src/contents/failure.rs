@@ -22,6 +22,7 @@ pub(crate) fn blob_failure(error: BlobError) -> Error {
         }
         // A row without its object is a loss of data: `finish` logs it as an error for a person to look at.
         BlobError::Unopenable { .. }
+        | BlobError::Unreadable(_)
         | BlobError::NotFound { .. }
         | BlobError::OutOfRange { .. }
         | BlobError::Truncated { .. } => {

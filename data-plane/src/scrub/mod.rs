@@ -7,7 +7,6 @@ mod verdict;
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rowhouse_database::ActivePlacement;
 use rowhouse_domain::TenantId;
 use rowhouse_problem::{Error, Result};
@@ -60,14 +59,15 @@ async fn page(context: &WorkContext, after: Option<TenantId>) -> Result<Vec<Tena
     work::active_after(&context.platform.get().await?, after, PAGE).await
 }
 
-/// Reads what is due of a tenant's contents.
+/// Reads what is due of a tenant's contents. One that can't be read stands in no other's way.
 async fn tenant_contents(context: &WorkContext, pace: &mut Pace, tenant: TenantId) -> Result<()> {
     let placement = placements::find_active(&context.platform.get().await?, tenant).await?;
     let Some(placement) = placement else { return Ok(()) };
     // Fixed, so that this ends.
-    let since = Timestamp::now().checked_sub(context.scrub.every).map_err(Error::internal)?;
+    let began = store::now(&context.tenant(&placement).await?).await?;
+    let since = began.checked_sub(context.scrub.every).map_err(Error::internal)?;
     loop {
-        let due = store::claim(&context.tenant(&placement).await?, since).await?;
+        let due = store::claim(&context.tenant(&placement).await?, since, began).await?;
         if due.is_empty() {
             return Ok(());
         }
@@ -92,6 +92,14 @@ async fn verify(context: &WorkContext, pace: &mut Pace, placement: &ActivePlacem
                 );
             }
             Ok(())
+        }
+        Verdict::Unknown(error) => {
+            metrics::counter!("rowhouse_contents_unread_total").increment(1);
+            tracing::warn!(
+                tenant.id = %placement.get().tenant, object = %due.object.key, error = error.chain(),
+                "a content could not be looked at"
+            );
+            store::put_off(&tenant, due, WALK).await
         }
     }
 }
