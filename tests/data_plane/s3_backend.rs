@@ -8,6 +8,7 @@ use rowhouse_testkit::{Answer, Client, DataPlaneProcess, Given, TestHouse};
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
 use s3s_fs::FileSystem;
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
@@ -119,4 +120,8 @@ async fn downloads_are_redirected_to_the_bucket_where_that_is_wanted() {
     assert_eq!((answer.status().as_u16(), answer.headers().get("location")), (404, None));
     let inline = client.get(&format!("{path}?disposition=inline")).await.expect(200);
     assert_eq!(inline.bytes, b"\0walrus");
+    // A link can be taken back at any moment, so its holder gets no address that can't be.
+    let link = client.post(&format!("/v1/files/{file}/links"), &json!({})).await.expect(201).text("url");
+    let linked = plain.get(&link).send().await.unwrap();
+    assert_eq!((linked.status().as_u16(), linked.bytes().await.unwrap()), (200, "\0walrus".into()));
 }

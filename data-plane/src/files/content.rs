@@ -13,7 +13,7 @@ use utoipa::IntoParams;
 
 use super::destination::Destination;
 use super::digest::Expected;
-use super::doors;
+use super::doors::{self, Delivery};
 use super::model::{Place, UploadQuery};
 use super::multipart::{MAX_PREAMBLE, expect_end, find_file, malformed};
 use super::pace::{Paced, broken};
@@ -239,8 +239,11 @@ pub async fn get_file_content(
         versions::store::find_stored(&tenant, id.0, query.0.version).await?
     };
     let stored = stored.ok_or_else(|| doors::no_content(id.0, query.0.version))?;
-    let inline = query.0.disposition == Some(WantedDisposition::Inline);
-    Ok(doors::send(&state, stored, (&condition, &known), inline, &request).await?)
+    let delivery = match query.0.disposition {
+        Some(WantedDisposition::Inline) => Delivery::Inline,
+        Some(WantedDisposition::Attachment) | None => Delivery::MayBeRedirected,
+    };
+    Ok(doors::send(&state, stored, (&condition, &known), delivery, &request).await?)
 }
 
 /// Says what a download would answer, without the content.

@@ -34,6 +34,7 @@ use crate::authentication::Caller;
 use crate::contents::{OpenKey, blob_failure};
 use crate::state::AppState;
 
+pub(crate) use super::download::Delivery;
 pub(crate) use super::upload::Upload;
 pub(crate) use super::versions::Stored;
 
@@ -179,11 +180,11 @@ pub(crate) async fn send(
     state: &AppState,
     stored: Stored,
     (condition, known): (&IfMatch, &IfNoneMatch),
-    inline: bool,
+    delivery: Delivery,
     request: &HttpRequest,
 ) -> Result<HttpResponse> {
     condition.check(&ETag::of_content(&stored.sha256))?;
-    let wish = Wish { request, known, inline, head_only: request.method() == Method::HEAD };
+    let wish = Wish { request, known, delivery, head_only: request.method() == Method::HEAD };
     download::send(state, stored, wish).await
 }
 

@@ -26,8 +26,19 @@ const CACHING: &str = "private, no-cache";
 pub(super) struct Wish<'a> {
     pub(super) request: &'a HttpRequest,
     pub(super) known: &'a IfNoneMatch,
-    pub(super) inline: bool,
+    pub(super) delivery: Delivery,
     pub(super) head_only: bool,
+}
+
+/// How a content is to reach the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// From us, to be shown.
+    Inline,
+    /// From us, to be saved.
+    Attachment,
+    /// To be saved; from the bucket itself where the settings want that, by an address that nobody can take back.
+    MayBeRedirected,
 }
 
 /// Answers with a stored content. No connection to PostgreSQL is held while it streams.
@@ -38,7 +49,7 @@ pub(super) async fn send(state: &AppState, stored: Stored, wish: Wish<'_>) -> Re
         describe(&mut answer, &stored, &etag);
         return Ok(answer.finish());
     }
-    if !wish.inline
+    if wish.delivery == Delivery::MayBeRedirected
         && !wish.head_only
         && let Some(address) = state.contents.address(&stored.object).await.map_err(blob_failure)?
     {
@@ -64,7 +75,8 @@ pub(super) async fn send(state: &AppState, stored: Stored, wish: Wish<'_>) -> Re
     if let Some(range) = &part {
         answer.insert_header((header::CONTENT_RANGE, format!("bytes {}-{}/{size}", range.start, range.end - 1)));
     }
-    let disposition = if wish.inline && MediaType::parse(&stored.mime_type).is_some_and(|kind| kind.may_be_shown()) {
+    let is_shown = wish.delivery == Delivery::Inline;
+    let disposition = if is_shown && MediaType::parse(&stored.mime_type).is_some_and(|kind| kind.may_be_shown()) {
         Disposition::Inline
     } else {
         Disposition::Attachment

@@ -15,7 +15,7 @@ use super::store;
 use super::terms::{Terms, invalid, revoked};
 use crate::authentication::Caller;
 use crate::files::FileView;
-use crate::files::doors::{self, Incoming};
+use crate::files::doors::{self, Delivery, Incoming};
 use crate::media::MediaType;
 use crate::state::AppState;
 
@@ -50,7 +50,7 @@ impl FromRequest for Holder {
     tag = "links",
     params(
         ("lnk" = String, Path, description = "With the rest of the address as it was given."),
-        ("range" = Option<String>, Header, description = "`bytes=…`, one range."),
+        ("range" = Option<String>, Header, description = "`bytes=…`, up to 32 ranges; more are answered with the whole."),
         ("if-none-match" = Option<String>, Header),
     ),
     responses(
@@ -76,7 +76,9 @@ pub async fn get_link_content(
         doors::find(&tenant, file, version).await?
     };
     let stored = stored.ok_or_else(|| doors::no_content(file, version))?;
-    let mut answer = doors::send(&state, stored, (&condition, &known), inline, &request).await?;
+    // Never from the bucket: its address would be good for longer than the link is.
+    let delivery = if inline { Delivery::Inline } else { Delivery::Attachment };
+    let mut answer = doors::send(&state, stored, (&condition, &known), delivery, &request).await?;
     // The address is the right to it: it must not travel on in a `Referer`.
     answer.headers_mut().insert(header::REFERRER_POLICY, header::HeaderValue::from_static("no-referrer"));
     Ok(answer)
