@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use futures::{StreamExt, stream};
 use reqwest::{Body, Method, RequestBuilder};
-use rowhouse_testkit::{Answer, Client, Given};
+use rowhouse_testkit::{Answer, Client, Given, TestHouse};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 const OFFSET: &str = "application/offset+octet-stream";
 
@@ -128,6 +131,94 @@ async fn a_length_can_be_said_later() {
     house.expect_reserved(0).await;
 }
 
+/// Begins an upload whose length is left open.
+async fn begin_open(given: &Given, name: &str) -> String {
+    let begin = request(&given.data, Method::POST, "/v1/uploads").header("upload-defer-length", "1");
+    let begun = Answer::of(begin.header("upload-metadata", metadata(given, name))).await.expect(201);
+    begun.header("location").to_owned()
+}
+
+/// A body of which the first half comes, and the second when somebody says so.
+fn halting(first: &'static str, second: &'static str) -> (oneshot::Sender<()>, Body) {
+    let (go_on, told) = oneshot::channel::<()>();
+    let second = stream::once(async move {
+        told.await.unwrap();
+        Ok::<_, std::io::Error>(second)
+    });
+    (go_on, Body::wrap_stream(stream::iter([Ok(first)]).chain(second)))
+}
+
+/// Sends a body, and waits until it is being taken in.
+async fn under_way(house: &TestHouse, given: &Given, request: RequestBuilder) -> JoinHandle<Answer> {
+    let sending = tokio::spawn(Answer::of(request));
+    for _ in 0..300 {
+        if !house.tenant_rows(given, "select from upload_intents").await.is_empty() {
+            return sending;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("nothing is taken in");
+}
+
+#[tokio::test]
+async fn what_has_no_room_is_refused_before_it_is_taken_in() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let quota = json!({"storage_quota": 10});
+    let _ = house.admin.patch(&format!("/v1/tenants/{}", given.tenant), &quota).await.expect(200);
+    let path = begin_open(&given, "a.txt").await;
+    // It never comes: it is refused for what it says that it is.
+    let never = Body::wrap_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    let announced = Answer::of(patch(&given.data, &path, 0).header("content-length", 11).body(never));
+    let refused = tokio::time::timeout(Duration::from_secs(30), announced).await.expect("an answer before the body");
+    refused.problem(413, "quota_exceeded");
+    // Nor does it help to say nothing of the length.
+    let pieces = stream::iter(["six by", "tes, and six more"].map(Ok::<_, std::io::Error>));
+    let silent = patch(&given.data, &path, 0).body(Body::wrap_stream(pieces));
+    Answer::of(silent).await.problem(413, "quota_exceeded");
+    assert!(house.tenant_rows(&given, "select from upload_intents").await.is_empty(), "something of it was kept");
+    assert_eq!(offset(&given.data, &path).await, 0);
+    // What was reserved for that is there for what comes instead.
+    let whole = patch(&given.data, &path, 0).header("upload-length", 10).body("ten bytes.");
+    let _ = Answer::of(whole).await.expect(204);
+    assert_eq!(content(&given, "a.txt").await.unwrap(), b"ten bytes.");
+    house.expect_used(10).await;
+    house.expect_reserved(0).await;
+}
+
+#[tokio::test]
+async fn what_is_sent_again_reserves_nothing_more() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let path = begin_open(&given, "a.txt").await;
+    let (go_on, body) = halting("wo", "rds");
+    let first = patch(&given.data, &path, 0).header("content-length", 5).body(body);
+    let first = under_way(&house, &given, first).await;
+    let _ = Answer::of(patch(&given.data, &path, 0).body("words")).await.expect(204);
+    go_on.send(()).unwrap();
+    first.await.unwrap().problem(409, "offset_mismatch");
+    house.expect_reserved(5).await;
+    let _ = Answer::of(request(&given.data, Method::DELETE, &path)).await.expect(204);
+    house.expect_reserved(0).await;
+}
+
+#[tokio::test]
+async fn a_length_that_is_said_meanwhile_holds() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let path = begin_open(&given, "a.txt").await;
+    let (go_on, body) = halting("six", " by");
+    let long = patch(&given.data, &path, 0).header("content-length", 6).body(body);
+    let long = under_way(&house, &given, long).await;
+    let _ = Answer::of(patch(&given.data, &path, 0).header("upload-length", 5).body("")).await.expect(204);
+    go_on.send(()).unwrap();
+    long.await.unwrap().problem(409, "offset_mismatch");
+    let _ = Answer::of(patch(&given.data, &path, 0).body("words")).await.expect(204);
+    assert_eq!(content(&given, "a.txt").await.unwrap(), b"words");
+    house.expect_used(5).await;
+    house.expect_reserved(0).await;
+}
+
 #[tokio::test]
 async fn what_came_before_a_connection_broke_is_kept() {
     let house = crate::house().await;
@@ -136,7 +227,7 @@ async fn what_came_before_a_connection_broke_is_kept() {
     let path = begin(&given, "large.bin", whole.len()).await;
     // The first half, and then the connection is gone.
     let half = whole[..3_000_000].to_vec();
-    let stream = futures::stream::iter([Ok(half), Err(std::io::Error::other("gone"))]);
+    let stream = stream::iter([Ok(half), Err(std::io::Error::other("gone"))]);
     let broken = patch(&given.data, &path, 0).header("content-length", whole.len()).body(Body::wrap_stream(stream));
     assert!(broken.send().await.is_err());
     let mut known = 0;
@@ -166,8 +257,7 @@ async fn another_process_goes_on_where_a_killed_one_was() {
     let _ = Answer::of(patch(&client, &path, 0).body(whole[..1_000_000].to_vec())).await.expect(204);
     // The process dies in the middle of the next piece, behind what it records at a time.
     let next = whole[1_000_000..20_000_000].to_vec();
-    let stream = futures::stream::iter([Ok::<_, std::io::Error>(next)]);
-    let stream = futures::StreamExt::chain(stream, futures::stream::pending());
+    let stream = stream::iter([Ok::<_, std::io::Error>(next)]).chain(stream::pending());
     let sending = patch(&client, &path, 1_000_000).header("content-length", 23_000_000).body(Body::wrap_stream(stream));
     let sending = tokio::spawn(sending.send());
     for _ in 0..200 {

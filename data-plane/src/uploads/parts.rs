@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rowhouse_blobs::BlobWriter;
 use rowhouse_domain::UploadId;
-use rowhouse_problem::{Error, Result};
+use rowhouse_problem::{Code, Error, Result};
 
 use super::{NewPart, Session, store};
 use crate::authentication::Caller;
@@ -100,12 +100,38 @@ impl Part {
 /// Somebody else has gone on with the upload, or ended it.
 pub(crate) fn moved_on() -> Error {
     let detail = "The upload has gone on, or has ended, meanwhile. Ask for its state.";
-    Error::new(rowhouse_problem::Code::OffsetMismatch, detail)
+    Error::new(Code::OffsetMismatch, detail)
 }
 
-/// Reserves more for an upload whose length nobody knew, or keeps what it has reserved for longer.
+/// Reserves more for an upload whose parts come in any order, or keeps what it has reserved for longer.
 pub(crate) async fn reserve(state: &AppState, caller: &Caller, session: &Session, bytes: u64) -> Result<()> {
     let ttl = state.settings.uploads.session_ttl;
     let (tenant, account) = (caller.tenant(), caller.account());
     quota::reserve(&state.platform, session.reservation, tenant, account, bytes, ttl).await.map(|_| ())
+}
+
+/// Reserves for an upload whose parts follow each other until it has room for `size` bytes in all, and keeps that for longer.
+/// Whatever it has reserved before counts, also for bytes that never came. Says what it has room for.
+pub(crate) async fn cover(state: &AppState, caller: &Caller, session: &Session, size: u64) -> Result<u64> {
+    let ttl = state.settings.uploads.session_ttl;
+    let (tenant, account) = (caller.tenant(), caller.account());
+    let grow = |bytes| quota::reserve(&state.platform, session.reservation, tenant, account, bytes, ttl);
+    let held = grow(0).await?;
+    if size > held { grow(size - held).await } else { Ok(held) }
+}
+
+/// Gives back what was reserved for an upload that was given up meanwhile: whoever did that could not know of it. One that has
+/// become a file has left its reservation to that.
+pub(crate) async fn uncover(state: &AppState, caller: &Caller, session: &Session) {
+    let given_back = async {
+        let tenant = caller.connection(state).await?;
+        match store::find(&tenant, session.new.id, session.new.protocol).await {
+            Err(error) if error.code() == Code::NotFound => quota::release(&state.platform, session.reservation).await,
+            found => found.map(|_| ()),
+        }
+    };
+    if let Err(error) = given_back.await {
+        // It runs out by itself.
+        tracing::warn!(error = error.chain(), "what an upload had reserved is not given back");
+    }
 }

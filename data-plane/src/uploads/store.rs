@@ -95,9 +95,10 @@ pub(crate) async fn list(tenant: &impl Sql, workspace: WorkspaceId) -> Result<Ve
 
 const ADVANCE: &str = "
     update upload_sessions set received = received + $3, expires_at = now() + make_interval(secs => $4)
-    where id = $1 and received = $2 and made_version is null and expires_at > now()";
+    where id = $1 and received = $2 and (length is null or received + $3 <= length) and made_version is null
+        and expires_at > now()";
 
-/// Counts bytes that came at an offset, and keeps the upload for longer. Says whether it was there, and open.
+/// Counts bytes that came at an offset, and keeps the upload for longer. Says whether it was there, and open, and long enough.
 pub(super) async fn advance(
     transaction: &impl Sql,
     id: UploadId,

@@ -9,7 +9,7 @@ use crate::authentication::Caller;
 use crate::files::doors::{self, Put};
 use crate::files::model::{Place, UploadQuery};
 use crate::state::AppState;
-use crate::uploads::parts::{moved_on, reserve};
+use crate::uploads::parts::{cover, moved_on, uncover};
 use crate::uploads::{NewSession, Protocol, Session, Stored, assemble, begin, store};
 
 /// Most pieces of one upload.
@@ -49,7 +49,7 @@ pub(super) async fn create(state: &AppState, caller: &Caller, new: NewSession) -
     begin(state, caller, new).await
 }
 
-/// Notes the length of an upload that was begun without one, and reserves what is still to come.
+/// Notes the length of an upload that was begun without one, and reserves all of it.
 pub(super) async fn state_length(
     state: &AppState,
     caller: &Caller,
@@ -64,13 +64,14 @@ pub(super) async fn state_length(
         }
         None => {}
     }
-    let to_come = u64::try_from(length - session.received).map_err(|_| {
+    if length < session.received {
         let detail = format!("{} bytes have come already, which is more than that.", session.received);
-        Error::new(Code::MalformedRequest, detail)
-    })?;
+        return Err(Error::new(Code::MalformedRequest, detail));
+    }
     doors::check_size(state, length.unsigned_abs())?;
-    reserve(state, caller, &session, to_come).await?;
+    cover(state, caller, &session, length.unsigned_abs()).await?;
     if !store::set_length(&caller.connection(state).await?, session.new.id, length).await? {
+        uncover(state, caller, &session).await;
         return Err(moved_on());
     }
     session.new.length = Some(length);

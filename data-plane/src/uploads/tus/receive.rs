@@ -13,11 +13,13 @@ use super::checksum::Checksum;
 use crate::authentication::Caller;
 use crate::files::doors::{UploadPlace, check_size};
 use crate::state::AppState;
-use crate::uploads::parts::{Slot, reserve};
+use crate::uploads::parts::{Slot, cover, reserve, uncover};
 use crate::uploads::{Part, Session, store};
 
 /// What is recorded at a time: so much a crash of this process can cost.
 const PIECE: u64 = 16 * 1024 * 1024;
+/// What is reserved at a time for a body of unknown length.
+const STEP: u64 = 8 * 1024 * 1024;
 /// Chunks on their way from the socket to the store.
 const CHUNKS: usize = 4;
 
@@ -28,6 +30,14 @@ enum Word {
     End,
 }
 
+/// A body that is to be taken in.
+pub(super) struct Body<S> {
+    /// How much it says that it is.
+    pub(super) length: Option<u64>,
+    pub(super) checksum: Option<Checksum>,
+    pub(super) chunks: S,
+}
+
 /// Takes a body in behind all that has come, and says how the upload stands then.
 ///
 /// # Errors
@@ -36,12 +46,14 @@ pub(super) async fn receive(
     state: &AppState,
     caller: &Caller,
     session: Session,
-    checksum: Option<Checksum>,
     place: UploadPlace,
-    body: impl Stream<Item = Result<Bytes>>,
+    body: Body<impl Stream<Item = Result<Bytes>>>,
 ) -> Result<Session> {
     let (sender, receiver) = mpsc::channel(CHUNKS);
-    let keeper = Keeper { state: state.clone(), caller: caller.clone(), session, checksum, part: None, _place: place };
+    let Body { length, checksum, chunks: body } = body;
+    let (state, caller) = (state.clone(), caller.clone());
+    let mut keeper = Keeper { state, caller, session, room: 0, checksum, part: None, _place: place };
+    keeper.expect(length.unwrap_or(0)).await?;
     let kept = tokio::spawn(keeper.keep(receiver).in_current_span());
     let broken = forward(body, sender).await;
     let kept = kept.await.map_err(Error::internal)?;
@@ -69,13 +81,41 @@ struct Keeper {
     state: AppState,
     caller: Caller,
     session: Session,
+    /// How many bytes the whole upload has room for, as far as this is asked: one whose length is known has room for that.
+    room: u64,
     checksum: Option<Checksum>,
     part: Option<(Part, i32)>,
     _place: UploadPlace,
 }
 
 impl Keeper {
-    async fn keep(mut self, mut words: mpsc::Receiver<Word>) -> Result<Session> {
+    /// Has room for so many bytes more than have come, before the first of them does.
+    async fn expect(&mut self, bytes: u64) -> Result<()> {
+        if self.session.new.length.is_some() {
+            return Ok(());
+        }
+        let end = self.session.received.unsigned_abs().saturating_add(bytes);
+        check_size(&self.state, end)?;
+        self.room = cover(&self.state, &self.caller, &self.session, end).await?;
+        Ok(())
+    }
+
+    async fn keep(mut self, words: mpsc::Receiver<Word>) -> Result<Session> {
+        match self.take_all(words).await {
+            Ok(()) => Ok(self.session),
+            Err(error) => {
+                if let Some((part, _)) = self.part.take()
+                    && let Err(error) = part.discard().await
+                {
+                    // Its intent is found when it is past its time.
+                    tracing::warn!(error = error.chain(), "a part could not be discarded");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn take_all(&mut self, mut words: mpsc::Receiver<Word>) -> Result<()> {
         let mut number = {
             let tenant = self.caller.connection(&self.state).await?;
             let parts = store::parts(&tenant, self.session.new.id).await?;
@@ -97,16 +137,10 @@ impl Keeper {
         }
         if let Some(checksum) = self.checksum.take() {
             let checked = if is_whole { checksum.check() } else { Err(ended_early()) };
-            if let Err(error) = checked {
-                if let Some((part, _)) = self.part.take() {
-                    part.discard().await?;
-                }
-                return Err(error);
-            }
+            checked?;
         }
         self.record().await?;
-        reserve(&self.state, &self.caller, &self.session, 0).await?;
-        Ok(self.session)
+        reserve(&self.state, &self.caller, &self.session, 0).await
     }
 
     async fn take(&mut self, chunk: Bytes, number: i32) -> Result<()> {
@@ -117,7 +151,7 @@ impl Keeper {
             return Err(Error::new(Code::TooLarge, detail).with("limit", self.session.new.length));
         }
         if self.session.new.length.is_none() {
-            check_size(&self.state, (self.session.received + coming).unsigned_abs())?;
+            self.make_room((self.session.received + coming).unsigned_abs()).await?;
         }
         if let Some(checksum) = &mut self.checksum {
             checksum.update(&chunk);
@@ -129,16 +163,36 @@ impl Keeper {
         part.write(chunk).await
     }
 
+    /// Has room for so many bytes of the whole upload: a step at a time; near a limit just what is needed, so that it stays exact.
+    async fn make_room(&mut self, size: u64) -> Result<()> {
+        if size <= self.room {
+            return Ok(());
+        }
+        check_size(&self.state, size)?;
+        let step = (size + STEP).min(self.state.settings.uploads.max_bytes);
+        self.room = match cover(&self.state, &self.caller, &self.session, step).await {
+            Err(error) if error.code() == Code::QuotaExceeded => {
+                cover(&self.state, &self.caller, &self.session, size).await?
+            }
+            covered => covered?,
+        };
+        Ok(())
+    }
+
     /// Makes what has come the upload's.
     async fn record(&mut self) -> Result<()> {
         let Some((part, number)) = self.part.take() else { return Ok(()) };
-        if self.session.new.length.is_none() {
-            reserve(&self.state, &self.caller, &self.session, part.size()).await?;
-        }
         let slot = Slot::Next { offset: self.session.received, number };
-        let stored = part.finish(self.session.new.id, slot).await?;
-        self.session.received += stored.size;
-        Ok(())
+        match part.finish(self.session.new.id, slot).await {
+            Ok(stored) => {
+                self.session.received += stored.size;
+                Ok(())
+            }
+            Err(error) => {
+                uncover(&self.state, &self.caller, &self.session).await;
+                Err(error)
+            }
+        }
     }
 }
 

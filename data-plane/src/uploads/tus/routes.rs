@@ -10,7 +10,7 @@ use rowhouse_web::{ApiPath, ApiQuery, ApiResult, ProblemDocument};
 use super::checksum::{ALGORITHMS, Checksum};
 use super::create::{concatenate, create, finish, state_length, wanted};
 use super::headers::{Concat, EXTENSIONS, OFFSET_TYPE, Resumable, VERSION, bytes, tell, text};
-use super::receive::receive;
+use super::receive::{Body, receive};
 use crate::authentication::{Caller, Writer};
 use crate::files::doors;
 use crate::files::model::UploadQuery;
@@ -133,7 +133,9 @@ async fn receive_body(
 ) -> Result<Session> {
     let checksum = text(request, "upload-checksum").map(Checksum::read).transpose()?;
     let place = doors::enter(state, caller).await?;
-    receive(state, caller, session, checksum, place, doors::paced_payload(state, payload)).await
+    let length = bytes(request, "content-length")?.map(i64::unsigned_abs);
+    let body = Body { length, checksum, chunks: doors::paced_payload(state, payload) };
+    receive(state, caller, session, place, body).await
 }
 
 /// Says how an upload stands.
@@ -144,7 +146,7 @@ async fn receive_body(
     tag = "uploads",
     params(("upl" = String, Path), ("tus-resumable" = String, Header, description = "`1.0.0`")),
     responses(
-        (status = 200, description = "`Upload-Offset` says how much has come, `Upload-Length` how much there is."),
+        (status = 200, description = "`Upload-Offset` says how much has come, `Upload-Length` how much there is; `Upload-Defer-Length: 1` stands in its place while nobody has said it."),
         (status = 404, description = "There is none of this id, or it was forgotten."),
     ),
     security(("api_key" = ["write_files"]))
@@ -191,6 +193,7 @@ pub async fn head_upload(
     request_body(content = String, content_type = "application/offset+octet-stream", description = "What comes next."),
     responses(
         (status = 204, description = "`Upload-Offset` says how much has come. With the last byte the file is there."),
+        (status = 400, description = "A header can't be read, `Upload-Offset` is missing, the length is not as it was said before or less than has come, or the body ended early.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is none of this id, or it was forgotten.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "So much has not come, or more; or the file's name was taken meanwhile.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "It is longer than was said, or over a quota.", body = ProblemDocument, content_type = "application/problem+json"),
