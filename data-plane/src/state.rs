@@ -7,10 +7,11 @@ use rowhouse_keys::MasterKey;
 use rowhouse_problem::{Error, Result};
 use rowhouse_settings::Settings;
 
+use crate::archives;
 use crate::authentication::{KeyCache, RefusalAudit, WrongKeys};
 use crate::canaries::Canaries;
 use crate::contents::Contents;
-use crate::files::{UploadSlots, doors};
+use crate::files::{Slots, doors};
 use crate::quota::Blocks;
 use crate::rate_limits::RateLimits;
 use crate::replica;
@@ -38,7 +39,9 @@ pub struct AppState {
     /// Room leased for uploads.
     pub blocks: Blocks,
     /// How many uploads run at once.
-    pub upload_slots: UploadSlots,
+    pub upload_slots: Slots,
+    /// How many archives are sent at once.
+    pub archive_slots: Slots,
     /// What is remembered of keys.
     pub keys: KeyCache,
     /// How many wrong keys came from where.
@@ -80,7 +83,8 @@ impl AppState {
             ),
             rate_limits,
             wrong_keys: Arc::new(WrongKeys::new(&settings.auth)),
-            upload_slots: UploadSlots::new(settings.uploads.parallel),
+            upload_slots: Slots::new("uploads", settings.uploads.parallel),
+            archive_slots: Slots::new("archives", archives::PARALLEL),
             tenants,
             contents: Contents::open(&settings.blobs, Arc::clone(&master))?,
             nudge: Nudge::new(settings.work.parallel),

@@ -97,6 +97,31 @@ async fn whoever_goes_away_leaves_nothing_running() {
 }
 
 #[tokio::test]
+async fn a_tenant_that_fetches_many_leaves_room_for_others() {
+    let house = crate::house().await;
+    let (busy, other) = (house.tenant().await, house.tenant().await);
+    let mut folders = Vec::new();
+    for given in [&busy, &other] {
+        let folder = given.folder("a", None).await;
+        // More than the buffers of a connection take, so that it is under way until somebody reads it.
+        upload(given, &folder, "a.bin", vec![0; 32_000_000]).await;
+        folders.push(format!("/v1/folders/{folder}/zip"));
+    }
+    let mut open = Vec::new();
+    let refused = loop {
+        assert!(open.len() < 16, "one tenant has every place");
+        let answer = busy.data.request(Method::GET, &folders[0]).send().await.unwrap();
+        if answer.status() != 200 {
+            break answer;
+        }
+        open.push(answer);
+    };
+    assert_eq!((refused.status().as_u16(), refused.headers().contains_key("retry-after")), (503, true));
+    let answer = other.data.request(Method::GET, &folders[1]).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
 async fn too_large_a_folder_is_refused() {
     if !crate::suite::is_soak() {
         return;

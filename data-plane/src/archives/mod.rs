@@ -6,14 +6,11 @@ pub mod routes;
 mod store;
 mod writer;
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use rowhouse_domain::FolderId;
 use rowhouse_problem::{Error, Result};
 use tokio::sync::mpsc::{self, Sender};
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
@@ -21,6 +18,7 @@ use self::model::{Content, Place, places};
 use self::writer::Piece;
 use crate::authentication::Caller;
 use crate::contents::blob_failure;
+use crate::files::Slot;
 use crate::state::AppState;
 
 /// Folders and files that one archive holds: its directory at the end, some hundred bytes for each, is kept in memory.
@@ -31,7 +29,7 @@ const PAGE: i64 = 500;
 const AHEAD: usize = 4;
 
 /// Archives that one process writes at once: each has a thread of its own.
-static PLACES: Semaphore = Semaphore::const_new(16);
+pub(crate) const PARALLEL: usize = 16;
 
 /// An archive about to be sent.
 struct Archive {
@@ -39,11 +37,13 @@ struct Archive {
     caller: Caller,
     root: FolderId,
     places: Vec<Place>,
-    permit: SemaphorePermit<'static>,
+    place: Slot,
 }
 
 /// Looks at the folder and refuses one that holds too much. Gives its name and what is to be packed.
 async fn plan(state: &AppState, caller: &Caller, root: FolderId) -> Result<(String, Archive)> {
+    // Before anything is looked up: walking over a large folder is a part of the work.
+    let place = state.archive_slots.enter(caller.tenant()).await?;
     let connection = caller.connection(state).await?;
     let folders = store::folders(&connection, root, MOST_ENTRIES + 1).await?;
     let name = folders.first().ok_or_else(|| Error::not_found("folder", root))?.name.clone();
@@ -52,9 +52,10 @@ async fn plan(state: &AppState, caller: &Caller, root: FolderId) -> Result<(Stri
     if store::count_files(&connection, &ids, room + 1).await? > room {
         return Err(too_many());
     }
-    let busy = |_| Error::unavailable("too many archives are being sent").retry_after(Duration::from_secs(10));
-    let permit = PLACES.try_acquire().map_err(busy)?;
-    Ok((name, Archive { state: state.clone(), caller: caller.clone(), root, places: places(folders), permit }))
+    Ok((
+        name.to_string(),
+        Archive { state: state.clone(), caller: caller.clone(), root, places: places(folders), place },
+    ))
 }
 
 fn too_many() -> Error {
@@ -68,9 +69,9 @@ impl Archive {
     fn bytes(self) -> impl Stream<Item = std::io::Result<Bytes>> {
         let (pieces, to_write) = mpsc::channel(AHEAD);
         let (written, bytes) = mpsc::channel(AHEAD);
-        let Self { state, caller, root, places, permit } = self;
+        let Self { state, caller, root, places, place } = self;
         tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+            let _place = place;
             writer::run(to_write, written);
         });
         let task = AbortOnDropHandle::new(tokio::spawn(async move {

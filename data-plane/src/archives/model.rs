@@ -13,7 +13,7 @@ use crate::contents::Object;
 pub(super) struct Folder {
     pub(super) id: FolderId,
     pub(super) parent: Option<FolderId>,
-    pub(super) name: String,
+    pub(super) name: ItemName,
 }
 
 /// A folder in the archive.
@@ -46,7 +46,7 @@ pub(super) fn places(folders: Vec<Folder>) -> Vec<Place> {
         let path = match parent {
             None => String::new(),
             Some(parent) => {
-                parent.taken.insert(folder.name.to_lowercase());
+                parent.taken.insert(folder.name.normalized());
                 format!("{}{}/", parent.path, folder.name)
             }
         };
@@ -61,7 +61,7 @@ impl Place {
     /// leaves the folder that the archive is unpacked in.
     fn path_of(&self, content: &Content) -> String {
         let name = content.name.as_str();
-        if !self.taken.contains(&name.to_lowercase()) {
+        if !self.taken.contains(&content.name.normalized()) {
             return format!("{}{name}", self.path);
         }
         // A folder beside it has the same name; ids are unique.

@@ -22,6 +22,7 @@ use crate::state::AppState;
         (status = 200, description = "The archive, as it is being written: its length is not known before. One that ends without the last chunk is not whole.", body = String, content_type = "application/zip"),
         (status = 404, description = "There is none of this id.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "It holds more than 100,000 folders and files.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "Too many archives are being sent: `Retry-After` says when to come back.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("api_key" = ["read_files"]))
 )]

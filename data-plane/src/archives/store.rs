@@ -23,7 +23,7 @@ pub(super) async fn folders(tenant: &impl Sql, root: FolderId, most: usize) -> R
     let most = i64::try_from(most).map_err(Error::internal)?;
     let rows = tenant.query(FOLDERS, &[&root, &most]).await.context("listing the folders of an archive")?;
     rows.iter()
-        .map(|row| Ok(Folder { id: row.column("id")?, parent: row.column("parent_id")?, name: row.column("name")? }))
+        .map(|row| Ok(Folder { id: row.column("id")?, parent: row.column("parent_id")?, name: name(row)? }))
         .collect()
 }
 
@@ -51,11 +51,14 @@ pub(super) async fn files(tenant: &impl Sql, folder: FolderId, after: Uuid, limi
     rows.iter().map(content).collect()
 }
 
+fn name(row: &Row) -> Result<ItemName> {
+    ItemName::parse(row.column("name")?).map_err(Error::internal)
+}
+
 fn content(row: &Row) -> Result<Content> {
-    let name: &str = row.column("name")?;
     Ok(Content {
         id: row.column("id")?,
-        name: ItemName::parse(name).map_err(Error::internal)?,
+        name: name(row)?,
         mime_type: row.column("mime_type")?,
         size: u64::try_from(row.column::<i64>("size")?).map_err(Error::internal)?,
         object: Object::from_row(row)?,

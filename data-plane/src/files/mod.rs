@@ -35,7 +35,8 @@ mod upload;
 pub mod versions;
 mod views;
 
-pub use slots::UploadSlots;
+pub(crate) use slots::Slot;
+pub use slots::Slots;
 pub use views::{FileView, VersionView};
 
 /// `Content-Disposition` of something to be saved under a name.

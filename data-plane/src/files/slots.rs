@@ -1,4 +1,4 @@
-//! How many uploads run at once: in the process, and of one tenant.
+//! How many of something costly run at once, uploads and archives: in the process, and of one tenant.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,34 +8,36 @@ use rowhouse_domain::TenantId;
 use rowhouse_problem::{Code, Error, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How long an upload waits for its turn before its sender is told to come back.
+/// How long somebody waits for a turn before being told to come back.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// When to come back.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
-/// Tenants that are remembered before those without an upload are forgotten.
+/// Tenants that are remembered before those that hold no place are forgotten.
 const REMEMBERED: usize = 1024;
 
-/// The places that there are for uploads. Cheap to clone.
+/// The places that there are for something. Cheap to clone.
 #[derive(Clone)]
-pub struct UploadSlots(Arc<Inner>);
+pub struct Slots(Arc<Inner>);
 
 struct Inner {
+    what: &'static str,
     all: Arc<Semaphore>,
     per_tenant: usize,
     tenants: Mutex<HashMap<TenantId, Arc<Semaphore>>>,
 }
 
-/// An upload's place; it is free again when this is dropped.
-pub(super) struct Slot {
+/// A place; it is free again when this is dropped.
+pub(crate) struct Slot {
     _tenant: OwnedSemaphorePermit,
     _process: OwnedSemaphorePermit,
 }
 
-impl UploadSlots {
-    /// `parallel` places, of which a tenant may have a quarter.
-    pub fn new(parallel: usize) -> Self {
+impl Slots {
+    /// `parallel` places for `what` (`uploads`), of which a tenant may have a quarter.
+    pub fn new(what: &'static str, parallel: usize) -> Self {
         let parallel = parallel.clamp(1, Semaphore::MAX_PERMITS);
         Self(Arc::new(Inner {
+            what,
             all: Arc::new(Semaphore::new(parallel)),
             per_tenant: (parallel / 4).max(1),
             tenants: Mutex::default(),
@@ -46,7 +48,7 @@ impl UploadSlots {
     ///
     /// # Errors
     /// `unavailable`, where there is none for longer than that.
-    pub(super) async fn enter(&self, tenant: TenantId) -> Result<Slot> {
+    pub(crate) async fn enter(&self, tenant: TenantId) -> Result<Slot> {
         let places = async {
             // The tenant's own first: who waits for that takes nothing from others.
             let tenant = self.of(tenant).acquire_owned().await.map_err(Error::internal)?;
@@ -54,8 +56,9 @@ impl UploadSlots {
             Ok(Slot { _tenant: tenant, _process: process })
         };
         tokio::time::timeout(PATIENCE, places).await.unwrap_or_else(|_| {
-            metrics::counter!("rowhouse_uploads_turned_away_total").increment(1);
-            let detail = "Too many uploads are under way. Try again in a moment, with fewer at once.";
+            let what = self.0.what;
+            metrics::counter!("rowhouse_turned_away_total", "what" => what).increment(1);
+            let detail = format!("Too many {what} are under way. Try again in a moment, with fewer at once.");
             Err(Error::new(Code::Unavailable, detail).retry_after(RETRY_AFTER))
         })
     }
@@ -76,7 +79,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_tenant_leaves_room_for_others() {
-        let (slots, busy, other) = (UploadSlots::new(4), TenantId::new(), TenantId::new());
+        let (slots, busy, other) = (Slots::new("uploads", 4), TenantId::new(), TenantId::new());
         let first = slots.enter(busy).await.ok().unwrap();
         let refused = slots.enter(busy).await.err().unwrap();
         assert_eq!((refused.code(), refused.retry_delay()), (Code::Unavailable, Some(RETRY_AFTER)));
