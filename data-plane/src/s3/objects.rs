@@ -159,26 +159,21 @@ pub(super) async fn put(
     Ok(Made { etag: ETag::Strong(made.sha256), version: made.version, checksum })
 }
 
-/// Gives a key the content of a version of another, making the folders that it names. No byte of it moves.
+/// Gives a key the content of what another led to, making the folders that it names. No byte of it moves.
 pub(super) async fn copy(
     state: &AppState,
     caller: &Caller,
-    (from, from_key, version): (&str, &str, i32),
-    (to, to_key): (&str, &str),
+    source: &Stored,
+    (bucket, key): (&str, &str),
 ) -> S3Result<(ETag, i32)> {
-    let (from_key, key) = (ObjectKey::parse(from_key)?, ObjectKey::parse(to_key)?);
+    let key = ObjectKey::parse(key)?;
     let Some(name) = key.name.clone() else {
         return Err(s3s::s3_error!(InvalidArgument, "a key that ends with a slash is a folder and has no content"));
     };
-    let (source, workspace) = {
-        let tenant = caller.connection(state).await.map_err(failure)?;
-        let from = workspace(&tenant, from).await?;
-        let source = find(&tenant, from, &from_key).await.map_err(failure)?.ok_or_else(no_such_key)?;
-        (source, workspace(&tenant, to).await?)
-    };
+    let workspace = workspace(&caller.connection(state).await.map_err(failure)?, bucket).await?;
     let folder = folders::doors::ensure(state, caller, workspace, &key.folders).await.map_err(failure)?;
-    let made =
-        doors::copy(state, caller, (source, version), Place { workspace, folder, name }).await.map_err(failure)?;
+    let source = (source.file, source.version);
+    let made = doors::copy(state, caller, source, Place { workspace, folder, name }).await.map_err(failure)?;
     Ok((ETag::Strong(made.sha256), made.version))
 }
 

@@ -399,8 +399,7 @@ impl S3 for Door {
             let made = objects::put(&self.0, &caller, incoming, Integrity::default(), body).await?;
             (made.etag, made.version)
         } else {
-            let source = (from.as_ref(), key.as_ref(), stored.version);
-            objects::copy(&self.0, &caller, source, (&input.bucket, &input.key)).await?
+            objects::copy(&self.0, &caller, &stored, (&input.bucket, &input.key)).await?
         };
         Ok(S3Response::new(CopyObjectOutput {
             copy_object_result: Some(CopyObjectResult {

@@ -18,6 +18,7 @@ use crate::workspaces;
 /// What it takes to send a version's content.
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
+    pub(crate) file: FileId,
     pub(crate) name: ItemName,
     pub(crate) version: i32,
     pub(crate) object: Object,

@@ -199,6 +199,7 @@ pub(in crate::files) async fn find_stored(
     let Some(row) = row.context("reading where a content is")? else { return Ok(None) };
     let name: &str = row.column("name")?;
     Ok(Some(Stored {
+        file,
         name: ItemName::parse(name).map_err(Error::internal)?,
         version: row.column("version_number")?,
         object: Object::from_row(&row)?,
