@@ -1,14 +1,18 @@
 //! Reading, layering and checking settings.
 
 use std::path::Path;
+use std::time::Duration;
 
 use config::{Config, Environment, File, FileFormat};
 use secrecy::ExposeSecret;
 
-use crate::sections::{BlobBackend, Settings, Tls};
+use crate::sections::{BlobBackend, S3Client, Settings, Tls};
 
 /// The shipped defaults, part of the binary so that it runs without a file.
 const DEFAULTS: &str = include_str!("../../../deploy/settings/default.toml");
+
+/// S3 takes no signed address that is good for longer.
+const LONGEST_REDIRECT: Duration = Duration::from_hours(7 * 24);
 
 /// Settings that can't be used, naming the key and what is wrong with it.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +52,8 @@ pub fn load_from(file: Option<&Path>, environment: Environment) -> Result<Settin
 
 /// Rules that need more than one key, or a range.
 fn check(settings: &Settings) -> Result<(), SettingsError> {
-    let rules: [(&str, bool, &str); 20] = [
+    let redirect = settings.blobs.redirect_downloads;
+    let rules: [(&str, bool, &str); 23] = [
         (
             "platform.password",
             !settings.platform.password.expose_secret().is_empty(),
@@ -105,6 +110,22 @@ fn check(settings: &Settings) -> Result<(), SettingsError> {
             settings.blobs.backend != BlobBackend::S3 || !settings.blobs.bucket.is_empty(),
             "must be set when blobs.backend is s3",
         ),
+        (
+            "blobs.redirect_downloads",
+            redirect.is_zero()
+                || settings.blobs.backend == BlobBackend::S3 && settings.blobs.client == S3Client::ObjectStore,
+            "needs blobs.backend = \"s3\" with blobs.client = \"object_store\"",
+        ),
+        (
+            "blobs.redirect_downloads",
+            redirect.is_zero() || (Duration::from_secs(1)..=LONGEST_REDIRECT).contains(&redirect),
+            "must be 0s, or at least a second and at most a week",
+        ),
+        (
+            "scrub.bytes_per_second",
+            settings.scrub.bytes_per_second > 0,
+            "must be at least 1 (scrub.every = 0s ends it)",
+        ),
     ];
     match rules.into_iter().find(|(_, holds, _)| !holds) {
         Some((key, _, reason)) => Err(SettingsError::Invalid { key: key.to_owned(), reason: reason.to_owned() }),
@@ -121,8 +142,6 @@ fn check_rate_limits(settings: &Settings) -> Result<(), SettingsError> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn environment(pairs: &[(&str, &str)]) -> Environment {
@@ -173,6 +192,8 @@ mod tests {
             ("ROWHOUSE__POOLS__PER_SLOW_TENANT", "0", "pools.per_slow_tenant"),
             ("ROWHOUSE__AUTH__STALE_MAX", "90m", "pools.floor_kept"),
             ("ROWHOUSE__BLOBS__BACKEND", "s3", "blobs.bucket"),
+            ("ROWHOUSE__BLOBS__REDIRECT_DOWNLOADS", "1m", "blobs.redirect_downloads"),
+            ("ROWHOUSE__SCRUB__BYTES_PER_SECOND", "0", "scrub.bytes_per_second"),
             ("ROWHOUSE__RATE_LIMITS__ADDRESS__BURST", "0", "rate_limits.address.burst"),
             ("ROWHOUSE__RATE_LIMITS__KEY__FREE__PER_SECOND", "1000001", "rate_limits.key.free.per_second"),
             ("ROWHOUSE__RATE_LIMITS__TENANT__GRATIS__BURST", "1", "gratis"),
@@ -182,6 +203,18 @@ mod tests {
             let error = load_from(None, environment(&pairs)).unwrap_err().to_string();
             assert!(error.contains(named), "{key}: {error}");
         }
+    }
+
+    #[test]
+    fn redirects_are_only_where_the_bucket_gives_addresses() {
+        let load = |client, lifetime| {
+            let bucket = [("ROWHOUSE__BLOBS__BACKEND", "s3"), ("ROWHOUSE__BLOBS__BUCKET", "houses")];
+            let mut pairs = [SECRETS, bucket].concat();
+            pairs.extend([("ROWHOUSE__BLOBS__CLIENT", client), ("ROWHOUSE__BLOBS__REDIRECT_DOWNLOADS", lifetime)]);
+            load_from(None, environment(&pairs)).is_ok()
+        };
+        assert!(load("object_store", "1m") && load("object_store", "7days") && load("rusoto", "0s"));
+        assert!(!load("rusoto", "1m") && !load("object_store", "8days") && !load("object_store", "1ms"));
     }
 
     #[test]
