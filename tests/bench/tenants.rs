@@ -1,8 +1,10 @@
 //! Tenants for a bench to ask about: made through the control API, each with a key and, where wanted, a file.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use reqwest::RequestBuilder;
 use rowhouse_domain::TenantId;
 use rowhouse_keys::MasterKey;
 use secrecy::ExposeSecret;
@@ -47,24 +49,38 @@ impl Tenant {
     /// Makes a workspace.
     pub(crate) async fn workspace(&self, house: &House, name: &str) -> Result<String> {
         let url = format!("{}/v1/workspaces", house.ready.data_plane);
-        let answer = house.http.post(url).bearer_auth(&self.key).json(&json!({"name": name})).send().await?;
-        ensure!(answer.status() == 201, "a workspace: {} {}", answer.status(), answer.text().await?);
-        id(&answer.json().await?)
+        made(house.http.post(url).bearer_auth(&self.key).json(&json!({"name": name}))).await
     }
 
     /// Uploads a file.
     pub(crate) async fn upload(&self, house: &House, workspace: &str, name: &str, content: Vec<u8>) -> Result<String> {
         let url = format!("{}/v1/files", house.ready.data_plane);
         let request = house.http.post(url).query(&[("workspace_id", workspace), ("name", name)]);
-        let answer = request.bearer_auth(&self.key).body(content).send().await?;
-        ensure!(answer.status() == 201, "a file: {} {}", answer.status(), answer.text().await?);
-        id(&answer.json().await?)
+        made(request.bearer_auth(&self.key).body(content)).await
     }
 
     /// The request for its file's metadata.
     pub(crate) fn target(&self) -> Result<Target> {
         Ok(Target::file(self.file.as_deref().context("the tenant has a file")?, &self.key))
     }
+}
+
+/// How often a request is repeated that was told to come again.
+const TRIES: usize = 10;
+
+/// The id of what a request has made. Told to come again, it does: right after five hundred databases were made or removed a server
+/// takes longer to let somebody in than a data plane waits.
+async fn made(request: RequestBuilder) -> Result<String> {
+    for _ in 0..TRIES {
+        let answer = request.try_clone().context("the request can be sent again")?.send().await?;
+        if answer.status() != 503 {
+            ensure!(answer.status() == 201, "{}: {}", answer.status(), answer.text().await?);
+            return id(&answer.json().await?);
+        }
+        let pause = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+        tokio::time::sleep(Duration::from_secs(pause.unwrap_or(1))).await;
+    }
+    bail!("refused {TRIES} times")
 }
 
 /// How a tenant's database is logged in to, for floors that go there directly.

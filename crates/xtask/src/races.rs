@@ -76,7 +76,15 @@ fn failed_test(line: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::failed_test;
+    use super::{failed_test, outcome};
+    use std::process::Command;
+
+    #[test]
+    fn what_failed_is_gathered_from_what_is_printed() {
+        let printed = "running 2 tests\ntest a::one ... FAILED\ntest a::two ... ok\n\nfailures:\n    a::one\n";
+        let outcome = outcome(Command::new("sh").args(["-c", &format!("printf '{printed}'; exit 101")])).unwrap();
+        assert_eq!((outcome.succeeded, Vec::from_iter(outcome.failed)), (false, vec!["a::one".to_owned()]));
+    }
 
     #[test]
     fn names_of_failed_tests_are_found() {
