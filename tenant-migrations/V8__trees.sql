@@ -722,6 +722,24 @@ as $$
     where tenant_id = app_tenant_id() and id = root and job_id = job and task = 'copy'
 $$;
 
+-- The same because somebody wishes it, at once. False where the job makes no copy, or none any more.
+create function tree_cancel(job uuid) returns boolean
+language plpgsql volatile security definer
+set search_path from current
+as $$
+declare
+    tenant constant uuid := app_tenant_id();
+begin
+    update covers set task = 'discard', reason = 'cancelled' where tenant_id = tenant and job_id = job and task = 'copy';
+    if not found then
+        return exists (select from covers where tenant_id = tenant and job_id = job and task = 'discard');
+    end if;
+    perform tree_try_again(job);
+    update jobs set run_at = now() where tenant_id = tenant and id = job and state = 'queued';
+    return true;
+end
+$$;
+
 -- Removes about `most` files and folders of a copy that was given up, what lies further in first, and ends its job. Says how many
 -- files and bytes went.
 create function tree_discard_step(root uuid, job uuid, most integer)
@@ -754,8 +772,8 @@ begin
         select * into here from cover_places where tenant_id = tenant and cover_id = root order by number desc limit 1;
         if here.number is null then
             delete from folders where tenant_id = tenant and id = root;
-            update jobs set state = 'failed', last_error = coalesce(cover.reason, last_error), finished_at = now(), locked_by = null,
-                locked_until = null
+            update jobs set state = case when cover.reason = 'cancelled' then 'cancelled' else 'failed' end,
+                last_error = coalesce(cover.reason, last_error), finished_at = now(), locked_by = null, locked_until = null
             where tenant_id = tenant and id = job;
             delete from covers where tenant_id = tenant and id = root;
             outcome := 'done';
@@ -885,11 +903,12 @@ revoke all on function tree_count_live(uuid, text, uuid, bigint), tree_live_fold
     tree_delete_step(covers, integer), tree_restore_step(covers, integer), tree_end(covers, bigint),
     tree_id(), tree_measure(uuid), tree_copy_begin(uuid, uuid, uuid, integer), tree_copy_next(covers, integer),
     tree_copy_need(uuid, uuid, integer), tree_copy_lock(uuid, uuid),
-    tree_copy_step(uuid, uuid, integer, bigint, text, uuid, uuid), tree_discard(uuid, uuid, text), tree_discard_step(uuid, uuid, integer),
-    tree_purge_begin(text, uuid, uuid), tree_purge_lock(uuid, uuid), tree_purge_step(uuid, uuid, integer, integer) from public;
+    tree_copy_step(uuid, uuid, integer, bigint, text, uuid, uuid), tree_discard(uuid, uuid, text), tree_cancel(uuid),
+    tree_discard_step(uuid, uuid, integer), tree_purge_begin(text, uuid, uuid), tree_purge_lock(uuid, uuid), tree_purge_step(uuid, uuid, integer, integer) from public;
 grant execute on function tree_begin(text, uuid, text, uuid, integer), tree_step(uuid, uuid, integer), folder_restore(uuid, uuid),
     workspace_restore(uuid, uuid), workspace_list(text, text, uuid, boolean, uuid, bigint), tree_check(text, uuid, boolean, boolean),
     tree_check_restore(text, uuid), tree_revive(interval), tree_measure(uuid), tree_copy_begin(uuid, uuid, uuid, integer),
     tree_copy_need(uuid, uuid, integer), tree_copy_step(uuid, uuid, integer, bigint, text, uuid, uuid), tree_discard(uuid, uuid, text),
-    tree_discard_step(uuid, uuid, integer), tree_purge_begin(text, uuid, uuid), tree_purge_step(uuid, uuid, integer, integer)
+    tree_cancel(uuid), tree_discard_step(uuid, uuid, integer), tree_purge_begin(text, uuid, uuid),
+    tree_purge_step(uuid, uuid, integer, integer)
     to tenant_app;

@@ -41,6 +41,7 @@ pub const TABLE: &[Access] = &[
     takes("GET", "/v1/folders/{fld}/zip", Scope::ReadFiles),
     takes("POST", "/v1/folders/{fld}/copy", Scope::WriteFiles),
     takes("GET", "/v1/jobs/{job}", Scope::ReadFiles),
+    takes("POST", "/v1/jobs/{job}/cancel", Scope::WriteFiles),
     takes("POST", "/v1/files", Scope::WriteFiles),
     takes("GET", "/v1/files", Scope::ReadFiles),
     takes("POST", "/v1/files/batch", Scope::WriteFiles),

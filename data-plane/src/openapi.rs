@@ -32,6 +32,7 @@ use crate::{archives, files, folders, jobs, links, search, uploads, usage, works
         archives::routes::get_folder_zip,
         folders::routes::copy_folder,
         jobs::routes::get_job,
+        jobs::routes::cancel_job,
         files::content::upload_file,
         files::routes::list_files,
         files::routes::get_file,

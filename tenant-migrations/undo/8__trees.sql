@@ -1,6 +1,6 @@
 -- Undoes V8: deleting, restoring, copying and purging trees. What is under way stays under its cover.
 drop function tree_purge_step(uuid, uuid, integer, integer), tree_purge_lock(uuid, uuid), tree_purge_begin(text, uuid, uuid),
-    tree_discard_step(uuid, uuid, integer), tree_discard(uuid, uuid, text), tree_copy_step(uuid, uuid, integer, bigint, text, uuid, uuid),
+    tree_discard_step(uuid, uuid, integer), tree_cancel(uuid), tree_discard(uuid, uuid, text), tree_copy_step(uuid, uuid, integer, bigint, text, uuid, uuid),
     tree_copy_lock(uuid, uuid), tree_copy_need(uuid, uuid, integer), tree_copy_next(covers, integer),
     tree_copy_begin(uuid, uuid, uuid, integer), tree_measure(uuid), tree_id(), tree_end(covers, bigint),
     tree_restore_step(covers, integer), tree_delete_step(covers, integer), tree_list(covers, integer),

@@ -162,6 +162,20 @@ async fn a_large_folder_is_copied_by_a_job() {
     assert_eq!(copy.text("name"), "copy");
     assert_eq!(live_files(&house, &given).await, 2 * 3_502);
     assert_eq!(house.stored_objects(), 2);
+    let id = |folder: &str| folder.parse::<rowhouse_domain::FolderId>().unwrap().as_uuid();
+    // Each has been told to search, or already is in there.
+    let untold = format!(
+        "select 1 from files where tenant_id = app_tenant_id() and folder_id not in ('{}', '{}')
+            and not exists (select from jobs where kind = 'index_file' and subject_id = files.id)
+            and not exists (select from file_search where file_id = files.id) limit 1",
+        id(&outer),
+        id(&inner)
+    );
+    let begun = Instant::now();
+    while !house.tenant_rows(&given, &untold).await.is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(90), "search does not learn of all of them");
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
     house.expect_used(2 * 35_020).await;
     house.expect_reserved(0).await;
     assert_eq!(recount(&house, &given).await, 2 * 35_020);
@@ -207,6 +221,36 @@ async fn get_stuck_at_the_end_of(house: &TestHouse, given: &Given, folder: &str)
     let last = given.folder("last", Some(folder)).await;
     let _ = upload(given, &last, "poison", "poison").await;
     poison(house, given).await;
+}
+
+#[tokio::test]
+async fn a_copy_that_is_cancelled_leaves_nothing() {
+    let house = stubborn_house().await;
+    let given = house.tenant().await;
+    let outer = given.folder("outer", None).await;
+    fill_with_versions(&house, &given, &outer, 1_500).await;
+    get_stuck_at_the_end_of(&house, &given, &outer).await;
+    let answer = given.data.post(&format!("/v1/folders/{outer}/copy"), &json!({"name": "copy"})).await.expect(202);
+    let begun = Instant::now();
+    while live_files(&house, &given).await != 1_502 + 1_000 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it does not come so far");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let cancel = format!("{}/cancel", answer.header("location"));
+    let cancelled = given.data.post(&cancel, &json!({})).await.expect(202);
+    assert_eq!(cancelled.header("location"), answer.header("location"));
+    let job = ended(&given, answer.header("location")).await;
+    assert_eq!(job["state"], "cancelled", "{job}");
+    assert!(job["error"].as_str().unwrap().contains("nothing of it was kept"), "{job}");
+    assert_eq!(live_files(&house, &given).await, 1_502);
+    house.expect_used(15_016).await;
+    house.expect_reserved(0).await;
+    assert_eq!(recount(&house, &given).await, 15_016);
+    given.data.post(&cancel, &json!({})).await.problem(409, "invalid_transition");
+    heal(&house, &given).await;
+    let deleted = given.data.delete(&format!("/v1/folders/{outer}")).await.expect(202);
+    let cancel = format!("{}/cancel", deleted.header("location"));
+    given.data.post(&cancel, &json!({})).await.problem(409, "invalid_transition");
 }
 
 #[tokio::test]

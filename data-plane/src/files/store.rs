@@ -257,13 +257,22 @@ pub(super) async fn list_ids(
 }
 
 const LIST_IN: &str = "
-    select id from files where folder_id = $1 and deleted_at is null and id > $2 order by id limit $3";
+    select folder.id as folder_id, file.id from unnest($1::uuid[]) folder (id)
+    cross join lateral (
+        select files.id from files where files.folder_id = folder.id and deleted_at is null and files.id > $2
+        order by files.id limit $3
+    ) file";
 
-/// Live files directly in a folder, after `after`.
-pub(crate) async fn list_in(tenant: &impl Sql, folder: FolderId, after: Uuid, limit: usize) -> Result<Vec<FileId>> {
-    let limit = i64::try_from(limit).map_err(Error::internal)?;
-    let rows = tenant.query(LIST_IN, &[&folder, &after, &limit]).await.context("walking over a folder's files")?;
-    rows.iter().map(|row| row.column("id")).collect()
+/// Live files directly in the folders, after `after`, of each at most so many, in the order of their ids.
+pub(crate) async fn list_in(
+    tenant: &impl Sql,
+    folders: &[FolderId],
+    after: Uuid,
+    most: usize,
+) -> Result<Vec<(FolderId, FileId)>> {
+    let most = i64::try_from(most).map_err(Error::internal)?;
+    let rows = tenant.query(LIST_IN, &[&folders, &after, &most]).await.context("walking over folders' files")?;
+    rows.iter().map(|row| Ok((row.column("folder_id")?, row.column("id")?))).collect()
 }
 
 /// Where a locked file is.

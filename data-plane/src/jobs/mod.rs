@@ -1,5 +1,6 @@
 //! Long jobs, for those who wait for them. What they do is their own modules' business, and how they are run is `work`'s.
 
+mod cancel;
 pub mod routes;
 pub(crate) mod store;
 mod views;

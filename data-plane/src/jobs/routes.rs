@@ -1,12 +1,13 @@
 //! HTTP in and out.
 
+use actix_web::HttpResponse;
 use actix_web::web::{Data, Json};
 use rowhouse_domain::JobId;
 use rowhouse_web::{ApiPath, ApiResult, ProblemDocument};
 
-use super::store;
 use super::views::JobView;
-use crate::authentication::Reader;
+use super::{cancel, store};
+use crate::authentication::{Reader, Writer};
 use crate::state::AppState;
 
 /// Shows a long job: how far it has come, and how it ended. It is kept for a week after that.
@@ -24,4 +25,22 @@ use crate::state::AppState;
 )]
 pub async fn get_job(state: Data<AppState>, reader: Reader, id: ApiPath<JobId>) -> ApiResult<Json<JobView>> {
     Ok(Json(store::find(&reader.connection(&state).await?, id.0).await?))
+}
+
+/// Cancels a copy that is being made: its job removes what it has made of it, and ends as `cancelled`.
+#[utoipa::path(
+    post,
+    path = "/v1/jobs/{job}/cancel",
+    operation_id = "cancel_job",
+    tag = "jobs",
+    params(("job" = String, Path)),
+    responses(
+        (status = 202, description = "The job, which goes on until nothing of the copy is left.", body = JobView),
+        (status = 404, description = "There is none of this id.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It makes no copy, or has ended.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = ["write_files"]))
+)]
+pub async fn cancel_job(state: Data<AppState>, writer: Writer, id: ApiPath<JobId>) -> ApiResult<HttpResponse> {
+    Ok(cancel::cancel(&state, &writer, id.0).await?.into())
 }

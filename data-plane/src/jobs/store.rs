@@ -31,7 +31,7 @@ pub(crate) async fn find(tenant: &impl Sql, id: JobId) -> Result<JobView> {
         total: row.column("total")?,
         error: match row.column("state")? {
             "failed" => Some(why_it_failed(row.column("last_error")?)),
-            "cancelled" => Some("Another job has taken its place."),
+            "cancelled" => Some(why_it_was_cancelled(row.column("last_error")?)),
             _ => None,
         },
         created_at: row.column::<jiff::Timestamp>("created_at")?.into(),
@@ -49,5 +49,12 @@ fn why_it_failed(last_error: Option<&str>) -> &'static str {
             "Some of it would have lain more than 64 folders deep; nothing of it was kept."
         }
         _ => "It failed several times and was given up; the service's log says why.",
+    }
+}
+
+fn why_it_was_cancelled(last_error: Option<&str>) -> &'static str {
+    match last_error {
+        Some("cancelled") => "Somebody has cancelled it; nothing of it was kept.",
+        _ => "Another job has taken its place.",
     }
 }

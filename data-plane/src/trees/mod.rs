@@ -19,7 +19,7 @@ use crate::work::{self, JobKind, NewJob, WorkContext};
 pub use copy::{CopyOrder, Outcome, begin_copy, copy, measure};
 pub use index::index;
 pub use purge::{begin_purge, purge, sweep};
-pub use store::{check_move, check_restore};
+pub use store::{cancel, check_move, check_restore};
 
 /// Folders and files that a request deals with itself.
 const AT_ONCE: i32 = 1_000;

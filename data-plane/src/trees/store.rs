@@ -239,6 +239,17 @@ pub(super) async fn discard(tenant: &impl Sql, root: FolderId, job: JobId, reaso
     Ok(())
 }
 
+const CANCEL: &str = "select tree_cancel($1) as is_cancelled";
+
+/// Has the copy that a job makes taken back; false where it makes none any more.
+///
+/// # Errors
+/// Whatever the server says.
+pub async fn cancel(transaction: &impl Sql, job: JobId) -> Result<bool> {
+    let row = transaction.query_one(CANCEL, &[&job]).await;
+    row.context("cancelling a copy")?.column("is_cancelled")
+}
+
 const DISCARD_STEP: &str = "select outcome, files_gone, bytes from tree_discard_step($1, $2, $3)";
 
 /// Removes about `most` files of a copy that was given up: whether there are more, how many went, and the bytes of them.
