@@ -54,7 +54,7 @@ pub(crate) async fn make_key(house: &TestHouse, given: &Given, scopes: &[&str]) 
     house.admin.post(&path, &json!({"name": "s3", "scopes": scopes})).await.expect(201).json()
 }
 
-fn store(endpoint: &str, bucket: &str, key: &Value) -> AmazonS3 {
+pub(crate) fn store(endpoint: &str, bucket: &str, key: &Value) -> AmazonS3 {
     AmazonS3Builder::new()
         .with_endpoint(endpoint)
         .with_allow_http(true)

@@ -16,6 +16,7 @@ mod folder_copies;
 mod folders;
 mod links;
 mod lists;
+mod logs;
 mod parked;
 mod purges;
 mod quota;

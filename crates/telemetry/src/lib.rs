@@ -27,8 +27,9 @@ const DURATION_BUCKETS: &[f64] =
 pub fn init_logs(settings: &Telemetry) {
     // By target and level only: what can filter by a span's fields looks at each span of each request.
     let filter: Targets = settings.log.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
-    // It writes whole requests at finer levels, with their signatures and with those that would have been right.
-    let filter = filter.with_target("s3s", LevelFilter::INFO);
+    // It writes whole requests at finer levels, with their signatures and with those that would have been right. A filter of its
+    // own: in the other one a module of the crate that is named by itself would come first.
+    let no_signatures = Targets::new().with_default(LevelFilter::TRACE).with_target("s3s", LevelFilter::INFO);
     let layer = fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
@@ -41,7 +42,7 @@ pub fn init_logs(settings: &Telemetry) {
         LogFormat::Pretty => layer.compact().boxed(),
     };
     // Fails where a subscriber is set already, which is what a second call in one process means.
-    let _ = Registry::default().with(filter).with(layer).try_init();
+    let _ = Registry::default().with(filter).with(no_signatures).with(layer).try_init();
 }
 
 /// The process's metrics, in the text format of Prometheus when rendered.

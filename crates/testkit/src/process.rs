@@ -1,5 +1,6 @@
 //! A further data plane as a process of its own, for tests that end it the hard way.
 
+use std::fs::File;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,9 @@ use crate::cluster::{CONTROL_PASSWORD, DATA_PASSWORD, TestCluster};
 use crate::databases::master_key;
 use crate::house::{TestHouse, program};
 
+/// The file in its folder that it logs to.
+const LOG: &str = "log";
+
 /// How long the process may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -22,7 +26,7 @@ pub struct DataPlaneProcess {
     /// The service, without a key.
     pub client: Client,
     child: Child,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl TestHouse {
@@ -79,17 +83,27 @@ impl TestHouse {
         );
         std::fs::write(&file, text).expect("a temporary file can be written");
         let mut command = Command::new(program("data-plane"));
-        command.arg("--settings").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let log = File::create(folder.path().join(LOG)).expect("a temporary file can be made");
+        command.arg("--settings").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         command.envs(environment.iter().copied());
         let child = command.kill_on_drop(true).spawn().expect("the data plane starts");
         let client = Client::new(&format!("http://127.0.0.1:{port}"), None);
-        let mut process = DataPlaneProcess { client, child, _folder: folder };
+        let mut process = DataPlaneProcess { client, child, folder };
         process.until("/healthz").await;
         process
     }
 }
 
 impl DataPlaneProcess {
+    /// What it has logged.
+    ///
+    /// # Panics
+    /// Where that can't be read.
+    pub fn log(&self) -> String {
+        let bytes = std::fs::read(self.folder.path().join(LOG)).expect("the log can be read");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     async fn until(&mut self, path: &str) {
         let begun = Instant::now();
         while !self.client.succeeds(path).await {
