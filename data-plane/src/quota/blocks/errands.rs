@@ -38,12 +38,12 @@ impl Blocks {
             for task in self.due() {
                 // In tasks of their own: one that has to wait holds up no other.
                 let (blocks, state) = (self.clone(), state.clone());
-                tokio::spawn(async move { blocks.run(&state, task).await });
+                self.0.errands.spawn(async move { blocks.run(&state, task).await });
             }
         }
     }
 
-    /// Gives back everything: the process ends.
+    /// Gives back everything, also what is being leased: the process ends.
     pub(crate) async fn end(&self, state: &AppState) {
         let entries = self.purses().take().unwrap_or_default();
         let mut tasks = Vec::new();
@@ -53,6 +53,8 @@ impl Blocks {
             tasks.extend(errands.into_iter().map(|errand| Task { owner, caller: entry.caller.clone(), errand }));
         }
         futures::stream::iter(tasks).for_each_concurrent(AT_ONCE, |task| self.run(state, task)).await;
+        self.0.errands.close();
+        self.0.errands.wait().await;
     }
 
     /// Gives back what is free of an organization's blocks, because there is no other room left. Says whether there was any.
@@ -125,9 +127,12 @@ impl Blocks {
             return Ok(false);
         }
         let size = u64::try_from(size).map_err(rowhouse_problem::Error::internal)?;
-        // Where the process ends meanwhile, so does the block, when nobody has heard of it for long enough.
-        self.with(owner, |purse: &mut Purse| purse.add(block, size, terms, begun));
-        Ok(true)
+        let is_kept = self.with(owner, |purse: &mut Purse| purse.add(block, size, terms, begun)).is_some();
+        if !is_kept {
+            // Nobody wants it any more. Where its process dies, it ends when nobody has heard of it for long enough.
+            close(state, caller, block).await?;
+        }
+        Ok(is_kept)
     }
 
     async fn renew(&self, state: &AppState, owner: Owner, caller: &Caller, block: ReservationId) -> Result<()> {

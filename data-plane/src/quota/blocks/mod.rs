@@ -18,6 +18,7 @@ use std::time::Instant;
 use rowhouse_domain::{AccountId, OrganizationId, ReservationId, TenantId};
 use rowhouse_settings as settings;
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 use crate::authentication::Caller;
 use purse::{Purse, Terms};
@@ -56,6 +57,8 @@ struct Inner {
     purses: Mutex<Option<HashMap<Owner, Entry>>>,
     /// A block is wanted.
     wanted: Notify,
+    /// What is being leased, renewed or closed.
+    errands: TaskTracker,
 }
 
 impl Blocks {
@@ -66,6 +69,7 @@ impl Blocks {
             terms: Terms { ttl: settings.block_ttl, idle: settings.block_idle },
             purses: Mutex::new(Some(HashMap::new())),
             wanted: Notify::new(),
+            errands: TaskTracker::new(),
         }))
     }
 
