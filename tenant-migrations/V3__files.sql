@@ -140,6 +140,9 @@ create table file_versions (
     checksum bytea not null,
     mime_type text not null default 'application/octet-stream',
     declared_mime_type text,
+    -- What its sender said of these bytes by S3 (`x-amz-meta-…`): names in lower case, each with a text. Told again and never
+    -- looked for, so it has no index, unlike what is `jsonb`.
+    user_metadata json,
     -- What the object store calls the version, where it keeps versions.
     storage_version_id text,
     -- The storage account that its bytes are charged to.
@@ -157,6 +160,7 @@ create table file_versions (
     constraint file_versions_version_number_check check (version_number >= 1),
     constraint file_versions_size_check check (size >= 0),
     constraint file_versions_checksum_check check (octet_length(checksum) = 32),
+    constraint file_versions_user_metadata_check check (json_typeof(user_metadata) = 'object'),
     constraint file_versions_change_summary_check check (length(change_summary) <= 2000),
     constraint file_versions_modified_by_kind_check check (modified_by_kind in ('system', 'platform_key', 'organization_key', 'tenant_key', 'user', 'anonymous'))
 );

@@ -56,7 +56,7 @@ create table upload_sessions (
     -- The whole length, where it is known before.
     length bigint,
     received bigint not null default 0,
-    -- As its sender wrote it.
+    -- Of tus as its sender wrote it, of S3 what `file_versions.user_metadata` is to be.
     metadata text not null default '',
     -- The quota reservation in `saas_platform` that the upload holds.
     reservation_id uuid not null,
@@ -75,7 +75,7 @@ create table upload_sessions (
     constraint upload_sessions_name_check check (name <> '' and length(name) <= 1024),
     constraint upload_sessions_mime_type_check check (length(mime_type) <= 255),
     constraint upload_sessions_received_check check (received >= 0 and length >= 0 and received <= length),
-    constraint upload_sessions_metadata_check check (length(metadata) <= 4096),
+    constraint upload_sessions_metadata_check check (length(metadata) <= 16384),
     constraint upload_sessions_made_check check ((made_version is null) = (made_checksum is null)),
     constraint upload_sessions_created_by_kind_check check (created_by_kind in ('system', 'platform_key', 'organization_key', 'tenant_key', 'user', 'anonymous'))
 );

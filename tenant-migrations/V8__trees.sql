@@ -651,7 +651,7 @@ begin
         select * from candidates where running <= least(room, coalesce(unused, room))
     ), sources as materialized (
         select chosen.new_id, chosen.copy_id, file.name, file.name_normalized, file.file_type, file.tags, file.metadata,
-            version.blob_id, version.size, version.checksum, version.mime_type, version.declared_mime_type
+            version.blob_id, version.size, version.checksum, version.mime_type, version.declared_mime_type, version.user_metadata
         from chosen
         -- One by one through their keys, whatever the planner thinks of the tables' sizes.
         cross join lateral (
@@ -659,7 +659,7 @@ begin
             where files.tenant_id = tenant and files.id = chosen.file_id limit 1
         ) file
         cross join lateral (
-            select blob_id, size, checksum, mime_type, declared_mime_type from file_versions
+            select blob_id, size, checksum, mime_type, declared_mime_type, user_metadata from file_versions
             where file_versions.tenant_id = tenant and file_versions.file_id = chosen.file_id
                 and file_versions.version_number = file.current_version limit 1
         ) version
@@ -678,8 +678,9 @@ begin
         returning id, size
     ), versions as (
         insert into file_versions (tenant_id, id, file_id, version_number, blob_id, size, checksum, mime_type, declared_mime_type,
-            account_id, modified_by_kind, modified_by)
-        select tenant, tree_id(), made.id, 1, blob_id, sources.size, checksum, mime_type, declared_mime_type, account, actor_kind, actor
+            user_metadata, account_id, modified_by_kind, modified_by)
+        select tenant, tree_id(), made.id, 1, blob_id, sources.size, checksum, mime_type, declared_mime_type, user_metadata, account,
+            actor_kind, actor
         from made join sources on sources.new_id = made.id
     )
     select (select count(*) from candidates), (select count(*) from chosen), (select min(running) from candidates),

@@ -9,7 +9,7 @@ use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
 use object_store::signer::Signer;
 use object_store::{Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig};
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use rowhouse_testkit::{Given, TestHouse};
 use serde_json::{Value, json};
 
@@ -217,15 +217,38 @@ async fn get_signed(endpoint: &str, key: &Value, path: &str, query: &str) -> Str
 }
 
 async fn send_signed(endpoint: &str, key: &Value, method: Method, path: &str, query: &str) -> reqwest::Response {
+    signed((endpoint, key), method, (path, query), &[]).send().await.unwrap()
+}
+
+impl Setting {
+    /// A request of the setting's key with further headers, which are signed as well.
+    pub(crate) fn request(
+        &self,
+        method: Method,
+        (path, query): (&str, &str),
+        headers: &[(&str, &str)],
+    ) -> RequestBuilder {
+        signed((self.endpoint(), &self.key), method, (path, query), headers)
+    }
+}
+
+fn signed(
+    (endpoint, key): (&str, &Value),
+    method: Method,
+    (path, query): (&str, &str),
+    further: &[(&str, &str)],
+) -> RequestBuilder {
     use hmac::{Hmac, KeyInit, Mac};
     use sha2::{Digest, Sha256};
     let host = endpoint.trim_start_matches("http://");
     let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
     let (day, scope) = (&now[..8], format!("{}/us-east-1/s3/aws4_request", &now[..8]));
-    let canonical = format!(
-        "{method}\n{path}\n{query}\nhost:{host}\nx-amz-content-sha256:UNSIGNED-PAYLOAD\nx-amz-date:{now}\n\n\
-         host;x-amz-content-sha256;x-amz-date\nUNSIGNED-PAYLOAD"
-    );
+    let mut headers = vec![("host", host), ("x-amz-content-sha256", "UNSIGNED-PAYLOAD"), ("x-amz-date", &now)];
+    headers.extend(further);
+    headers.sort_unstable();
+    let names = headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
+    let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+    let canonical = format!("{method}\n{path}\n{query}\n{lines}\n{names}\nUNSIGNED-PAYLOAD");
     let text = format!("AWS4-HMAC-SHA256\n{now}\n{scope}\n{}", hex::encode(Sha256::digest(canonical)));
     let sign = |key: &[u8], text: &str| {
         let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
@@ -236,13 +259,16 @@ async fn send_signed(endpoint: &str, key: &Value, method: Method, path: &str, qu
     let signing =
         ["us-east-1", "s3", "aws4_request"].iter().fold(sign(secret.as_bytes(), day), |key, part| sign(&key, part));
     let authorization = format!(
-        "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature={}",
+        "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={}",
         key["prefix"].as_str().unwrap(),
         hex::encode(sign(&signing, &text))
     );
     let request = reqwest::Client::new().request(method, format!("{endpoint}{path}?{query}"));
-    let request = request.header("x-amz-content-sha256", "UNSIGNED-PAYLOAD").header("x-amz-date", now);
-    request.header("authorization", authorization).send().await.unwrap()
+    let request = headers
+        .iter()
+        .filter(|(name, _)| *name != "host")
+        .fold(request, |request, (name, value)| request.header(*name, *value));
+    request.header("authorization", authorization)
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::process::Output;
+use std::time::{Duration, SystemTime};
 
 use tokio::process::Command;
 
@@ -34,8 +35,10 @@ fn succeeded(output: &Output) -> String {
     text(&output.stdout)
 }
 
+const TREE: [(&str, u32); 4] = [("a.txt", 10), ("sub/b.bin", 300_000), ("sub/deep er/ü.bin", 9_000_000), ("zero", 0)];
+
 fn tree(folder: &Path) {
-    for (name, size) in [("a.txt", 10), ("sub/b.bin", 300_000), ("sub/deep er/ü.bin", 9_000_000), ("zero", 0)] {
+    for (name, size) in TREE {
         let path = folder.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         let content: Vec<u8> =
@@ -78,7 +81,7 @@ async fn the_aws_cli_works() {
 }
 
 const BOTO3: &str = r#"
-import boto3, io, os, sys
+import boto3, botocore.config, io, os, sys
 from botocore.exceptions import ClientError
 bucket = sys.argv[1]
 client = boto3.client("s3")
@@ -110,6 +113,27 @@ assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket)
 url = client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "dir/small.txt"}, ExpiresIn=60)
 import urllib.request
 assert urllib.request.urlopen(url).read() == b"two"
+client.put_object(Bucket=bucket, Key="said.txt", Body=b"one", Metadata={"Author": "zoe", "mtime": "1.5"})
+client.upload_fileobj(io.BytesIO(body), bucket, "said.bin", ExtraArgs={"Metadata": {"mtime": "2.5"}})
+told = lambda key, **more: client.head_object(Bucket=bucket, Key=key, **more)["Metadata"]
+assert told("said.txt") == {"author": "zoe", "mtime": "1.5"}, told("said.txt")
+assert told("said.bin") == {"mtime": "2.5"}, told("said.bin")
+assert client.get_object(Bucket=bucket, Key="said.txt")["Metadata"] == told("said.txt")
+said = {"Bucket": bucket, "Key": "said.txt"}
+client.copy_object(Bucket=bucket, Key="copied.txt", CopySource=said)
+assert told("copied.txt") == told("said.txt")
+client.copy_object(Bucket=bucket, Key="said.txt", CopySource=said, MetadataDirective="REPLACE", Metadata={"mtime": "3"})
+assert told("said.txt") == {"mtime": "3"} and told("said.txt", VersionId="1")["mtime"] == "1.5"
+put = {"Bucket": bucket, "Key": "signed.txt", "Metadata": {"mtime": "4"}}
+v4 = boto3.client("s3", config=botocore.config.Config(signature_version="s3v4"))
+url = v4.generate_presigned_url("put_object", Params=put, ExpiresIn=60)
+asked = urllib.request.Request(url, method="PUT", data=b"words", headers={"x-amz-meta-mtime": "4"})
+assert urllib.request.urlopen(asked).status == 200 and told("signed.txt") == {"mtime": "4"}
+try:
+    client.put_object(Bucket=bucket, Key="said.txt", Body=b"", Metadata={"name": "x" * 2045})
+    raise AssertionError("it was taken")
+except ClientError as error:
+    assert error.response["Error"]["Code"] == "MetadataTooLarge", error
 client.copy({"Bucket": bucket, "Key": "dir/large.bin"}, bucket, "copy.bin")
 assert client.head_object(Bucket=bucket, Key="copy.bin")["ContentLength"] == len(body)
 gone = client.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "copy.bin"}, {"Key": "dir/large.bin"}]})
@@ -131,6 +155,14 @@ async fn boto3_works() {
     setting.house.expect_reserved(0).await;
 }
 
+/// What rclone says; none where it is not installed.
+async fn rclone(setting: &Setting, arguments: &[&str]) -> Option<String> {
+    let mut rclone = tool(setting, "rclone", &["version"]).await?;
+    let how = ["--s3-provider", "Other", "--s3-env-auth", "--s3-endpoint", setting.endpoint(), "--config", ""];
+    let parts = ["--s3-chunk-size", "5M", "--s3-upload-cutoff", "5M"];
+    Some(succeeded(&rclone.args(arguments).args(how).args(parts).output().await.unwrap()))
+}
+
 #[tokio::test]
 async fn rclone_works() {
     let setting = Setting::new().await;
@@ -138,16 +170,8 @@ async fn rclone_works() {
     let (from, to) = (folder.path().join("from"), folder.path().join("to"));
     tree(&from);
     let remote = format!(":s3:{}/mirror", setting.bucket());
-    let run = async |arguments: &[&str]| -> Option<String> {
-        let mut rclone = tool(&setting, "rclone", &["version"]).await?;
-        let how = ["--s3-provider", "Other", "--s3-env-auth", "--s3-endpoint", setting.endpoint(), "--config", ""];
-        Some(succeeded(&rclone.args(arguments).args(how).output().await.unwrap()))
-    };
-    let Some(_) =
-        run(&["sync", from.to_str().unwrap(), &remote, "--s3-chunk-size", "5M", "--s3-upload-cutoff", "5M"]).await
-    else {
-        return;
-    };
+    let run = async |arguments: &[&str]| rclone(&setting, arguments).await;
+    let Some(_) = run(&["sync", from.to_str().unwrap(), &remote]).await else { return };
     run(&["check", from.to_str().unwrap(), &remote, "--download"]).await;
     run(&["copy", &remote, to.to_str().unwrap()]).await;
     assert_same(&from, &to);
@@ -160,4 +184,44 @@ async fn rclone_works() {
     // Version by version.
     run(&["purge", &remote]).await;
     assert_eq!(run(&["lsf", "-R", "--files-only", &format!(":s3:{}", setting.bucket())]).await.unwrap(), "");
+}
+
+/// The times of the files of [`tree`].
+fn times(folder: &Path) -> Vec<SystemTime> {
+    let time = |name: &&str| std::fs::metadata(folder.join(name)).unwrap().modified().unwrap();
+    TREE.iter().map(|(name, _)| name).map(time).collect()
+}
+
+#[tokio::test]
+async fn rclone_keeps_times() {
+    let setting = Setting::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+    tree(&from);
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::new(981_173_106, 123_456_789);
+    for (index, (name, _)) in (0..).zip(TREE) {
+        let file = std::fs::File::options().append(true).open(from.join(name)).unwrap();
+        file.set_modified(long_ago + Duration::from_secs(index)).unwrap();
+    }
+    let remote = format!(":s3:{}/mirror", setting.bucket());
+    let run = async |arguments: &[&str]| rclone(&setting, arguments).await;
+    let Some(_) = run(&["copy", from.to_str().unwrap(), &remote]).await else { return };
+    run(&["sync", from.to_str().unwrap(), &remote]).await;
+    let versions = async || {
+        let path = format!("/v1/files?workspace_id={}&sort=name", setting.given.workspace);
+        let files = setting.given.data.get(&path).await.expect(200).json();
+        let version = |file: &serde_json::Value| file["version"].as_i64().unwrap();
+        files["items"].as_array().unwrap().iter().map(version).collect::<Vec<_>>()
+    };
+    assert_eq!(versions().await, [1; 4], "the second run has nothing to do");
+    run(&["copy", &remote, to.to_str().unwrap()]).await;
+    assert_eq!(times(&from), times(&to));
+    // A time is set by a copy of the object onto itself, for which nobody reads it.
+    setting.house.lose_objects();
+    run(&["touch", "--timestamp", "2006-01-02T15:04:05", &format!("{remote}/a.txt")]).await;
+    assert_eq!(versions().await, [2, 1, 1, 1]);
+    let told = run(&["lsjson", &format!("{remote}/a.txt")]).await.unwrap();
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let time: jiff::Timestamp = told[0]["ModTime"].as_str().unwrap().parse().unwrap();
+    assert_eq!(time.as_second(), 1_136_214_245);
 }

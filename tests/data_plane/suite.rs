@@ -24,6 +24,7 @@ mod recount;
 mod s3;
 mod s3_backend;
 mod s3_clients;
+mod s3_metadata;
 mod scrub;
 mod sealed;
 mod search;

@@ -288,6 +288,7 @@ pub(super) fn declared(request: &HttpRequest) -> Result<Declared> {
     Ok(Declared {
         length: content_length(request)?,
         media_type: content_type(request).map(str::to_owned),
+        user_metadata: None,
         hashes: Expected::read(&[text("repr-digest"), text("content-digest")], text("content-md5"))?,
     })
 }

@@ -3,6 +3,7 @@
 use rowhouse_domain::FileId;
 use rowhouse_problem::Result;
 use rowhouse_web::{IdempotencyKey, IfMatch};
+use serde_json::Value;
 
 use super::destination::{Destination, Held};
 use super::model::{CopyFile, File, Place, file_type};
@@ -16,6 +17,9 @@ use crate::changes::Charge;
 use crate::idempotency::Request;
 use crate::state::AppState;
 
+/// What is said of a content instead of what was, as `file_versions.user_metadata` has it.
+pub(crate) struct Said(pub(crate) Option<Value>);
+
 /// Makes a new file of a version of another one.
 pub(super) async fn copy(
     state: &AppState,
@@ -25,22 +29,24 @@ pub(super) async fn copy(
     body: &CopyFile,
 ) -> Result<Answer> {
     let route = format!("POST /v1/files/{id}/copy");
-    make(state, &Request::new(caller, &route, key, body), id, |file| {
+    make(state, &Request::new(caller, &route, key, body), id, None, |file| {
         let number = body.version.unwrap_or(file.current_version);
         Ok((number, Destination::New(FileId::new(), body.place(file)?)))
     })
     .await
 }
 
-/// Gives the file of a name the content of a version of another one, as a new version; makes it where there is none.
+/// Gives the file of a name the content of a version of another one, as a new version; makes it where there is none. What is said
+/// of the content goes with it, unless something else `is_said`.
 pub(super) async fn put(
     state: &AppState,
     caller: &Caller,
     (id, number): (FileId, i32),
     place: Place,
+    is_said: Option<Said>,
 ) -> Result<Answer> {
     let key = IdempotencyKey(None);
-    make(state, &Request::new(caller, "", &key, &()), id, |_| {
+    make(state, &Request::new(caller, "", &key, &()), id, is_said, |_| {
         Ok((number, Destination::Put(FileId::new(), place, IfMatch::default())))
     })
     .await
@@ -50,6 +56,7 @@ async fn make(
     state: &AppState,
     request: &Request<'_>,
     id: FileId,
+    is_said: Option<Said>,
     plan: impl FnOnce(&File) -> Result<(i32, Destination)>,
 ) -> Result<Answer> {
     let account = request.caller.account();
@@ -69,12 +76,14 @@ async fn make(
             let held = destination.hold(change, version.size).await?;
             let is_new = matches!(held, Held::New(..));
             let shared = versions::store::share(change, id, version.version_number).await?;
+            let user_metadata = is_said.map_or(shared.user_metadata, |said| said.0);
             let content = Content {
                 size: version.size,
                 checksum: &version.checksum,
                 mime_type: &version.mime_type,
                 declared_mime_type: shared.declared_mime_type.as_deref(),
                 file_type: file_type(&version.mime_type),
+                user_metadata: user_metadata.as_ref(),
             };
             let mut made = held.record(change, shared.blob, &content, account).await?;
             if is_new {

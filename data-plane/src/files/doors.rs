@@ -16,6 +16,7 @@ use rowhouse_domain::{FileId, ReservationId, UploadId};
 use rowhouse_problem::{Error, Result};
 use rowhouse_web::{ETag, IdempotencyKey, IfMatch, IfNoneMatch};
 use serde::Deserialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::content::{declared, receive_raw, refuse_encoded};
@@ -34,6 +35,7 @@ use crate::authentication::Caller;
 use crate::contents::{OpenKey, blob_failure};
 use crate::state::AppState;
 
+pub(crate) use super::copy::Said;
 pub(crate) use super::download::Delivery;
 pub(crate) use super::upload::Upload;
 pub(crate) use super::versions::Stored;
@@ -68,7 +70,7 @@ pub(crate) async fn upload(
     let declared = Declared {
         length: incoming.length.or(stated.length),
         media_type: incoming.media_type.or(stated.media_type),
-        hashes: stated.hashes,
+        ..stated
     };
     let identity = Identity::new(incoming.route, incoming.key, &declared.length);
     let slot = state.upload_slots.enter(caller.tenant()).await?;
@@ -86,6 +88,8 @@ pub(crate) struct Put {
     pub(crate) condition: IfMatch,
     pub(crate) length: Option<u64>,
     pub(crate) media_type: Option<String>,
+    /// What else is said of the content, as an object of texts.
+    pub(crate) user_metadata: Option<Value>,
     /// In base64, as `Content-MD5` has it.
     pub(crate) md5: Option<String>,
     /// The upload in parts that ends with it, and the reservation that it takes over.
@@ -101,8 +105,12 @@ pub(crate) struct MadeFile {
 
 /// Does everything that can be done before the content comes.
 pub(crate) async fn begin(state: &AppState, caller: &Caller, put: Put) -> Result<Box<Upload>> {
-    let declared =
-        Declared { length: put.length, media_type: put.media_type, hashes: Expected::read(&[], put.md5.as_deref())? };
+    let declared = Declared {
+        length: put.length,
+        media_type: put.media_type,
+        user_metadata: put.user_metadata,
+        hashes: Expected::read(&[], put.md5.as_deref())?,
+    };
     let destination = if put.must_be_new {
         Destination::New(FileId::new(), put.place)
     } else {
@@ -131,9 +139,16 @@ pub(crate) async fn read(state: &AppState, stored: &Stored, part: Option<Range<u
     Ok(state.contents.read(&stored.object, part).await?.body)
 }
 
-/// Gives the file of a name the content of a version of another one; no byte of it moves.
-pub(crate) async fn copy(state: &AppState, caller: &Caller, source: (FileId, i32), place: Place) -> Result<MadeFile> {
-    let answer = copy::put(state, caller, source, place).await?;
+/// Gives the file of a name the content of a version of another one; no byte of it moves. What is said of the content goes with
+/// it, unless something else `is_said`.
+pub(crate) async fn copy(
+    state: &AppState,
+    caller: &Caller,
+    source: (FileId, i32),
+    place: Place,
+    is_said: Option<Said>,
+) -> Result<MadeFile> {
+    let answer = copy::put(state, caller, source, place, is_said).await?;
     serde_json::from_slice(&answer.body).map_err(Error::internal)
 }
 

@@ -6,6 +6,7 @@ use rowhouse_blobs::{BlobWriter, Written};
 use rowhouse_problem::{Error, Result};
 use rowhouse_settings::BlobBackend;
 use rowhouse_web::ETag;
+use serde_json::Value;
 
 use super::blobs::{self, NewBlob};
 use super::cleanup::Debris;
@@ -78,6 +79,7 @@ pub(super) async fn finalize(mut plan: Plan) -> Result<Answer> {
         ticket: plan.ticket,
         mime_type: media_type(plan.destination.name().as_str(), plan.declared.media_type.as_deref(), &plan.head),
         declared_mime_type: plan.declared.media_type.as_deref().and_then(MediaType::parse),
+        user_metadata: plan.declared.user_metadata.as_ref(),
         written,
     };
     let checked = plan.declared.hashes.check(&written.sha256, written.md5.as_ref());
@@ -101,6 +103,7 @@ struct Recording<'a> {
     ticket: Option<Ticket>,
     mime_type: MediaType,
     declared_mime_type: Option<MediaType>,
+    user_metadata: Option<&'a Value>,
     written: Written,
 }
 
@@ -129,6 +132,7 @@ impl Recording<'_> {
             mime_type: self.mime_type.as_str(),
             declared_mime_type: self.declared_mime_type.as_ref().map(MediaType::as_str),
             file_type: file_type(self.mime_type.as_str()),
+            user_metadata: self.user_metadata,
         };
         let new = NewBlob {
             sha256: &self.written.sha256,

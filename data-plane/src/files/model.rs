@@ -42,6 +42,7 @@ pub struct Version {
     pub size: i64,
     pub checksum: Vec<u8>,
     pub mime_type: String,
+    pub user_metadata: Option<Value>,
     pub created_at: Timestamp,
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rowhouse_database::{Columns, Described, QueryError, Sql};
 use rowhouse_domain::{Actor, FileId, FolderId, ItemName, WorkspaceId};
 use rowhouse_problem::{Code, Error, Result};
+use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -115,6 +116,8 @@ pub(super) struct Content<'a> {
     pub(super) mime_type: &'a str,
     pub(super) declared_mime_type: Option<&'a str>,
     pub(super) file_type: &'a str,
+    /// The version's alone: the file has metadata of its own.
+    pub(super) user_metadata: Option<&'a Value>,
 }
 
 const INSERT: &str = "

@@ -9,6 +9,7 @@ use rowhouse_domain::{ReservationId, UploadId};
 use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::{IdempotencyKey, fingerprint};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::cleanup::Debris;
 use super::destination::Destination;
@@ -37,6 +38,8 @@ pub(super) struct Declared {
     pub(super) length: Option<u64>,
     /// Its media type.
     pub(super) media_type: Option<String>,
+    /// What else is said of it, by S3.
+    pub(super) user_metadata: Option<Value>,
     /// Its hashes.
     pub(super) hashes: Expected,
 }

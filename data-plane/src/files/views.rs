@@ -82,6 +82,10 @@ pub struct VersionView {
     /// SHA-256 in hexadecimal.
     sha256: String,
     mime_type: String,
+    /// What its sender said of it by S3 (`x-amz-meta-…`), where anything was: texts under names in lower case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    user_metadata: Option<Value>,
     created_at: Timestamp,
 }
 
@@ -94,6 +98,7 @@ impl From<Version> for VersionView {
             size: version.size,
             sha256: hex::encode(version.checksum),
             mime_type: version.mime_type,
+            user_metadata: version.user_metadata,
             created_at: version.created_at.into(),
         }
     }

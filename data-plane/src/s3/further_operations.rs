@@ -15,6 +15,7 @@ use super::authentication::also_reads;
 use super::failure::failure;
 use super::integrity::Integrity;
 use super::listing::Item;
+use super::metadata;
 use super::multipart;
 use super::objects::{self, etag};
 use super::operations::{Door, body, caller, length, time};
@@ -30,7 +31,8 @@ impl Door {
         let caller = caller(&request)?;
         let input = request.input;
         let workspace = self.workspace(&caller, &input.bucket).await?;
-        let upload = multipart::create(&self.0, &caller, workspace, &input.key, input.content_type).await?;
+        let metadata = metadata::read(input.metadata)?;
+        let upload = multipart::create(&self.0, &caller, workspace, &input.key, input.content_type, metadata).await?;
         Ok(S3Response::new(CreateMultipartUploadOutput {
             bucket: Some(input.bucket),
             key: Some(input.key),

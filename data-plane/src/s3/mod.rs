@@ -10,6 +10,7 @@ mod further_operations;
 mod integrity;
 mod key;
 mod listing;
+mod metadata;
 mod multipart;
 mod objects;
 mod operations;

@@ -6,6 +6,7 @@ use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::IfMatch;
 use s3s::dto::{Checksum, CompletedPart, ETag, ETagCondition};
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
+use serde_json::Value;
 
 use super::failure::failure;
 use super::integrity::Integrity;
@@ -42,6 +43,7 @@ pub(super) async fn create(
     workspace: WorkspaceId,
     key: &str,
     media_type: Option<String>,
+    metadata: Option<Value>,
 ) -> S3Result<UploadId> {
     if ObjectKey::parse(key)?.name.is_none() {
         return Err(s3_error!(InvalidArgument, "a key that ends with a slash is a folder and has no content"));
@@ -54,7 +56,7 @@ pub(super) async fn create(
         name: Some(key.to_owned()),
         media_type,
         length: None,
-        metadata: String::new(),
+        metadata: metadata.map(|metadata| metadata.to_string()).unwrap_or_default(),
     };
     Ok(begin(state, caller, new).await.map_err(failure)?.new.id)
 }
@@ -157,6 +159,7 @@ pub(super) async fn complete(
         condition,
         length: None,
         media_type: session.new.media_type.clone(),
+        user_metadata: said(session).map_err(failure)?,
         md5: None,
         ends: None,
     };
@@ -165,6 +168,12 @@ pub(super) async fn complete(
         .map_err(|error| if error.code() == Code::RequestInFlight { of_upload(error) } else { failure(error) })?;
     let made: MadeFile = serde_json::from_slice(&answer.body).map_err(Error::internal).map_err(failure)?;
     Ok(Made { etag: ETag::Strong(made.sha256), version: made.version, checksum: Checksum::default() })
+}
+
+/// What was said of the content when the upload was begun.
+fn said(session: &Session) -> Result<Option<Value>> {
+    let text = Some(&session.new.metadata).filter(|text| !text.is_empty());
+    text.map(|text| serde_json::from_str(text)).transpose().map_err(Error::internal)
 }
 
 /// The parts that are named, in their order, if they are as they were named.

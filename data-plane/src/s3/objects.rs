@@ -8,6 +8,7 @@ use rowhouse_problem::{Error, Result};
 use rowhouse_web::IfMatch;
 use s3s::S3Result;
 use s3s::dto::{ETag, ETagCondition};
+use serde_json::Value;
 
 use super::bucket::{self, Named};
 use super::failure::{failure, no_such_bucket, no_such_key};
@@ -15,7 +16,7 @@ use super::integrity::Integrity;
 use super::key::ObjectKey;
 use super::store;
 use crate::authentication::Caller;
-use crate::files::doors::{self, Put, Stored};
+use crate::files::doors::{self, Put, Said, Stored};
 use crate::files::model::Place;
 use crate::folders;
 use crate::state::AppState;
@@ -87,6 +88,7 @@ pub(super) struct Incoming<'a> {
     pub(super) key: &'a str,
     pub(super) length: Option<u64>,
     pub(super) media_type: Option<String>,
+    pub(super) metadata: Option<Value>,
     pub(super) md5: Option<String>,
     pub(super) if_match: Option<ETagCondition>,
     pub(super) if_none_match: Option<ETagCondition>,
@@ -141,6 +143,7 @@ pub(super) async fn put(
         condition: condition.unwrap_or_default(),
         length: incoming.length,
         media_type: incoming.media_type,
+        user_metadata: incoming.metadata,
         md5: incoming.md5,
         ends: None,
     };
@@ -159,12 +162,14 @@ pub(super) async fn put(
     Ok(Made { etag: ETag::Strong(made.sha256), version: made.version, checksum })
 }
 
-/// Gives a key the content of what another led to, making the folders that it names. No byte of it moves.
+/// Gives a key the content of what another led to, making the folders that it names. No byte of it moves. Its metadata goes with
+/// it, unless something else `is_said`.
 pub(super) async fn copy(
     state: &AppState,
     caller: &Caller,
     source: &Stored,
     (bucket, key): (&str, &str),
+    is_said: Option<Said>,
 ) -> S3Result<(ETag, i32)> {
     let key = ObjectKey::parse(key)?;
     let Some(name) = key.name.clone() else {
@@ -173,7 +178,8 @@ pub(super) async fn copy(
     let workspace = workspace(&caller.connection(state).await.map_err(failure)?, bucket).await?;
     let folder = folders::doors::ensure(state, caller, workspace, &key.folders).await.map_err(failure)?;
     let source = (source.file, source.version);
-    let made = doors::copy(state, caller, source, Place { workspace, folder, name }).await.map_err(failure)?;
+    let place = Place { workspace, folder, name };
+    let made = doors::copy(state, caller, source, place, is_said).await.map_err(failure)?;
     Ok((ETag::Strong(made.sha256), made.version))
 }
 

@@ -16,9 +16,8 @@ use s3s::dto::{
     GetObjectInput, GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput,
     ListBucketsInput, ListBucketsOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput,
     ListObjectVersionsInput, ListObjectVersionsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input,
-    ListObjectsV2Output, ListPartsInput, ListPartsOutput, MetadataDirective, Object, ObjectStorageClass,
-    PutObjectInput, PutObjectOutput, StreamingBlob, Timestamp, UploadPartCopyInput, UploadPartCopyOutput,
-    UploadPartInput, UploadPartOutput,
+    ListObjectsV2Output, ListPartsInput, ListPartsOutput, Object, ObjectStorageClass, PutObjectInput, PutObjectOutput,
+    StreamingBlob, Timestamp, UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
 };
 use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use uuid::Uuid;
@@ -28,9 +27,9 @@ use super::failure::failure;
 use super::integrity::Integrity;
 use super::listing::{self, Item, Page, Wanted};
 use super::objects::{self, Incoming, etag, names};
-use super::{bucket, store};
+use super::{bucket, metadata, store};
 use crate::authentication::Caller;
-use crate::files::doors::{self, Stored};
+use crate::files::doors::{self, Said, Stored};
 use crate::folders;
 use crate::state::AppState;
 
@@ -285,6 +284,7 @@ impl S3 for Door {
             content_language: input.response_content_language,
             e_tag: Some(etag(&stored.sha256)),
             last_modified: Some(time(stored.created_at)),
+            metadata: metadata::told(stored.user_metadata.as_ref()),
             version_id: Some(stored.version.to_string()),
             ..GetObjectOutput::default()
         };
@@ -311,6 +311,7 @@ impl S3 for Door {
         Ok(S3Response::new(HeadObjectOutput {
             content_length: i64::try_from(stored.object.size).ok(),
             accept_ranges: Some("bytes".to_owned()),
+            metadata: metadata::told(stored.user_metadata.as_ref()),
             content_type: Some(stored.mime_type),
             e_tag: Some(etag(&stored.sha256)),
             last_modified: Some(time(stored.created_at)),
@@ -340,12 +341,14 @@ impl S3 for Door {
             checksum_sha256: input.checksum_sha256,
             ..Checksum::default()
         };
+        let metadata = metadata::read(input.metadata)?;
         let integrity = Integrity::new(stated, &request.headers, request.trailing_headers);
         let incoming = Incoming {
             bucket: &input.bucket,
             key: &input.key,
             length: length(input.content_length)?,
             media_type: input.content_type,
+            metadata,
             md5: input.content_md5,
             if_match: input.if_match,
             if_none_match: input.if_none_match,
@@ -371,6 +374,7 @@ impl S3 for Door {
         let CopySource::Bucket { bucket: from, key, version_id } = &input.copy_source else {
             return Err(s3_error!(NotImplemented, "copies are of a bucket's objects"));
         };
+        let is_said = metadata::of_copy(input.metadata_directive.as_ref(), input.metadata)?;
         let stored = {
             let tenant = caller.connection(&self.0).await.map_err(failure)?;
             objects::stored(&tenant, from, key, version_id.as_deref()).await?
@@ -381,9 +385,8 @@ impl S3 for Door {
         if is_refused {
             return Err(s3_error!(PreconditionFailed));
         }
-        let is_retyped = input.content_type.as_ref().is_some_and(|kind| *kind != stored.mime_type)
-            && input.metadata_directive.as_ref().is_some_and(|how| how.as_str() == MetadataDirective::REPLACE);
-        let (tag, version) = if is_retyped {
+        let is_retyped = input.content_type.as_ref().is_some_and(|kind| *kind != stored.mime_type);
+        let (tag, version) = if let (Some(Said(metadata)), true) = (&is_said, is_retyped) {
             // What a content is taken for is found out as it comes in.
             let read = doors::read(&self.0, &stored, None).await.map_err(failure)?;
             let incoming = Incoming {
@@ -391,6 +394,7 @@ impl S3 for Door {
                 key: &input.key,
                 length: Some(stored.object.size),
                 media_type: input.content_type,
+                metadata: metadata.clone(),
                 md5: None,
                 if_match: None,
                 if_none_match: None,
@@ -399,7 +403,7 @@ impl S3 for Door {
             let made = objects::put(&self.0, &caller, incoming, Integrity::default(), body).await?;
             (made.etag, made.version)
         } else {
-            objects::copy(&self.0, &caller, &stored, (&input.bucket, &input.key)).await?
+            objects::copy(&self.0, &caller, &stored, (&input.bucket, &input.key), is_said).await?
         };
         Ok(S3Response::new(CopyObjectOutput {
             copy_object_result: Some(CopyObjectResult {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use rowhouse_domain::{BlobId, FileId, FolderId, WorkspaceId};
 use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::IfMatch;
+use serde_json::Value;
 
 use super::model::{Item, Task};
 use crate::files::model::{File, FileChange};
@@ -27,6 +28,7 @@ pub(super) struct Source {
     pub(super) checksum: Vec<u8>,
     pub(super) mime_type: String,
     pub(super) declared_mime_type: Option<String>,
+    pub(super) user_metadata: Option<Value>,
 }
 
 /// A copy that is to be made.

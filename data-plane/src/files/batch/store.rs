@@ -97,7 +97,7 @@ pub(super) async fn versions(
 // Every blob is locked after everything else, and by its id.
 const SHARE: &str = "
     select version.file_id, version.version_number, version.size, version.checksum, version.mime_type,
-        version.declared_mime_type, blob.id as blob_id
+        version.declared_mime_type, version.user_metadata, blob.id as blob_id
     from unnest($1::uuid[], $2::integer[]) wanted (file_id, number)
     join file_versions version on version.file_id = wanted.file_id and version.version_number = wanted.number
     join blobs blob on blob.id = version.blob_id
@@ -118,6 +118,7 @@ pub(super) async fn share(
                 checksum: row.column("checksum")?,
                 mime_type: row.column("mime_type")?,
                 declared_mime_type: row.column("declared_mime_type")?,
+                user_metadata: row.column("user_metadata")?,
             };
             Ok(((row.column("file_id")?, row.column("version_number")?), source))
         })
@@ -208,10 +209,11 @@ const INSERT: &str = "
         created_at, updated_at, deleted_at, null::timestamptz as indexed_at";
 const INSERT_VERSIONS: &str = "
     insert into file_versions (id, file_id, version_number, blob_id, size, checksum, mime_type, declared_mime_type,
-        account_id, modified_by_kind, modified_by)
-    select new.id, new.file_id, 1, new.blob_id, new.size, new.checksum, new.mime_type, new.declared_mime_type, $8, $9, $10
-    from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bytea[], $6::text[], $7::text[])
-        new (id, file_id, blob_id, size, checksum, mime_type, declared_mime_type)";
+        user_metadata, account_id, modified_by_kind, modified_by)
+    select new.id, new.file_id, 1, new.blob_id, new.size, new.checksum, new.mime_type, new.declared_mime_type, new.user_metadata,
+        $9, $10, $11
+    from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bytea[], $6::text[], $7::text[], $8::json[])
+        new (id, file_id, blob_id, size, checksum, mime_type, declared_mime_type, user_metadata)";
 
 /// Records copies and their versions. Their blobs are held by now.
 pub(super) async fn insert(
@@ -251,10 +253,23 @@ pub(super) async fn insert(
     let made = by_id(&explained(rows).context("inserting copies")?)?;
     let versions: Vec<VersionId> = copies.iter().map(|_| VersionId::new()).collect();
     let blobs: Vec<BlobId> = copies.iter().map(|copy| copy.source.blob).collect();
+    let said: Vec<Option<&Value>> = copies.iter().map(|copy| copy.source.user_metadata.as_ref()).collect();
     transaction
         .execute(
             INSERT_VERSIONS,
-            &[&versions, &columns.ids, &blobs, &sizes, &checksums, &types, &declared, &account, &actor.kind, &actor.id],
+            &[
+                &versions,
+                &columns.ids,
+                &blobs,
+                &sizes,
+                &checksums,
+                &types,
+                &declared,
+                &said,
+                &account,
+                &actor.kind,
+                &actor.id,
+            ],
         )
         .await
         .context("inserting versions of copies")?;

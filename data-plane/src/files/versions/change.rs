@@ -49,6 +49,7 @@ pub(super) async fn restore(
                 mime_type: &version.mime_type,
                 declared_mime_type: source.declared_mime_type.as_deref(),
                 file_type: file_type(&version.mime_type),
+                user_metadata: source.user_metadata.as_ref(),
             };
             let after = held.record(change, source.blob, &content, caller.account()).await?;
             change
@@ -105,6 +106,7 @@ async fn go_back(change: &Change<'_>, before: &Version) -> Result<()> {
         mime_type: &before.mime_type,
         declared_mime_type: source.declared_mime_type.as_deref(),
         file_type: file_type(&before.mime_type),
+        user_metadata: source.user_metadata.as_ref(),
     };
     set_content(change, before.file_id, before.version_number, &content).await?;
     change.record(Verb::Revised, before.file_id).await

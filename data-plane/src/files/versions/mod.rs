@@ -10,6 +10,7 @@ pub(super) use change::delete_any;
 use jiff::Timestamp;
 use rowhouse_domain::{AccountId, BlobId, FileId, ItemName, WorkspaceId};
 use rowhouse_problem::Result;
+use serde_json::Value;
 
 use crate::changes::{Change, Charge};
 use crate::contents::Object;
@@ -24,6 +25,7 @@ pub(crate) struct Stored {
     pub(crate) object: Object,
     pub(crate) sha256: Vec<u8>,
     pub(crate) mime_type: String,
+    pub(crate) user_metadata: Option<Value>,
     pub(crate) created_at: Timestamp,
 }
 

@@ -3,6 +3,7 @@
 use rowhouse_database::{Columns, Described, Sql};
 use rowhouse_domain::{AccountId, Actor, BlobId, FileId, ItemName, VersionId};
 use rowhouse_problem::{Error, Result};
+use serde_json::Value;
 use tokio_postgres::Row;
 
 use super::{Removed, Stored};
@@ -13,8 +14,8 @@ use crate::workspaces::model::VersionRules;
 
 const INSERT: &str = "
     insert into file_versions (id, file_id, version_number, blob_id, size, checksum, mime_type, declared_mime_type,
-        account_id, modified_by_kind, modified_by)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+        user_metadata, account_id, modified_by_kind, modified_by)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
 /// Records a version of a file.
 pub(in crate::files) async fn insert(
@@ -39,6 +40,7 @@ pub(in crate::files) async fn insert(
                 &content.checksum,
                 &content.mime_type,
                 &content.declared_mime_type,
+                &content.user_metadata,
                 &account,
                 &actor.kind,
                 &actor.id,
@@ -50,7 +52,7 @@ pub(in crate::files) async fn insert(
 }
 
 const LIST: &str = "
-    select id, file_id, version_number, size, checksum, mime_type, created_at from file_versions
+    select id, file_id, version_number, size, checksum, mime_type, user_metadata, created_at from file_versions
     where file_id = $1 and version_number < $2 order by version_number desc limit $3";
 
 /// Versions of a file, newest first, before the one numbered `before`.
@@ -60,7 +62,7 @@ pub(in crate::files) async fn list(tenant: &impl Sql, file: FileId, before: i32,
 }
 
 const GET: &str = "
-    select id, file_id, version_number, size, checksum, mime_type, created_at from file_versions
+    select id, file_id, version_number, size, checksum, mime_type, user_metadata, created_at from file_versions
     where file_id = $1 and version_number = $2";
 
 /// A version of a file.
@@ -78,10 +80,11 @@ pub(in crate::files) fn not_found(file: FileId, number: i32) -> Error {
 pub(in crate::files) struct Source {
     pub(in crate::files) blob: BlobId,
     pub(in crate::files) declared_mime_type: Option<String>,
+    pub(in crate::files) user_metadata: Option<Value>,
 }
 
 const SHARE: &str = "
-    select blob.id, version.declared_mime_type
+    select blob.id, version.declared_mime_type, version.user_metadata
     from file_versions version join blobs blob on blob.id = version.blob_id
     where version.file_id = $1 and version.version_number = $2 and blob.state = 'ready' for share of blob";
 
@@ -89,7 +92,11 @@ const SHARE: &str = "
 pub(in crate::files) async fn share(transaction: &impl Sql, file: FileId, number: i32) -> Result<Source> {
     let row = transaction.query_opt(SHARE, &[&file, &number]).await.context("sharing a version's blob")?;
     let row = row.ok_or_else(|| not_found(file, number))?;
-    Ok(Source { blob: row.column("id")?, declared_mime_type: row.column("declared_mime_type")? })
+    Ok(Source {
+        blob: row.column("id")?,
+        declared_mime_type: row.column("declared_mime_type")?,
+        user_metadata: row.column("user_metadata")?,
+    })
 }
 
 const DELETE: &str = "
@@ -165,21 +172,22 @@ fn version_from_row(row: &Row) -> Result<Version> {
         size: row.column("size")?,
         checksum: row.column("checksum")?,
         mime_type: row.column("mime_type")?,
+        user_metadata: row.column("user_metadata")?,
         created_at: row.column("created_at")?,
     })
 }
 
 const FIND_CURRENT: &str = "
-    select file.name, version.version_number, version.size, version.checksum, version.mime_type, version.created_at, blob.object_key,
-        blob.content_key_id, content_key.sealed as sealed_content_key
+    select file.name, version.version_number, version.size, version.checksum, version.mime_type, version.user_metadata,
+        version.created_at, blob.object_key, blob.content_key_id, content_key.sealed as sealed_content_key
     from files file
     join file_versions version on version.file_id = file.id and version.version_number = file.current_version
     join blobs blob on blob.id = version.blob_id
     left join content_keys content_key on content_key.id = blob.content_key_id
     where file.id = $1 and file.deleted_at is null";
 const FIND_NUMBERED: &str = "
-    select file.name, version.version_number, version.size, version.checksum, version.mime_type, version.created_at, blob.object_key,
-        blob.content_key_id, content_key.sealed as sealed_content_key
+    select file.name, version.version_number, version.size, version.checksum, version.mime_type, version.user_metadata,
+        version.created_at, blob.object_key, blob.content_key_id, content_key.sealed as sealed_content_key
     from files file
     join file_versions version on version.file_id = file.id and version.version_number = $2
     join blobs blob on blob.id = version.blob_id
@@ -205,6 +213,7 @@ pub(in crate::files) async fn find_stored(
         object: Object::from_row(&row)?,
         sha256: row.column("checksum")?,
         mime_type: row.column("mime_type")?,
+        user_metadata: row.column("user_metadata")?,
         created_at: row.column("created_at")?,
     }))
 }

@@ -105,6 +105,7 @@ async fn make(state: &AppState, caller: &Caller, session: &Session, place: Place
         condition: IfMatch::default(),
         length: None,
         media_type: session.new.media_type.clone(),
+        user_metadata: None,
         md5: None,
         ends: None,
     };
