@@ -288,17 +288,18 @@ begin
 end
 $$;
 
--- Gives back what of a block was not spent and will not be. Says whether there was so much.
-create function quota_give_back(block uuid, unspent bigint) returns boolean
+-- Gives back what of a block, or of the reservation of an upload in parts, was not spent and will not be. Says whether there was so
+-- much.
+create function quota_give_back(reservation uuid, unspent bigint) returns boolean
 language plpgsql security definer
 set search_path = pg_catalog, public, pg_temp
 as $$
 declare
     held quota_reservations;
 begin
-    select * into held from quota_reservations where id = block and is_block;
+    select * into held from quota_reservations where id = reservation;
     perform from organizations where id = held.organization_id for no key update;
-    update quota_reservations set bytes = bytes - unspent where id = block and is_block and unspent between 0 and bytes;
+    update quota_reservations set bytes = bytes - unspent where id = reservation and unspent between 0 and bytes;
     if not found then
         return false;
     end if;

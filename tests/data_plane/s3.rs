@@ -202,7 +202,7 @@ async fn a_list_is_in_the_order_of_bytes_and_knows_prefixes() {
 }
 
 /// The texts of all elements of a name.
-fn all(xml: &str, name: &str) -> Vec<String> {
+pub(crate) fn all(xml: &str, name: &str) -> Vec<String> {
     let (open, close) = (format!("<{name}>"), format!("</{name}>"));
     xml.split(&open).skip(1).map(|rest| rest.split(&close).next().unwrap().to_owned()).collect()
 }

@@ -25,6 +25,7 @@ mod s3;
 mod s3_backend;
 mod s3_clients;
 mod s3_metadata;
+mod s3_parts;
 mod scrub;
 mod sealed;
 mod search;

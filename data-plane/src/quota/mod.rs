@@ -9,8 +9,8 @@ use rowhouse_problem::{Code, Error};
 
 pub use blocks::Blocks;
 
-pub(crate) use store::committing;
 pub use store::{commit, release, reserve, reserve_workspaces};
+pub(crate) use store::{committing, give_back};
 
 /// A level's refusal: which one, its limit, and what is used and reserved there.
 pub(crate) fn exceeded(level: &str, limit: i64, used: i64) -> Error {

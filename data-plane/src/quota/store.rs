@@ -91,14 +91,14 @@ pub(super) async fn lease(
 
 const GIVE_BACK: &str = "select quota_give_back($1, $2)";
 
-/// Gives back what of a block was not spent and will not be.
+/// Gives back what of a reservation was not spent and will not be; the rest stays. Of one that is gone there is nothing to give.
 ///
 /// # Errors
 /// Whatever the server says.
-pub(super) async fn give_back(platform: &PlatformPool, block: ReservationId, bytes: u64) -> Result<()> {
+pub(crate) async fn give_back(platform: &PlatformPool, reservation: ReservationId, bytes: u64) -> Result<()> {
     let bytes = i64::try_from(bytes).map_err(Error::internal)?;
     let connection = platform.get().await?;
-    connection.query_one(GIVE_BACK, &[&block, &bytes]).await.context("giving back a part of a block of quota")?;
+    connection.query_one(GIVE_BACK, &[&reservation, &bytes]).await.context("giving back a part of a reservation")?;
     Ok(())
 }
 

@@ -17,8 +17,8 @@ use crate::files::doors::{self, MadeFile, Put};
 use crate::files::model::Place;
 use crate::folders;
 use crate::state::AppState;
-use crate::uploads::parts::{Slot, reserve};
-use crate::uploads::{NewSession, Part, Protocol, Session, Stored, abandon, assemble, begin, store};
+use crate::uploads::parts::Slot;
+use crate::uploads::{NewSession, Part, Protocol, Room, Session, Stored, abandon, assemble, begin, store};
 
 /// Part numbers, as with S3.
 const NUMBERS: std::ops::RangeInclusive<i32> = 1..=10_000;
@@ -96,7 +96,7 @@ pub(super) async fn upload_part(
     let length = length.ok_or_else(|| s3_error!(MissingContentLength))?;
     doors::check_size(state, length).map_err(failure)?;
     let _place = doors::enter(state, caller).await.map_err(failure)?;
-    reserve(state, caller, session, length).await.map_err(failure)?;
+    let room = Room::take(state, caller, session, number, length).await.map_err(failure)?;
     let mut part = Part::begin(state, caller).await.map_err(failure)?;
     let mut body = std::pin::pin!(body);
     let received = async {
@@ -115,10 +115,11 @@ pub(super) async fn upload_part(
     };
     match received.await {
         Ok(checksum) => {
-            let stored = part.finish(session.new.id, Slot::Numbered(number)).await.map_err(of_upload)?;
+            let stored = part.finish(session.new.id, Slot::Numbered(number, room)).await.map_err(of_upload)?;
             Ok((etag(&stored.sha256), checksum))
         }
         Err(error) => {
+            room.give_back().await;
             part.discard().await.map_err(failure)?;
             Err(error)
         }

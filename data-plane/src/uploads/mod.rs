@@ -7,6 +7,7 @@
 mod assemble;
 mod end;
 pub(crate) mod parts;
+mod room;
 pub(crate) mod store;
 pub(crate) mod sweep;
 pub mod tus;
@@ -21,6 +22,7 @@ use crate::contents::Object;
 pub(crate) use assemble::assemble;
 pub(crate) use end::{abandon, begin, finish};
 pub(crate) use parts::Part;
+pub(crate) use room::Room;
 
 /// How an upload in parts is spoken of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

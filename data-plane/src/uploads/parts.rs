@@ -7,7 +7,7 @@ use rowhouse_blobs::BlobWriter;
 use rowhouse_domain::UploadId;
 use rowhouse_problem::{Code, Error, Result};
 
-use super::{NewPart, Session, store};
+use super::{NewPart, Room, Session, store};
 use crate::authentication::Caller;
 use crate::files::doors::{self, PartIntent};
 use crate::quota;
@@ -23,12 +23,11 @@ pub(crate) struct Part {
 }
 
 /// Where a part belongs.
-#[derive(Debug, Clone, Copy)]
 pub(crate) enum Slot {
     /// Behind all that has come, which is so many bytes.
     Next { offset: i64, number: i32 },
-    /// In the place of any other of this number.
-    Numbered(i32),
+    /// In the place of any other of this number, with room for it.
+    Numbered(i32, Room),
 }
 
 impl Part {
@@ -65,8 +64,8 @@ impl Part {
     /// Makes it the upload's, durable before it is told of.
     pub(crate) async fn finish(self, session: UploadId, slot: Slot) -> Result<NewPart> {
         let written = self.writer.finish().await.map_err(doors::store_failure)?;
-        let number = match slot {
-            Slot::Next { number, .. } | Slot::Numbered(number) => number,
+        let number = match &slot {
+            Slot::Next { number, .. } | Slot::Numbered(number, _) => *number,
         };
         let size = i64::try_from(written.size).map_err(Error::internal)?;
         let part = NewPart {
@@ -79,20 +78,27 @@ impl Part {
         let ttl = self.state.settings.uploads.session_ttl;
         let mut tenant = self.caller.connection(&self.state).await?;
         let transaction = tenant.transaction().await?;
-        let is_open = match slot {
-            Slot::Next { offset, .. } => store::advance(&transaction, session, offset, size, ttl).await?,
-            Slot::Numbered(number) => {
-                let is_open = store::touch(&transaction, session, ttl).await?;
-                store::drop_part(&transaction, session, number).await?;
-                is_open
-            }
+        let is_open = match &slot {
+            Slot::Next { offset, .. } => store::advance(&transaction, session, *offset, size, ttl).await?,
+            Slot::Numbered(..) => store::touch(&transaction, session, ttl).await?,
         };
         if !is_open {
             return Err(moved_on());
         }
+        let room = match slot {
+            Slot::Next { .. } => None,
+            Slot::Numbered(number, mut room) => {
+                room.fit(size, store::drop_part(&transaction, session, number).await?).await?;
+                Some(room)
+            }
+        };
         store::insert_part(&transaction, session, doors::bucket(&self.state), &part).await?;
         doors::fulfil_part(&transaction, &self.intent).await?;
+        let rest = room.map(Room::spend);
         transaction.commit().await?;
+        if let Some(rest) = rest {
+            rest.give_back().await;
+        }
         Ok(part)
     }
 }

@@ -152,13 +152,21 @@ pub(super) async fn insert_part(transaction: &impl Sql, id: UploadId, bucket: &s
 const LEAVE_PART: &str = "
     insert into upload_intents (bucket, object_key, state, expires_at)
     select bucket, object_key, 'abandoned', now() from upload_parts where upload_id = $1 and number = $2";
-const DELETE_PART: &str = "delete from upload_parts where upload_id = $1 and number = $2";
+const DELETE_PART: &str = "delete from upload_parts where upload_id = $1 and number = $2 returning size";
 
-/// Leaves a part's object to the sweep.
-pub(super) async fn drop_part(transaction: &impl Sql, id: UploadId, number: i32) -> Result<()> {
+/// Leaves a part's object to the sweep. Says how large it was: nothing where there was none.
+pub(super) async fn drop_part(transaction: &impl Sql, id: UploadId, number: i32) -> Result<i64> {
     transaction.execute(LEAVE_PART, &[&id, &number]).await.context("giving a part up")?;
-    transaction.execute(DELETE_PART, &[&id, &number]).await.context("deleting a part")?;
-    Ok(())
+    let row = transaction.query_opt(DELETE_PART, &[&id, &number]).await.context("deleting a part")?;
+    row.map_or(Ok(0), |row| row.column("size"))
+}
+
+const PART_SIZE: &str = "select size from upload_parts where upload_id = $1 and number = $2";
+
+/// Bytes of a part; nothing where there is none.
+pub(super) async fn part_size(tenant: &impl Sql, id: UploadId, number: i32) -> Result<i64> {
+    let row = tenant.query_opt(PART_SIZE, &[&id, &number]).await.context("looking for a part")?;
+    row.map_or(Ok(0), |row| row.column("size"))
 }
 
 const PARTS: &str = "
