@@ -18,7 +18,7 @@ const FIRST: i64 = NEW;
 
 /// Whether the tests that take minutes are wanted (`cargo xtask test --soak`).
 #[expect(clippy::disallowed_methods, reason = "tests have no settings of their own")]
-fn is_soak() -> bool {
+pub(crate) fn is_soak() -> bool {
     std::env::var("ROWHOUSE_SOAK").is_ok()
 }
 
@@ -95,7 +95,7 @@ async fn state(house: &TestHouse, run: &str) -> Value {
 }
 
 /// Waits until some schema is under way, or none will be.
-async fn until_begun(house: &TestHouse, run: &str) {
+pub(crate) async fn until_begun(house: &TestHouse, run: &str) {
     let under_way =
         "select count(*) from migration_run_schemas where state = 'running' and leased_until > clock_timestamp()
         and started_at > clock_timestamp() - interval '1 second'";
@@ -117,24 +117,28 @@ async fn a_worker_that_is_killed_at_any_moment_leaves_no_schema_in_between() {
     let cluster = TestCluster::get();
     let (mut target, mut run) = (FIRST, set_off(&house, FIRST).await);
     let (kills, mut in_the_middle) = (if is_soak() { 50 } else { 5 }, 0);
-    for kill in 0..10 * kills {
-        // So many of them, and one at least with a schema in its hands.
-        if kill >= kills && in_the_middle > 0 {
+    for kill in 0.. {
+        // So many of them with a schema in their hands; the others were too early or too late.
+        if in_the_middle == kills {
             break;
         }
+        assert!(kill < 10 * kills, "only {in_the_middle} of {kill} were killed while they had a schema");
         if state(&house, &run).await == "done" {
             target = if target == FIRST { LAST } else { FIRST };
             run = set_off(&house, target).await;
         }
         let victim = worker(&house);
+        let in_hand = format!(
+            "select count(*) from migration_run_schemas where state = 'running' and worker like '{} %'",
+            victim.id()
+        );
         until_begun(&house, &run).await;
         let moment = rand::rng().random_range(0..400);
         tokio::time::sleep(Duration::from_millis(moment)).await;
         victim.kill().await;
-        in_the_middle += number_in(&house, "select count(*) from migration_run_schemas where state = 'running'").await;
+        in_the_middle += i64::from(number_in(&house, &in_hand).await > 0);
         none_is_between(&house, cluster, &tenants).await;
     }
-    assert!(in_the_middle > 0, "none of {kills} was killed while it had a schema");
     finish(&house, &run, target, &tenants).await;
 }
 

@@ -10,6 +10,7 @@ mod failures;
 mod faults;
 mod gone;
 mod notices;
+mod outage;
 mod plans;
 mod platform;
 mod runs;
@@ -135,6 +136,16 @@ async fn inside(house: &TestHouse, tenant: &str) -> AdminConnection {
 async fn spoil(house: &TestHouse, tenant: &str, change: &str) {
     let column = format!("{change} column motto{}", if change == "add" { " text" } else { "" });
     inside(house, tenant).await.run(&format!("alter table workspaces {column}")).await.unwrap();
+    // A database that somebody is connected to can't be cloned.
+    let (database, _) = place(house, tenant).await;
+    let admin = TestCluster::get().admin("postgres").await;
+    let own = "select from pg_stat_activity where datname = $1 and usename = $2";
+    let superuser = TestCluster::get().superuser().user;
+    let begun = Instant::now();
+    while !admin.query(own, &[&database, &superuser]).await.unwrap().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the session in {database} does not end");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 async fn number_in(house: &TestHouse, sql: &str) -> i64 {

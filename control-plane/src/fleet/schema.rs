@@ -80,8 +80,9 @@ async fn attempt(context: &Context, link: &ClusterLink, task: &Task) -> Option<O
             let (state, steps) = (SchemaMigrationState::Done, Value::Array(steps));
             Outcome { state, version, steps, error: None, sqlstate: None, rehearsed: None, note: None }
         }
-        // It was taken over from a worker that lives after all, and only was not heard of for a while.
-        Err(MigrationError::Locked { .. }) if (2..PATIENCE).contains(&task.attempts) => return None,
+        // It was taken over from a worker that lives after all, and only was not heard of for a while; or, a first attempt as
+        // far as anybody knows, its claim was lost with a server of `saas_platform` that crashed.
+        Err(MigrationError::Locked { .. }) if task.attempts < PATIENCE => return None,
         Err(error) => {
             let version = rowhouse_migrations::current_version(inside.client()).await.ok().flatten();
             let version = version.and_then(|version| i32::try_from(version).ok());

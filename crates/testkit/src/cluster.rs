@@ -38,6 +38,7 @@ static SECOND: OnceLock<TestCluster> = OnceLock::new();
 pub struct StoppedCluster {
     folder: PathBuf,
     port: u16,
+    control_password: &'static str,
 }
 
 impl TestCluster {
@@ -75,6 +76,24 @@ impl TestCluster {
     pub async fn private() -> Self {
         let this = Self::unprepared().await;
         this.prepare(Purpose::Tenants).await;
+        this
+    }
+
+    /// The same with a `saas_platform`, not migrated yet, for [`crate::TestHouse::start_on`]. What was committed without a flush
+    /// stays in the server's memory for longer than a test takes, so that a crash loses it.
+    ///
+    /// # Panics
+    /// Where PostgreSQL does not start.
+    pub async fn private_platform() -> Self {
+        let folder = new_folder();
+        let cluster = launch(&folder, 0, ROOM, &PRIVATE).await;
+        let this = Self { cluster, folder, control_password: CONTROL_PASSWORD };
+        this.prepare(Purpose::PlatformAndTenants).await;
+        let admin = this.admin("postgres").await;
+        for sql in ["alter system set wal_writer_delay = '10s'", "select pg_reload_conf()"] {
+            admin.run(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        }
+        drop(admin);
         this
     }
 
@@ -131,9 +150,10 @@ impl TestCluster {
     /// # Panics
     /// Where it does not stop.
     pub async fn stop(self) -> StoppedCluster {
-        let (folder, port) = (self.folder, self.cluster.port());
-        self.cluster.stop().await.expect("the server stops");
-        StoppedCluster { folder, port }
+        let Self { cluster, folder, control_password } = self;
+        let port = cluster.port();
+        cluster.stop().await.expect("the server stops");
+        StoppedCluster { folder, port, control_password }
     }
 
     /// Kills the server and everything that belongs to it, all at once.
@@ -141,10 +161,11 @@ impl TestCluster {
     /// # Panics
     /// Where it is gone already.
     pub async fn kill(self) -> StoppedCluster {
-        let (folder, port) = (self.folder, self.cluster.port());
-        processes::kill(self.cluster.pid());
-        self.cluster.stop().await.expect("a dead server can be cleared away");
-        StoppedCluster { folder, port }
+        let Self { cluster, folder, control_password } = self;
+        let port = cluster.port();
+        processes::kill(cluster.pid());
+        cluster.stop().await.expect("a dead server can be cleared away");
+        StoppedCluster { folder, port, control_password }
     }
 
     /// Stops the server and everything that belongs to it in the middle of what they do, until the value is dropped: the
@@ -264,7 +285,7 @@ impl StoppedCluster {
     pub async fn start_with_room_for(mut self, max_connections: u16) -> TestCluster {
         let folder = std::mem::take(&mut self.folder);
         let cluster = launch(&folder, self.port, max_connections, &PRIVATE).await;
-        TestCluster { cluster, folder, control_password: FURTHER_CONTROL_PASSWORD }
+        TestCluster { cluster, folder, control_password: self.control_password }
     }
 }
 

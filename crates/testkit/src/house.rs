@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use config::Environment;
 use rowhouse_control_plane::Signals;
-use rowhouse_database::{AdminConnection, quote_ident};
+use rowhouse_database::{AdminConnection, ServerAddress, Tls, quote_ident};
 use rowhouse_domain::{RateLimit, TenantId};
 use rowhouse_settings::{RateLimits, Settings};
 use secrecy::SecretString;
@@ -36,6 +36,8 @@ pub struct TestHouse {
     pub s3: Option<String>,
     /// The name of this house's `saas_platform`.
     pub platform: String,
+    /// The superuser of the server that holds it.
+    server: ServerAddress,
     blobs: TempDir,
     /// Dropped with the house: the services stop then.
     _stop: oneshot::Sender<()>,
@@ -58,9 +60,17 @@ impl TestHouse {
 
     /// Starts both services with other settings than the defaults.
     pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
-        let platform = clone_platform().await;
+        Self::start_at(TestCluster::get(), clone_platform().await, change).await
+    }
+
+    /// The same with its `saas_platform` on a server of the test's own, which may be killed; it goes with that.
+    pub async fn start_on(cluster: &TestCluster, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::start_at(cluster, "saas_platform".to_owned(), change).await
+    }
+
+    async fn start_at(cluster: &TestCluster, platform: String, change: impl FnOnce(&mut Settings)) -> Self {
         let blobs = TempDir::new().expect("a temporary folder can be made");
-        let mut settings = settings(&platform, blobs.path().join("blobs"));
+        let mut settings = settings(cluster.port(), &platform, blobs.path().join("blobs"));
         change(&mut settings);
         let (stop, stopped) = oneshot::channel();
         let (ready, listening) = channel();
@@ -77,6 +87,7 @@ impl TestHouse {
             data_admin: Client::new(&url(listening.data_admin_port), None),
             s3: listening.s3_port.map(url),
             platform,
+            server: cluster.superuser(),
             blobs,
             _stop: stop,
         }
@@ -154,7 +165,7 @@ impl TestHouse {
     /// # Panics
     /// Where they fail.
     pub async fn sql(&self, sql: &str) {
-        let connection = TestCluster::get().admin(&self.platform).await;
+        let connection = self.superuser(&self.platform).await;
         connection.run(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
@@ -163,7 +174,7 @@ impl TestHouse {
     /// # Panics
     /// Where it fails.
     pub async fn rows(&self, sql: &str) -> Vec<Row> {
-        let connection = TestCluster::get().admin(&self.platform).await;
+        let connection = self.superuser(&self.platform).await;
         connection.query(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
     }
 
@@ -172,7 +183,7 @@ impl TestHouse {
         let id = given.tenant.parse::<TenantId>().expect("the tenant's id can be read").as_uuid();
         let rows = self.rows(&format!("select database_name, schema_name from tenants where id = '{id}'")).await;
         let text = |column: usize| rows[0].try_get::<_, String>(column).expect("a placement is text");
-        let inside = TestCluster::get().admin(&text(0)).await;
+        let inside = self.superuser(&text(0)).await;
         let enter = format!("set search_path = {}, extensions, pg_temp; set app.tenant_id = '{id}'", text(1));
         inside.run(&enter).await.expect("the tenant's schema is there");
         inside
@@ -184,6 +195,18 @@ impl TestHouse {
     /// Where it fails.
     pub async fn tenant_rows(&self, given: &Given, sql: &str) -> Vec<Row> {
         self.inside(given).await.query(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+    }
+
+    /// A superuser's connection to a database of the server that holds `saas_platform`.
+    async fn superuser(&self, database: &str) -> AdminConnection {
+        AdminConnection::open(&self.server, database, &Tls::Disabled)
+            .await
+            .unwrap_or_else(|error| panic!("connecting to {database}: {}", error.chain()))
+    }
+
+    /// Where the server listens that holds `saas_platform`.
+    pub(crate) fn port(&self) -> u16 {
+        self.server.port
     }
 
     async fn number(&self, sql: &str) -> i64 {
@@ -337,7 +360,7 @@ impl TestHouse {
     /// Opens it again.
     pub async fn let_in(&self) {
         let name = quote_ident(&self.platform);
-        let admin = TestCluster::get().admin("postgres").await;
+        let admin = self.superuser("postgres").await;
         admin.run(&format!("alter database {name} allow_connections true")).await.expect("the database is opened");
     }
 
@@ -350,7 +373,7 @@ impl TestHouse {
     }
 
     async fn close_database(&self, database: &str) {
-        let admin = TestCluster::get().admin("postgres").await;
+        let admin = self.superuser("postgres").await;
         let close = format!("alter database {} allow_connections false", quote_ident(database));
         admin.run(&close).await.expect("the database is closed");
         let end = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1";
@@ -360,7 +383,10 @@ impl TestHouse {
 
 impl Drop for TestHouse {
     fn drop(&mut self) {
-        dispose(Leftover::Platform(self.platform.clone()));
+        // A server of the test's own takes it along.
+        if self.port() == TestCluster::get().port() {
+            dispose(Leftover::Platform(self.platform.clone()));
+        }
     }
 }
 
@@ -396,13 +422,13 @@ impl Given {
 }
 
 /// The shipped defaults, with what a test needs to be quick and apart from others.
-fn settings(platform: &str, blobs: PathBuf) -> Settings {
+fn settings(port: u16, platform: &str, blobs: PathBuf) -> Settings {
     // Not this process's environment: a developer's own settings are none of a test's.
     let secrets = [("PLATFORM__PASSWORD", "set below"), ("KEYS__MASTER_KEY", "set below")];
     let source = secrets.map(|(key, value)| (format!("ROWHOUSE__{key}"), value.to_owned())).into_iter().collect();
     let environment = Environment::with_prefix("ROWHOUSE").prefix_separator("__").separator("__").source(Some(source));
     let mut settings = rowhouse_settings::load_from(None, environment).expect("the shipped defaults can be loaded");
-    settings.platform.port = TestCluster::get().port();
+    settings.platform.port = port;
     settings.platform.database = platform.to_owned();
     settings.platform.max_connections = 4;
     settings.keys.master_key = master_key().to_text();

@@ -43,14 +43,22 @@ impl MigrationWorker {
     /// # Panics
     /// Where it is gone already, or never comes so far.
     pub async fn terminate(&self) {
-        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        let id = id.expect("the process runs");
+        let id = self.started().await;
+        kill_process(id, Signal::TERM).expect("the process can be signalled");
+    }
+
+    /// Waits until it takes part: before, one that finds nobody at `saas_platform` gives up.
+    ///
+    /// # Panics
+    /// Where it is gone already, or never comes so far.
+    pub async fn started(&self) -> Pid {
+        let id = Pid::from_raw(self.id()).expect("the process runs");
         let begun = Instant::now();
         while !processes::catches(id, Signal::TERM) {
             assert!(begun.elapsed() < Duration::from_secs(30), "the worker does not start");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        kill_process(id, Signal::TERM).expect("the process can be signalled");
+        id
     }
 
     /// Stops it in the middle of what it does, until the value is dropped.
@@ -58,8 +66,15 @@ impl MigrationWorker {
     /// # Panics
     /// Where it is gone already.
     pub fn freeze(&self) -> Frozen {
-        let id = self.child.id().and_then(|id| i32::try_from(id).ok());
-        Frozen::freeze(id.expect("the process runs"))
+        Frozen::freeze(self.id())
+    }
+
+    /// The process's id, which what it claims is under.
+    ///
+    /// # Panics
+    /// Where it is gone already.
+    pub fn id(&self) -> i32 {
+        self.child.id().and_then(|id| i32::try_from(id).ok()).expect("the process runs")
     }
 
     /// Ends it on the spot.

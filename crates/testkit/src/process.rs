@@ -153,7 +153,7 @@ impl TestHouse {
         format!(
             "platform = {{ port = {}, database = {:?}, password = {CONTROL_PASSWORD:?}, max_connections = 4 }}\n\
              keys.master_key = {:?}\nblobs.root = {:?}\n{further}",
-            TestCluster::get().port(),
+            self.port(),
             self.platform,
             master_key().to_text().expose_secret(),
             self.blob_root(),
