@@ -1,9 +1,10 @@
--- Why: comparing every schema with the template of its version, after runs and on a schedule, and keeping runs from what differs.
+-- Why: comparing every schema with the template of its version, after runs and on a schedule, and keeping runs from what differs
+-- and is not meant.
 -- Locks: a short share lock on clusters and migration_runs for the foreign keys, the tables are new.
 
 create type schema_sweep_cause as enum ('operator', 'schedule', 'run');
 create type schema_sweep_state as enum ('running', 'done');
-create type schema_check_state as enum ('same', 'different', 'unreadable');
+create type schema_check_state as enum ('same', 'different', 'accepted', 'unreadable');
 
 -- What schemas of a version are made of, as a cluster's server spells it.
 create table template_fingerprints (
@@ -38,6 +39,8 @@ create table schema_sweeps (
     schemas integer not null,
     same integer not null default 0,
     different integer not null default 0,
+    -- They differ in nothing but what somebody has said is meant.
+    accepted integer not null default 0,
     unreadable integer not null default 0,
     -- A worker was migrating them, or they were gone.
     passed_by integer not null default 0,
@@ -66,7 +69,7 @@ create table schema_checks (
     state schema_check_state not null,
     -- The schema's own when it was looked at.
     version integer,
-    -- Of `kind`, `name`, `expected`, `found`, and how to repair it.
+    -- Of `kind`, `name`, `expected`, `found`, the `hash` of all that, and how to repair it.
     differences jsonb not null default '[]',
     error text,
     -- Runs pass it by until it was seen to be the same again.
@@ -77,11 +80,29 @@ create table schema_checks (
     constraint schema_checks_pkey primary key (schema_id),
     constraint schema_checks_sweep_id_fkey foreign key (sweep_id) references schema_sweeps (id),
     constraint schema_checks_differences_check check (jsonb_typeof(differences) = 'array'),
-    constraint schema_checks_is_blocking_check check (state <> 'same' or not is_blocking)
+    constraint schema_checks_is_blocking_check check (state not in ('same', 'accepted') or not is_blocking)
 );
 create index schema_checks_sweep_id_idx on schema_checks (sweep_id, schema_id);
 create index schema_checks_is_blocking_idx on schema_checks (schema_id) where is_blocking;
 create index schema_checks_differences_idx on schema_checks using gin (differences jsonb_path_ops);
 create trigger schema_checks_set_updated_at before update on schema_checks for each row execute function set_updated_at();
 
-grant select, insert, update, delete on template_fingerprints, schema_sweeps, schema_checks to rowhouse_control;
+-- What differs in a schema and is meant: by content, so that anything else that differs is not. By the schema's id, as holds are.
+create table schema_acceptances (
+    schema_id uuid not null,
+    reason text not null,
+    -- As the check had them when they were accepted. Their hashes count.
+    differences jsonb not null,
+    accepted_by_kind actor_kind not null,
+    accepted_by uuid,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint schema_acceptances_pkey primary key (schema_id),
+    constraint schema_acceptances_reason_check check (reason <> '' and length(reason) <= 1000),
+    constraint schema_acceptances_differences_check check (jsonb_typeof(differences) = 'array')
+);
+create index schema_acceptances_differences_idx on schema_acceptances using gin (differences jsonb_path_ops);
+create trigger schema_acceptances_set_updated_at before update on schema_acceptances
+    for each row execute function set_updated_at();
+
+grant select, insert, update, delete on template_fingerprints, schema_sweeps, schema_checks, schema_acceptances to rowhouse_control;

@@ -99,6 +99,8 @@ pub const TABLE: &[Access] = &[
     row("GET", "/v1/schema-checks", PLATFORM),
     row("PUT", "/v1/tenants/{ten}/migration-hold", PLATFORM),
     row("DELETE", "/v1/tenants/{ten}/migration-hold", PLATFORM),
+    row("PUT", "/v1/tenants/{ten}/schema-acceptance", PLATFORM),
+    row("DELETE", "/v1/tenants/{ten}/schema-acceptance", PLATFORM),
 ];
 
 /// The row of a route; none where the table does not know it.

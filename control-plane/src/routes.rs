@@ -123,6 +123,10 @@ api! {
         put fleet::routes::put_migration_hold,
         delete fleet::routes::delete_migration_hold,
     }
+    "/v1/tenants/{ten}/schema-acceptance" => {
+        put sweeps::routes::put_schema_acceptance,
+        delete sweeps::routes::delete_schema_acceptance,
+    }
 }
 
 /// How callers show who they are, in the OpenAPI document.

@@ -2,6 +2,7 @@
 //! a version that no release has.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod accepted;
 mod canaries;
 mod deaths;
 mod drafts;

@@ -39,7 +39,7 @@ pub(crate) async fn sweep(house: &TestHouse) -> Value {
     through(house, begun.header("location")).await
 }
 
-async fn differing(house: &TestHouse) -> Vec<Value> {
+pub(crate) async fn differing(house: &TestHouse) -> Vec<Value> {
     let listed = house.admin.get("/v1/schema-checks?state=different").await.expect(200).json();
     listed["items"].as_array().unwrap().clone()
 }

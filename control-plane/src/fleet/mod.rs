@@ -25,6 +25,6 @@ pub(crate) use model::Selection;
 pub(crate) use notices::{Webhook, tell};
 pub(crate) use rehearsal::cloned_schema;
 pub(crate) use requests::Where;
-pub(crate) use store::is_of_the_fleet;
+pub(crate) use store::{is_of_the_fleet, schema_of};
 pub(crate) use sweep::sweep;
 pub(crate) use worker::work;

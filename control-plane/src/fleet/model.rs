@@ -147,6 +147,8 @@ pub(crate) struct FleetStatus {
     pub(crate) failed: i64,
     /// Those that differ from their template: runs pass them by until they were seen to be the same again.
     pub(crate) blocked: i64,
+    /// Those that differ in nothing but what was accepted.
+    pub(crate) accepted: i64,
     pub(crate) versions: Vec<VersionCount>,
     /// The run that is under way, if one is.
     pub(crate) run: Option<Run>,
@@ -160,6 +162,7 @@ pub(crate) struct VersionCount {
     pub(crate) held: i64,
     pub(crate) failed: i64,
     pub(crate) blocked: i64,
+    pub(crate) accepted: i64,
 }
 
 /// What a run would do now.

@@ -32,6 +32,7 @@ pub(crate) async fn get_fleet_status(_: PlatformAdmin, context: web::Data<Contex
         held: sum(|one| one.held),
         failed: sum(|one| one.failed),
         blocked: sum(|one| one.blocked),
+        accepted: sum(|one| one.accepted),
         run: store::unfinished(&connection).await?,
         versions,
     };

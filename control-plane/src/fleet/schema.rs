@@ -116,11 +116,12 @@ async fn differs(context: &Context, link: &ClusterLink, inside: &mut AdminConnec
             return None;
         }
     };
-    let recorded = async { sweeps::record_of_run(&context.progress.get().await?, task.schema, &seen).await };
-    if let Err(error) = recorded.await {
+    let recorded = async { sweeps::record_of_run(&mut context.progress.get().await?, task.schema, &seen).await };
+    let state = recorded.await.unwrap_or_else(|error| {
         tracing::warn!(schema = task.name, error = error.chain(), "what was seen of a canary could not be recorded");
-    }
-    (seen.state == SchemaCheckState::Different)
+        seen.state
+    });
+    (state == SchemaCheckState::Different)
         .then(|| format!("it is migrated, and differs from its template: {}", sweeps::shown(&seen.differences)))
 }
 

@@ -286,7 +286,7 @@ const VERSIONS: &str = "
     select fleet.schema_version as version, count(*) as schemas,
         count(*) filter (where hold.schema_id is not null) as held,
         count(*) filter (where latest.state = 'failed') as failed,
-        count(*) filter (where seen.is_blocking) as blocked
+        count(*) filter (where seen.is_blocking) as blocked, count(*) filter (where seen.state = 'accepted') as accepted
     from fleet_schemas fleet
     left join migration_holds hold on hold.schema_id = fleet.schema_id
     left join schema_checks seen on seen.schema_id = fleet.schema_id
@@ -306,6 +306,7 @@ pub(super) async fn versions(db: &impl Sql) -> Result<Vec<VersionCount>> {
             held: row.column("held")?,
             failed: row.column("failed")?,
             blocked: row.column("blocked")?,
+            accepted: row.column("accepted")?,
         })
     };
     rows.iter().map(read).collect()
@@ -328,7 +329,7 @@ const SCHEMA_OF: &str = "
     select case isolation when 'shared' then group_id else id end as schema_id from tenants where id = $1 and purge_begun_at is null";
 
 /// The schema that a tenant's data is in.
-pub(super) async fn schema_of(db: &impl Sql, tenant: TenantId) -> Result<Option<Uuid>> {
+pub(crate) async fn schema_of(db: &impl Sql, tenant: TenantId) -> Result<Option<Uuid>> {
     let row = db.query_opt(SCHEMA_OF, &[&tenant]).await.context("looking for a tenant's schema")?;
     Ok(row.map(|row| row.column::<Option<Uuid>>("schema_id")).transpose()?.flatten())
 }

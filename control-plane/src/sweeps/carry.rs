@@ -75,6 +75,7 @@ async fn step(context: &Context, sweep: &Sweep) -> Result<()> {
         let count = match state? {
             Some(SchemaCheckState::Same) => &mut counted.same,
             Some(SchemaCheckState::Different) => &mut counted.different,
+            Some(SchemaCheckState::Accepted) => &mut counted.accepted,
             Some(SchemaCheckState::Unreadable) => &mut counted.unreadable,
             None => &mut counted.passed_by,
         };
@@ -101,13 +102,13 @@ async fn look(context: &Context, sweep: &Sweep, link: &ClusterLink, place: &Plac
             Seen { state, version: None, differences: Vec::new(), error }
         }
     };
-    if seen.state == SchemaCheckState::Different {
+    let state = store::record(&mut context.platform.get().await?, place.schema_id, sweep.id, &seen).await?;
+    if state == SchemaCheckState::Different {
         let what = shown(&seen.differences);
         tracing::warn!(schema = place.name, database = place.database, what, "a schema differs from its template");
     }
-    metrics::counter!("rowhouse_schema_checks_total", "outcome" => seen.state.as_str()).increment(1);
-    store::record(&context.platform.get().await?, place.schema_id, sweep.id, &seen).await?;
-    Ok(Some(seen.state))
+    metrics::counter!("rowhouse_schema_checks_total", "outcome" => state.as_str()).increment(1);
+    Ok(Some(state))
 }
 
 async fn end(context: &Context, sweep: &Sweep) -> Result<()> {
@@ -115,15 +116,16 @@ async fn end(context: &Context, sweep: &Sweep) -> Result<()> {
     if !store::end(&connection, sweep.id).await? {
         return Ok(());
     }
-    let (seen, cause) = (sweep.same + sweep.different + sweep.unreadable, sweep.cause.as_str());
+    let seen = sweep.same + sweep.different + sweep.accepted + sweep.unreadable;
+    let (cause, accepted) = (sweep.cause.as_str(), sweep.accepted);
     if sweep.different + sweep.unreadable > 0 {
         let (different, unreadable) = (sweep.different, sweep.unreadable);
         tracing::warn!(
-            sweep.id = %sweep.id, cause, seen, different, unreadable,
+            sweep.id = %sweep.id, cause, seen, different, accepted, unreadable,
             "schemas differ from their templates: `rowhouse migrate verify` shows in what"
         );
     } else {
-        tracing::info!(sweep.id = %sweep.id, cause, seen, "all schemas are what their templates are");
+        tracing::info!(sweep.id = %sweep.id, cause, seen, accepted, "all schemas are what their templates are, or are meant to be");
     }
     Ok(())
 }

@@ -92,6 +92,6 @@ fn described(expected: &Fingerprint, schema: &str, one: Difference) -> ObjectDif
         Repair::Outside(sql) => (Some(sql), true, None),
         Repair::ByHand(reason) => (None, false, Some(reason)),
     };
-    let Difference { kind, name, expected, found } = one;
-    ObjectDifference { kind, name, expected, found, repair, is_outside, by_hand }
+    let Difference { kind, name, expected, found, hash } = one;
+    ObjectDifference { kind, name, expected, found, hash, repair, is_outside, by_hand }
 }

@@ -27,7 +27,9 @@ pub(crate) struct Sweep {
     /// How many there were to look at when it began.
     pub(crate) schemas: i32,
     pub(crate) same: i32,
+    /// Those among them that differ in nothing but what was accepted are counted apart.
     pub(crate) different: i32,
+    pub(crate) accepted: i32,
     pub(crate) unreadable: i32,
     /// A worker was migrating them, or they were gone.
     pub(crate) passed_by: i32,
@@ -56,17 +58,34 @@ pub(crate) struct SchemaCheck {
     /// None where a run looked, right after it had migrated it.
     #[schema(value_type = Option<String>)]
     pub(crate) sweep_id: Option<SweepId>,
-    /// `same`, `different` or `unreadable`.
+    /// `same`, `different`, `accepted` (it differs in nothing but what is meant) or `unreadable`.
     #[schema(value_type = String, example = "different")]
     pub(crate) state: SchemaCheckState,
     pub(crate) version: Option<i32>,
     pub(crate) differences: Vec<ObjectDifference>,
+    /// What was accepted of this schema, if anything was.
+    pub(crate) acceptance: Option<Acceptance>,
     /// Why it could not be read.
     pub(crate) error: Option<String>,
     /// Whether runs of migrations pass it by.
     pub(crate) is_blocking: bool,
     #[schema(value_type = String, format = DateTime)]
     pub(crate) checked_at: Timestamp,
+}
+
+/// What differs in a schema and is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Acceptance {
+    /// The tenant's id, or that of the database that it shares.
+    pub(crate) schema_id: Uuid,
+    pub(crate) reason: String,
+    /// As they were when they were accepted; anything else that differs is not.
+    pub(crate) differences: Vec<ObjectDifference>,
+    #[schema(value_type = String, example = "platform_key")]
+    pub(crate) accepted_by_kind: ActorKind,
+    pub(crate) accepted_by: Option<Uuid>,
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) accepted_at: Timestamp,
 }
 
 /// An object that is not what the template has.
@@ -80,6 +99,8 @@ pub(crate) struct ObjectDifference {
     pub(crate) expected: Option<String>,
     /// What it is; none where it is missing.
     pub(crate) found: Option<String>,
+    /// Of all of the above, and of what belongs to a table that is missing or additional as a whole.
+    pub(crate) hash: String,
     /// SQL that brings it back, to be run as the owner with the schema first in the search path.
     pub(crate) repair: Option<String>,
     /// The statement must stand outside of transactions.

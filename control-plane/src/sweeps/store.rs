@@ -1,13 +1,15 @@
 //! Platform tables `schema_sweeps` and `schema_checks`. Owns their SQL; decides nothing.
 
-use rowhouse_database::{Columns, Described, Sql};
+use rowhouse_database::{Columns, Described, PlatformConnection, PlatformTransaction, Sql};
 use rowhouse_domain::{ActorKind, ClusterId, MigrationRunId, SchemaCheckState, SweepCause, SweepId};
 use rowhouse_problem::{Error, Result};
+use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::accept;
 use super::check::Seen;
-use super::model::{ObjectDifference, SchemaCheck, Sweep};
+use super::model::{SchemaCheck, Sweep};
 use crate::audit::Requester;
 use crate::fleet::Selection;
 
@@ -58,7 +60,7 @@ pub(super) async fn is_due(db: &impl Sql, seconds: f64) -> Result<bool> {
 
 macro_rules! sweeps {
     () => {
-        "select id, cause, run_id, selection, state, schemas, same, different, unreadable, passed_by, started_by_kind, started_by,
+        "select id, cause, run_id, selection, state, schemas, same, different, accepted, unreadable, passed_by, started_by_kind, started_by,
             created_at, ended_at from schema_sweeps "
     };
 }
@@ -103,6 +105,7 @@ fn sweep(row: &Row) -> Result<Sweep> {
         schemas: row.column("schemas")?,
         same: row.column("same")?,
         different: row.column("different")?,
+        accepted: row.column("accepted")?,
         unreadable: row.column("unreadable")?,
         passed_by: row.column("passed_by")?,
         started_by_kind: row.column::<ActorKind>("started_by_kind")?,
@@ -159,15 +162,31 @@ const RECORD: &str = "
     on conflict (schema_id) do update
         set sweep_id = excluded.sweep_id, state = excluded.state, version = excluded.version,
             differences = excluded.differences, error = excluded.error, checked_at = clock_timestamp(),
-            is_blocking = excluded.state <> 'same' and (schema_checks.is_blocking or excluded.is_blocking)";
+            is_blocking = excluded.state not in ('same', 'accepted') and (schema_checks.is_blocking or excluded.is_blocking)";
 
-/// Keeps what a sweep saw.
-pub(super) async fn record(db: &impl Sql, schema: Uuid, sweep: SweepId, seen: &Seen) -> Result<()> {
-    let differences = serde_json::to_value(&seen.differences).map_err(Error::internal)?;
-    db.execute(RECORD, &[&schema, &sweep, &seen.state, &seen.version, &differences, &seen.error])
+/// Keeps what a sweep saw, and says what it amounts to.
+pub(super) async fn record(
+    connection: &mut PlatformConnection,
+    schema: Uuid,
+    sweep: SweepId,
+    seen: &Seen,
+) -> Result<SchemaCheckState> {
+    let tx = connection.transaction().await?;
+    let (state, differences) = judged(&tx, schema, seen).await?;
+    tx.execute(RECORD, &[&schema, &sweep, &state, &seen.version, &differences, &seen.error])
         .await
-        .context("recording what was seen of a schema")
-        .map(drop)
+        .context("recording what was seen of a schema")?;
+    tx.commit().await?;
+    Ok(state)
+}
+
+/// What was seen in the light of what was accepted, which nobody changes before the transaction is over.
+async fn judged(tx: &PlatformTransaction<'_>, schema: Uuid, seen: &Seen) -> Result<(SchemaCheckState, Value)> {
+    accept::lock(tx, schema).await?;
+    let is_accepted =
+        seen.state == SchemaCheckState::Different && accept::covers(tx, schema, &seen.differences).await?;
+    let state = if is_accepted { SchemaCheckState::Accepted } else { seen.state };
+    Ok((state, serde_json::to_value(&seen.differences).map_err(Error::internal)?))
 }
 
 const RECORD_OF_RUN: &str = "
@@ -177,13 +196,19 @@ const RECORD_OF_RUN: &str = "
         set sweep_id = null, state = excluded.state, version = excluded.version, differences = excluded.differences,
             error = excluded.error, is_blocking = excluded.is_blocking, checked_at = clock_timestamp()";
 
-/// Keeps what a worker saw of a schema that it has just migrated.
-pub(crate) async fn record_of_run(db: &impl Sql, schema: Uuid, seen: &Seen) -> Result<()> {
-    let differences = serde_json::to_value(&seen.differences).map_err(Error::internal)?;
-    db.execute(RECORD_OF_RUN, &[&schema, &seen.state, &seen.version, &differences, &seen.error])
+/// Keeps what a worker saw of a schema that it has just migrated, and says what it amounts to.
+pub(crate) async fn record_of_run(
+    connection: &mut PlatformConnection,
+    schema: Uuid,
+    seen: &Seen,
+) -> Result<SchemaCheckState> {
+    let tx = connection.transaction().await?;
+    let (state, differences) = judged(&tx, schema, seen).await?;
+    tx.execute(RECORD_OF_RUN, &[&schema, &state, &seen.version, &differences, &seen.error])
         .await
-        .context("recording what a worker saw of a schema")
-        .map(drop)
+        .context("recording what a worker saw of a schema")?;
+    tx.commit().await?;
+    Ok(state)
 }
 
 /// What came of a part of a sweep.
@@ -191,20 +216,21 @@ pub(crate) async fn record_of_run(db: &impl Sql, schema: Uuid, seen: &Seen) -> R
 pub(super) struct Counted {
     pub(super) same: i32,
     pub(super) different: i32,
+    pub(super) accepted: i32,
     pub(super) unreadable: i32,
     pub(super) passed_by: i32,
 }
 
 // Not where another leader has come further meanwhile.
 const ADVANCE: &str = "
-    update schema_sweeps set position = $2, same = same + $3, different = different + $4, unreadable = unreadable + $5,
-        passed_by = passed_by + $6
+    update schema_sweeps set position = $2, same = same + $3, different = different + $4, accepted = accepted + $5,
+        unreadable = unreadable + $6, passed_by = passed_by + $7
     where id = $1 and state = 'running' and (position is null or position < $2)";
 
 /// Says how far a sweep is.
 pub(super) async fn advance(db: &impl Sql, sweep: SweepId, position: Uuid, counted: Counted) -> Result<()> {
-    let Counted { same, different, unreadable, passed_by } = counted;
-    db.execute(ADVANCE, &[&sweep, &position, &same, &different, &unreadable, &passed_by])
+    let Counted { same, different, accepted, unreadable, passed_by } = counted;
+    db.execute(ADVANCE, &[&sweep, &position, &same, &different, &accepted, &unreadable, &passed_by])
         .await
         .context("bringing a sweep on")
         .map(drop)
@@ -218,6 +244,7 @@ const FORGET: &str = "
 /// Ends it, and forgets schemas that are gone for good. Whether it was not ended yet.
 pub(super) async fn end(db: &impl Sql, sweep: SweepId) -> Result<bool> {
     db.execute(FORGET, &[]).await.context("forgetting schemas that are gone")?;
+    accept::forget(db).await?;
     Ok(db.execute(END, &[&sweep]).await.context("ending a sweep")? > 0)
 }
 
@@ -234,28 +261,37 @@ pub(super) async fn count(db: &impl Sql) -> Result<(i64, i64, i64)> {
 
 const CHECKS: &str = "
     select fleet.schema_id, fleet.name, fleet.tenant_id, fleet.cluster_id, fleet.database_name, fleet.schema_name, seen.sweep_id,
-        seen.state, seen.version, seen.differences, seen.error, seen.is_blocking, seen.checked_at
+        seen.state, seen.version, seen.differences, seen.error, seen.is_blocking, seen.checked_at, accepted.reason,
+        accepted.differences as accepted_differences, accepted.accepted_by_kind, accepted.accepted_by,
+        accepted.updated_at as accepted_at
     from fleet_schemas fleet join schema_checks seen on seen.schema_id = fleet.schema_id
+    left join schema_acceptances accepted on accepted.schema_id = fleet.schema_id
     where ($1::uuid is null or seen.sweep_id = $1) and ($2::schema_check_state is null or seen.state = $2)
-        and ($3::boolean is null or seen.is_blocking = $3) and ($4::uuid is null or fleet.schema_id > $4)
-    order by fleet.schema_id limit $5";
+        and ($3::boolean is null or seen.is_blocking = $3) and ($4::uuid is null or fleet.schema_id = $4)
+        and ($5::uuid is null or fleet.schema_id > $5)
+    order by fleet.schema_id limit $6";
+
+/// Which checks are listed: all that this says.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Filter {
+    pub(super) sweep: Option<SweepId>,
+    pub(super) state: Option<SchemaCheckState>,
+    pub(super) is_blocking: Option<bool>,
+    pub(super) schema: Option<Uuid>,
+}
 
 /// What was seen of schemas the last time.
-pub(super) async fn checks(
-    db: &impl Sql,
-    sweep: Option<SweepId>,
-    state: Option<SchemaCheckState>,
-    is_blocking: Option<bool>,
-    after: Option<Uuid>,
-    limit: i64,
-) -> Result<Vec<SchemaCheck>> {
+pub(super) async fn checks(db: &impl Sql, filter: Filter, after: Option<Uuid>, limit: i64) -> Result<Vec<SchemaCheck>> {
+    let Filter { sweep, state, is_blocking, schema } = filter;
     let rows = db
-        .query(CHECKS, &[&sweep, &state, &is_blocking, &after, &limit])
+        .query(CHECKS, &[&sweep, &state, &is_blocking, &schema, &after, &limit])
         .await
         .context("listing what was seen of schemas")?;
     let read = |row: &Row| {
-        let differences: Vec<ObjectDifference> =
-            serde_json::from_value(row.column("differences")?).map_err(Error::internal)?;
+        let acceptance = match row.column::<Option<Value>>("accepted_differences")? {
+            Some(differences) => Some(accept::read(row, differences)?),
+            None => None,
+        };
         Ok(SchemaCheck {
             schema_id: row.column("schema_id")?,
             name: row.column("name")?,
@@ -266,7 +302,8 @@ pub(super) async fn checks(
             sweep_id: row.column("sweep_id")?,
             state: row.column("state")?,
             version: row.column("version")?,
-            differences,
+            differences: serde_json::from_value(row.column("differences")?).map_err(Error::internal)?,
+            acceptance,
             error: row.column("error")?,
             is_blocking: row.column("is_blocking")?,
             checked_at: row.column("checked_at")?,

@@ -97,6 +97,8 @@ text_enum! {
         Same = "same",
         /// Something is missing, additional or changed.
         Different = "different",
+        /// Something is, and somebody has said of all of it that it is meant.
+        Accepted = "accepted",
         /// It could not be told.
         Unreadable = "unreadable",
     }

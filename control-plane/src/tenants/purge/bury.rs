@@ -19,6 +19,7 @@ const EMPTY_ACCOUNTS: &str = "update accounts set used_storage = 0 where tenant_
 const REVOKE_KEYS: &str = "update tenant_api_keys set revoked_at = now() where tenant_id = $1 and revoked_at is null";
 const FORGET_WORK: &str = "delete from tenant_work where tenant_id = $1";
 const FORGET_HOLD: &str = "delete from migration_holds where schema_id = $1";
+const FORGET_ACCEPTANCE: &str = "delete from schema_acceptances where schema_id = $1";
 const FORGET_STOCK: &str = "delete from stock_databases where id = $1 and is_taken";
 
 /// Makes the tenant's row a tombstone in the transaction that ends the purge. False where it is no longer to be.
@@ -44,6 +45,7 @@ pub(crate) async fn bury(tx: &PlatformTransaction<'_>, work: &Work) -> Result<bo
         (REVOKE_KEYS, "revoking a purged tenant's keys"),
         (FORGET_WORK, "forgetting a purged tenant's work"),
         (FORGET_HOLD, "forgetting that a purged tenant was held back"),
+        (FORGET_ACCEPTANCE, "forgetting what was accepted of a purged tenant"),
         (FORGET_STOCK, "forgetting what a purged tenant took"),
     ] {
         tx.execute(sql, &[&id]).await.context(doing)?;

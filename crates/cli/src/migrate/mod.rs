@@ -1,5 +1,6 @@
 //! `rowhouse migrate`: the files of migrations, and bringing all tenants' schemas to where they say.
 
+mod accept;
 mod create;
 mod dry_run;
 mod freeze;
@@ -64,7 +65,8 @@ enum Command {
     Cancel(runs::OfRun),
     /// Try again what failed in a run.
     Retry(runs::OfRun),
-    /// Compare every schema with the template of its version, and show in what it differs. Exit code 6: some differ
+    /// Compare every schema with the template of its version, and show in what it differs. Exit code 6: some differ, and it was
+    /// not accepted
     Verify(verify::Arguments),
     /// Take part in runs until SIGTERM, beside the control planes and any number of other workers, on any machine that reaches the
     /// clusters. What was begun is finished.
@@ -73,6 +75,10 @@ enum Command {
     Hold(runs::Hold),
     /// Let a tenant's schema go with the others again.
     Release(runs::Release),
+    /// Say that what differs in a tenant's schema is meant, so that runs come to it again; whatever else differs blocks it.
+    Accept(accept::Arguments),
+    /// Accept nothing of a tenant's schema any more: what differs blocks it again.
+    Revoke(accept::Revoke),
 }
 
 /// Which of the two sets.
@@ -122,5 +128,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Verify(arguments) => verify::run(&arguments).await,
         Command::Hold(arguments) => runs::hold(&arguments).await,
         Command::Release(arguments) => runs::release(&arguments).await,
+        Command::Accept(arguments) => accept::run(&arguments).await,
+        Command::Revoke(arguments) => accept::revoke(&arguments).await,
     }
 }

@@ -47,19 +47,21 @@ pub(super) async fn status(connection: &Connection) -> Result<()> {
     if connection.json {
         return print(connection, &status, &[]);
     }
-    print(connection, &status["versions"], &["version", "schemas", "held", "failed", "blocked"])?;
+    print(connection, &status["versions"], &["version", "schemas", "held", "failed", "blocked", "accepted"])?;
     println!(
-        "{} schemas, {} behind version {}, {} held back, {} failed, {} blocked",
+        "{} schemas, {} behind version {}, {} held back, {} failed, {} blocked, {} different as accepted",
         status["schemas"],
         status["behind"],
         status["newest_version"],
         status["held"],
         status["failed"],
-        status["blocked"]
+        status["blocked"],
+        status["accepted"]
     );
     if status["blocked"].as_i64().is_some_and(|blocked| blocked > 0) {
         println!(
-            "Runs pass by schemas that differ from their template, until `rowhouse migrate verify` sees that they are the same."
+            "Runs pass by schemas that differ from their template, until `rowhouse migrate verify` sees that they are the same, or \
+             `rowhouse migrate accept` says that it is meant."
         );
     }
     if status["run"].is_null() {

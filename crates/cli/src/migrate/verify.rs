@@ -40,25 +40,28 @@ pub(super) async fn run(arguments: &Arguments) -> Result<()> {
     let sweep = watch(&api, connection, id).await?;
     let mut schemas: Vec<Value> = Vec::new();
     for state in ["different", "unreadable"] {
-        let listed = api.list(&format!("/v1/schema-checks?sweep_id={id}&state={state}"), MOST).await?;
-        schemas.extend(listed.as_array().into_iter().flatten().cloned());
+        schemas.extend(listed(&api, id, state).await?);
     }
+    let accepted = listed(&api, id, "accepted").await?;
     if connection.json {
         let mut report = sweep.clone();
         report["differing"] = Value::Array(schemas);
+        report["meant"] = Value::Array(accepted);
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else if *repair_plan {
         print!("{}", repair_plan::of(&schemas));
     } else {
-        for schema in &schemas {
+        for schema in accepted.iter().chain(&schemas) {
             show(schema);
         }
     }
     let count = |name: &str| sweep[name].as_i64().unwrap_or_default();
     let said = format!(
-        "{} of {} schemas are what their templates are, {} differ, {} could not be read, {} were being migrated or are gone",
+        "{} of {} schemas are what their templates are, {} differ as accepted, {} differ, {} could not be read, {} were being \
+         migrated or are gone",
         count("same"),
         count("schemas"),
+        count("accepted"),
         count("different"),
         count("unreadable"),
         count("passed_by")
@@ -83,7 +86,7 @@ async fn watch(api: &Api<'_>, connection: &Connection, id: &str) -> Result<Value
         let count = |name: &str| sweep[name].as_u64().unwrap_or_default();
         if let Some(bar) = &bar {
             bar.set_length(count("schemas"));
-            bar.set_position(count("same") + count("different") + count("unreadable") + count("passed_by"));
+            bar.set_position(["same", "different", "accepted", "unreadable", "passed_by"].map(count).iter().sum());
             bar.set_message(format!("{} differ", count("different")));
         }
         if sweep["state"] == "done" {
@@ -96,6 +99,11 @@ async fn watch(api: &Api<'_>, connection: &Connection, id: &str) -> Result<Value
     }
 }
 
+async fn listed(api: &Api<'_>, sweep: &str, state: &str) -> Result<Vec<Value>> {
+    let listed = api.list(&format!("/v1/schema-checks?sweep_id={sweep}&state={state}"), MOST).await?;
+    Ok(listed.as_array().cloned().unwrap_or_default())
+}
+
 fn show(schema: &Value) {
     let text = |name: &str| schema[name].as_str().unwrap_or_default();
     let version = schema["version"].as_i64().map(|version| format!(", version {version}")).unwrap_or_default();
@@ -104,7 +112,18 @@ fn show(schema: &Value) {
     if let Some(error) = schema["error"].as_str() {
         println!("  could not be read: {error}");
     }
-    for one in schema["differences"].as_array().into_iter().flatten() {
+    if let Some(reason) = schema["acceptance"]["reason"].as_str() {
+        let since = schema["acceptance"]["accepted_at"].as_str().unwrap_or_default();
+        let what =
+            if schema["state"] == "accepted" { "all of this is accepted" } else { "not all of this is accepted" };
+        println!("  {what}, since {since}: {reason}");
+    }
+    show_differences(schema);
+}
+
+/// What differs, object by object.
+pub(super) fn show_differences(of: &Value) {
+    for one in of["differences"].as_array().into_iter().flatten() {
         let (expected, found) = (one["expected"].as_str(), one["found"].as_str());
         let what = match (expected, found) {
             (Some(_), None) => "is missing",

@@ -22,7 +22,7 @@ pub enum Repair {
 
 /// What repairs one difference from `expected`, the template.
 pub fn repair(expected: &Fingerprint, schema: &str, difference: &Difference) -> Repair {
-    let Difference { kind, name, expected: wanted, found } = difference;
+    let Difference { kind, name, expected: wanted, found, .. } = difference;
     let (wanted, found) = (wanted.as_deref(), found.as_deref());
     let tables: HashSet<&str> =
         expected.entries.iter().filter(|entry| entry.kind == "table").map(|entry| entry.name.as_str()).collect();

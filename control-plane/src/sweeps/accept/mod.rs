@@ -1,0 +1,122 @@
+//! Saying of what differs in a schema that it is meant, such as an index that one large tenant has more.
+//!
+//! It is accepted by its content: each difference has a hash, and a schema is blocked by any that was not accepted, also where
+//! an object that was accepted has changed since. Where tenants share a schema, it counts for all of them, as a hold does.
+
+mod store;
+
+use std::collections::BTreeSet;
+
+use rowhouse_database::Sql;
+use rowhouse_domain::{SchemaCheckState, TenantId};
+use rowhouse_problem::{Code, Error, Result};
+use uuid::Uuid;
+
+use super::check::shown;
+use super::model::{Acceptance, ObjectDifference};
+use crate::audit::{self, Change};
+use crate::authentication::Caller;
+use crate::context::Context;
+use crate::fleet;
+use crate::input::{Complaints, text};
+
+pub(super) use store::{forget, lock, read};
+
+/// Whether all of these differences are meant in a schema.
+pub(super) async fn covers(db: &impl Sql, schema: Uuid, differences: &[ObjectDifference]) -> Result<bool> {
+    let accepted = store::find(db, schema).await?;
+    Ok(accepted.is_some_and(|accepted| is_covered(&accepted.differences, differences)))
+}
+
+fn is_covered(accepted: &[ObjectDifference], differences: &[ObjectDifference]) -> bool {
+    let accepted = hashes(accepted);
+    // Fingerprints that differ in nothing that could be named are nothing that anybody has looked at.
+    !differences.is_empty() && differences.iter().all(|one| accepted.contains(one.hash.as_str()))
+}
+
+fn hashes(differences: &[ObjectDifference]) -> BTreeSet<&str> {
+    differences.iter().map(|one| one.hash.as_str()).collect()
+}
+
+/// Accepts what was seen to differ in a tenant's schema, where that is what the caller has looked at.
+pub(super) async fn put(
+    context: &Context,
+    caller: &Caller,
+    tenant: TenantId,
+    reason: &str,
+    looked_at: &[String],
+) -> Result<Acceptance> {
+    let mut complaints = Complaints::default();
+    let reason = complaints.take("/reason", text(reason, 1000));
+    let reason = complaints.finish_with(reason)?;
+    let mut connection = context.platform.get().await?;
+    let tx = connection.transaction().await?;
+    let schema = fleet::schema_of(&tx, tenant).await?.ok_or_else(|| Error::not_found("tenant", tenant))?;
+    store::lock(&tx, schema).await?;
+    let seen = store::seen(&tx, schema).await?;
+    let differs = |state| matches!(state, SchemaCheckState::Different | SchemaCheckState::Accepted);
+    let Some((_, differences)) = seen.filter(|(state, differences)| differs(*state) && !differences.is_empty()) else {
+        let detail = format!(
+            "The schema of {tenant} did not differ from its template when it was last compared. Compare it again first."
+        );
+        return Err(Error::new(Code::InvalidTransition, detail));
+    };
+    if hashes(&differences) != looked_at.iter().map(String::as_str).collect() {
+        let detail = format!(
+            "These are not the differences of {tenant} that were seen last: {}. Look at them first.",
+            shown(&differences)
+        );
+        return Err(Error::new(Code::PreconditionFailed, detail));
+    }
+    let before = store::find(&tx, schema).await?;
+    let acceptance = store::put(&tx, schema, &reason, &differences, &caller.requester).await?;
+    let mut change = Change::new("schema_acceptance.put", schema).tenant(tenant).after(&acceptance);
+    if let Some(before) = &before {
+        change = change.before(before);
+    }
+    audit::append(&tx, &caller.requester, &change).await?;
+    tx.commit().await?;
+    Ok(acceptance)
+}
+
+/// Takes it back: what differs blocks the schema again. That nothing was accepted is no error.
+pub(super) async fn remove(context: &Context, caller: &Caller, tenant: TenantId) -> Result<()> {
+    let mut connection = context.platform.get().await?;
+    let tx = connection.transaction().await?;
+    let schema = fleet::schema_of(&tx, tenant).await?.ok_or_else(|| Error::not_found("tenant", tenant))?;
+    store::lock(&tx, schema).await?;
+    if let Some(before) = store::find(&tx, schema).await? {
+        store::remove(&tx, schema).await?;
+        let change = Change::new("schema_acceptance.delete", schema).tenant(tenant).before(&before);
+        audit::append(&tx, &caller.requester, &change).await?;
+    }
+    tx.commit().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(hashes: &[&str]) -> Vec<ObjectDifference> {
+        let one = |hash: &&str| ObjectDifference {
+            kind: "index".to_owned(),
+            name: "files_tags_idx".to_owned(),
+            expected: None,
+            found: None,
+            hash: (*hash).to_owned(),
+            repair: None,
+            is_outside: false,
+            by_hand: None,
+        };
+        hashes.iter().map(one).collect()
+    }
+
+    #[test]
+    fn a_schema_is_covered_that_differs_in_nothing_else() {
+        assert!(is_covered(&of(&["a", "b"]), &of(&["a", "b"])));
+        assert!(is_covered(&of(&["a", "b"]), &of(&["b"])));
+        assert!(!is_covered(&of(&["a"]), &of(&["a", "b"])));
+        assert!(!is_covered(&of(&["a"]), &of(&["A"])));
+        assert!(!is_covered(&of(&["a"]), &of(&[])));
+    }
+}
