@@ -123,6 +123,11 @@ create index files_created_at_idx on files (tenant_id, created_at, id);
 create index files_live_idx on files (tenant_id, id) where deleted_at is null;
 create index files_size_idx on files (tenant_id, size, id);
 create index files_updated_at_idx on files (tenant_id, updated_at, id);
+-- One place by size or by change. Without them a page of a folder walks over the files of the whole tenant: 200,000 that are larger, or
+-- newer, took 0.2 to 0.6 s, and with them any page takes less than 1 ms. A new file writes 0.4 KB more of write-ahead log for both
+-- (2.6 instead of 2.2), which its time does not show.
+create index files_place_size_idx on files (tenant_id, workspace_id, folder_id, size, id) where deleted_at is null;
+create index files_place_updated_at_idx on files (tenant_id, workspace_id, folder_id, updated_at, id) where deleted_at is null;
 -- What was deleted with a folder or workspace is purged with it.
 create index files_deleted_at_idx on files (tenant_id, deleted_at) where deleted_at is not null and deleted_with is null;
 create index files_tags_idx on files using gin (tenant_id, tags);
@@ -263,7 +268,12 @@ declare
         else 'f.id' end;
     after constant text := case sort when 'name' then '$6' when 'size' then '$6::bigint' when 'updated_at' then '$6::timestamptz'
         else '$7' end;
+    direction constant text := case when downwards then 'desc' else 'asc' end;
 begin
+    if folder is not null and workspace is null then
+        -- Said only so that the indexes of places serve.
+        select workspace_id into workspace from folders where tenant_id = app_tenant_id() and id = folder;
+    end if;
     return query execute
         'select f.id from files f where f.tenant_id = $1'
         || case when in_trash then ' and f.deleted_at is not null'
@@ -274,7 +284,10 @@ begin
         || case when fields is null then '' else ' and f.metadata @> $5' end
         || case when after_id is null then ''
             else format(' and (%s, f.id) %s (%s, $7)', key, case when downwards then '<' else '>' end, after) end
-        || format(' order by %s %s, f.id %2$s limit $8', key, case when downwards then 'desc' else 'asc' end)
+        -- All files of one place have the same folder. It is named for a workspace's top, so that an index gives the order there, too:
+        -- PostgreSQL does not see that what is null is all the same.
+        || format(' order by %s%s %s, f.id %3$s limit $8',
+            case when at_top or folder is not null then 'f.folder_id ' || direction || ', ' end, key, direction)
         using app_tenant_id(), workspace, folder, tag, fields, after_key, after_id, least(lim, 201);
 end
 $$;

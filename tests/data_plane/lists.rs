@@ -60,6 +60,37 @@ async fn a_list_goes_by_what_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_place_is_listed_in_every_order() {
+    let given = crate::house().await.into_tenant().await;
+    let folder = given.folder("a", None).await;
+    five_files(&given).await;
+    for (name, content) in [("z.txt", "333"), ("Y.txt", "1"), ("x.txt", "22"), ("w.txt", "22")] {
+        let path = format!("/v1/files?workspace_id={}&folder_id={folder}&name={name}", given.workspace);
+        let _ = given.data.upload(&path, content).await.expect(201);
+    }
+    for (place, sort, expected) in [
+        ("root", "name", "A b c d e"),
+        ("root", "size", "e d b c A"),
+        ("root", "updated_at", "A c e d b"),
+        ("root", "created_at", "b A d c e"),
+        (&*folder, "name", "w x Y z"),
+        (&folder, "size", "Y x w z"),
+        (&folder, "updated_at", "z Y x w"),
+        (&folder, "created_at", "z Y x w"),
+    ] {
+        let mut expected: Vec<String> = expected.split(' ').map(|name| format!("{name}.txt")).collect();
+        assert_eq!(names(&given, &format!("folder_id={place}&sort={sort}")).await, expected, "{place} by {sort}");
+        expected.reverse();
+        let down = names(&given, &format!("folder_id={place}&sort={sort}&order=desc")).await;
+        assert_eq!(down, expected, "{place} by {sort}, downwards");
+    }
+    // Another workspace's folder has nothing of this one.
+    let other = given.data.post("/v1/workspaces", &json!({"name": "Other"})).await.expect(201).text("id");
+    let path = format!("/v1/files?workspace_id={other}&folder_id={folder}&sort=size");
+    assert_eq!(given.data.get(&path).await.expect(200).json()["items"], json!([]));
+}
+
+#[tokio::test]
 async fn a_cursor_is_of_one_order_and_one_place() {
     let given = crate::house().await.into_tenant().await;
     let files = five_files(&given).await;

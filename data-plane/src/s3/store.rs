@@ -90,13 +90,14 @@ const FILES: &str = "
     where file.workspace_id = $1 and file.folder_id = $5 and file.deleted_at is null
         and file.name collate \"C\" > $2 and file.name collate \"C\" < $3
     order by file.name collate \"C\" limit $4";
+// Ordered by what is null, too, so that the index gives the order: a bucket may hold millions of keys without a slash.
 const FILES_AT_TOP: &str = "
     select file.id, file.name, file.size, file.checksum, file.current_version, version.created_at
     from files file
     join file_versions version on version.file_id = file.id and version.version_number = file.current_version
     where file.workspace_id = $1 and file.folder_id is null and file.deleted_at is null
         and file.name collate \"C\" > $2 and file.name collate \"C\" < $3
-    order by file.name collate \"C\" limit $4";
+    order by file.folder_id, file.name collate \"C\" limit $4";
 
 /// Live files in the order of their names' bytes.
 pub(super) async fn files(tenant: &impl Sql, span: &Span<'_>) -> Result<Vec<Found>> {
@@ -125,7 +126,7 @@ const FOLDERS: &str = "
 const FOLDERS_AT_TOP: &str = "
     select id, sort_key from folders
     where workspace_id = $1 and parent_id is null and deleted_at is null and sort_key > $2 and sort_key < $3
-    order by sort_key limit $4";
+    order by parent_id, sort_key limit $4";
 
 /// Live folders in the order of their names' bytes, each name with a `/` behind it.
 pub(super) async fn folders(tenant: &impl Sql, span: &Span<'_>) -> Result<Vec<(FolderId, String)>> {
