@@ -57,6 +57,50 @@ async fn an_archive_holds_the_folder_as_it_is() {
 }
 
 #[tokio::test]
+async fn names_are_composed_and_no_two_are_one() {
+    let given = crate::house().await.into_tenant().await;
+    let outer = given.folder("a", None).await;
+    // Decomposed, as some systems have it, and a ligature.
+    for name in ["re\u{301}sume\u{301}", "\u{fb01}les"] {
+        given.folder(name, Some(&outer)).await;
+    }
+    for name in ["re%CC%81sume%CC%81.txt", "R%C3%89SUM%C3%89", "FILES"] {
+        upload(&given, &outer, name, "words").await;
+    }
+    let answer = given.data.get(&format!("/v1/folders/{outer}/zip")).await.expect(200);
+    let archive = ZipArchive::new(Cursor::new(&answer.bytes)).unwrap();
+    let names = archive.file_names().map(|name| name.unwrap().split(" (fil_").next().unwrap().to_owned());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    assert_eq!(names, ["FILES", "R\u{c9}SUM\u{c9}", "r\u{e9}sum\u{e9}.txt", "r\u{e9}sum\u{e9}/", "\u{fb01}les/"]);
+    // Two of them are a folder's, but for their case and form.
+    assert_eq!(archive.file_names().filter(|name| name.as_ref().unwrap().contains(" (fil_")).count(), 2);
+}
+
+#[tokio::test]
+async fn no_name_leads_out_of_an_archive() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let names = [("files", "../evil"), ("files", "a\\evil"), ("folders", "../evil"), ("folders", "..")];
+    for (number, (table, name)) in names.iter().enumerate() {
+        let outer = given.folder(&format!("outer {number}"), None).await;
+        given.folder(&format!("folders{number}"), Some(&outer)).await;
+        upload(&given, &outer, &format!("files{number}"), "words").await;
+        // Behind the services' backs: by no door does such a name come in.
+        let change = format!(
+            "update {table} set name = '{name}' where tenant_id = app_tenant_id() and name = '{table}{number}' returning id"
+        );
+        assert_eq!(house.tenant_rows(&given, &change).await.len(), 1, "{table} {name}");
+        let answer = given.data.request(Method::GET, &format!("/v1/folders/{outer}/zip")).send().await;
+        let is_whole = match answer {
+            Ok(answer) if answer.status() == 200 => answer.bytes().await.is_ok(),
+            Ok(_) | Err(_) => false,
+        };
+        assert!(!is_whole, "{table} {name}");
+    }
+}
+
+#[tokio::test]
 async fn an_archive_that_can_not_be_whole_does_not_look_whole() {
     let house = crate::house().await;
     let given = house.tenant().await;

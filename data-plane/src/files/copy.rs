@@ -6,10 +6,10 @@ use rowhouse_web::{IdempotencyKey, IfMatch};
 use serde_json::Value;
 
 use super::destination::{Destination, Held};
-use super::model::{CopyFile, File, Place, file_type};
+use super::model::{CopyFile, File, Place, Version, file_type};
 use super::room::apply_with_room;
 use super::store::{self, Content};
-use super::versions;
+use super::versions::{self, Stored};
 use super::views::{FileView, etag};
 use crate::answer::Answer;
 use crate::authentication::Caller;
@@ -19,6 +19,27 @@ use crate::state::AppState;
 
 /// What is said of a content instead of what was, as `file_versions.user_metadata` has it.
 pub(crate) struct Said(pub(crate) Option<Value>);
+
+/// The version that is copied.
+enum Chosen<'a> {
+    /// Whichever has this number.
+    Number(i32),
+    /// The very one that somebody has looked at: with the last one its number goes to the next.
+    Found(&'a Stored),
+}
+
+impl Chosen<'_> {
+    fn number(&self) -> i32 {
+        match self {
+            Self::Number(number) => *number,
+            Self::Found(stored) => stored.version,
+        }
+    }
+
+    fn is_another(&self, version: &Version) -> bool {
+        matches!(self, Self::Found(stored) if stored.id != version.id)
+    }
+}
 
 /// Makes a new file of a version of another one.
 pub(super) async fn copy(
@@ -31,7 +52,7 @@ pub(super) async fn copy(
     let route = format!("POST /v1/files/{id}/copy");
     make(state, &Request::new(caller, &route, key, body), id, None, |file| {
         let number = body.version.unwrap_or(file.current_version);
-        Ok((number, Destination::New(FileId::new(), body.place(file)?)))
+        Ok((Chosen::Number(number), Destination::New(FileId::new(), body.place(file)?)))
     })
     .await
 }
@@ -41,23 +62,23 @@ pub(super) async fn copy(
 pub(super) async fn put(
     state: &AppState,
     caller: &Caller,
-    (id, number): (FileId, i32),
+    source: &Stored,
     place: Place,
     is_said: Option<Said>,
 ) -> Result<Answer> {
     let key = IdempotencyKey(None);
-    make(state, &Request::new(caller, "", &key, &()), id, is_said, |_| {
-        Ok((number, Destination::Put(FileId::new(), place, IfMatch::default())))
+    make(state, &Request::new(caller, "", &key, &()), source.file, is_said, |_| {
+        Ok((Chosen::Found(source), Destination::Put(FileId::new(), place, IfMatch::default())))
     })
     .await
 }
 
-async fn make(
+async fn make<'a>(
     state: &AppState,
     request: &Request<'_>,
     id: FileId,
     is_said: Option<Said>,
-    plan: impl FnOnce(&File) -> Result<(i32, Destination)>,
+    plan: impl FnOnce(&File) -> Result<(Chosen<'a>, Destination)>,
 ) -> Result<Answer> {
     let account = request.caller.account();
     apply_with_room(
@@ -65,8 +86,11 @@ async fn make(
         request,
         async |tenant| {
             let file = store::find(tenant, id).await?;
-            let (number, destination) = plan(&file)?;
-            let version = versions::store::get(tenant, id, number).await?;
+            let (chosen, destination) = plan(&file)?;
+            let version = versions::store::get(tenant, id, chosen.number()).await?;
+            if chosen.is_another(&version) {
+                return Err(versions::store::not_found(id, chosen.number()));
+            }
             // Whatever is refused here reserves nothing.
             destination.check(tenant).await?.check(version.size.unsigned_abs())?;
             let size = version.size;
@@ -75,7 +99,7 @@ async fn make(
         async |change, (source, version, destination), reservation| {
             let held = destination.hold(change, version.size).await?;
             let is_new = matches!(held, Held::New(..));
-            let shared = versions::store::share(change, id, version.version_number).await?;
+            let shared = versions::store::share(change, &version).await?;
             let user_metadata = is_said.map_or(shared.user_metadata, |said| said.0);
             let content = Content {
                 size: version.size,

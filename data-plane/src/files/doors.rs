@@ -139,12 +139,12 @@ pub(crate) async fn read(state: &AppState, stored: &Stored, part: Option<Range<u
     Ok(state.contents.read(&stored.object, part).await?.body)
 }
 
-/// Gives the file of a name the content of a version of another one; no byte of it moves. What is said of the content goes with
+/// Gives the file of a name the content of a version that was looked at; no byte of it moves. What is said of the content goes with
 /// it, unless something else `is_said`.
 pub(crate) async fn copy(
     state: &AppState,
     caller: &Caller,
-    source: (FileId, i32),
+    source: &Stored,
     place: Place,
     is_said: Option<Said>,
 ) -> Result<MadeFile> {

@@ -177,7 +177,6 @@ pub(super) async fn copy(
     };
     let workspace = workspace(&caller.connection(state).await.map_err(failure)?, bucket).await?;
     let folder = folders::doors::ensure(state, caller, workspace, &key.folders).await.map_err(failure)?;
-    let source = (source.file, source.version);
     let place = Place { workspace, folder, name };
     let made = doors::copy(state, caller, source, place, is_said).await.map_err(failure)?;
     Ok((ETag::Strong(made.sha256), made.version))

@@ -42,7 +42,7 @@ pub(super) async fn restore(
         async |change, (seen, version), reservation| {
             let destination = Destination::Version(Box::new(seen), condition.clone());
             let held = destination.hold(change, version.size).await?;
-            let source = store::share(change, file, number).await?;
+            let source = store::share(change, &version).await?;
             let content = Content {
                 size: version.size,
                 checksum: &version.checksum,
@@ -99,7 +99,7 @@ pub(in crate::files) async fn delete_any(state: &AppState, caller: &Caller, file
 }
 
 async fn go_back(change: &Change<'_>, before: &Version) -> Result<()> {
-    let source = store::share(change, before.file_id, before.version_number).await?;
+    let source = store::share(change, before).await?;
     let content = Content {
         size: before.size,
         checksum: &before.checksum,

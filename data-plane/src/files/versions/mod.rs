@@ -8,7 +8,7 @@ pub(super) mod store;
 pub(super) use change::delete_any;
 
 use jiff::Timestamp;
-use rowhouse_domain::{AccountId, BlobId, FileId, ItemName, WorkspaceId};
+use rowhouse_domain::{AccountId, BlobId, FileId, ItemName, VersionId, WorkspaceId};
 use rowhouse_problem::Result;
 use serde_json::Value;
 
@@ -20,6 +20,7 @@ use crate::workspaces;
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
     pub(crate) file: FileId,
+    pub(crate) id: VersionId,
     pub(crate) name: ItemName,
     pub(crate) version: i32,
     pub(crate) object: Object,

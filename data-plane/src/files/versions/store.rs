@@ -86,12 +86,13 @@ pub(in crate::files) struct Source {
 const SHARE: &str = "
     select blob.id, version.declared_mime_type, version.user_metadata
     from file_versions version join blobs blob on blob.id = version.blob_id
-    where version.file_id = $1 and version.version_number = $2 and blob.state = 'ready' for share of blob";
+    where version.id = $1 and blob.state = 'ready' for share of blob";
 
-/// The blob of a version, kept from being removed until the transaction ends.
-pub(in crate::files) async fn share(transaction: &impl Sql, file: FileId, number: i32) -> Result<Source> {
-    let row = transaction.query_opt(SHARE, &[&file, &number]).await.context("sharing a version's blob")?;
-    let row = row.ok_or_else(|| not_found(file, number))?;
+/// The blob of a version, kept from being removed until the transaction ends. The version is found by its id: a number that is free
+/// again is given to another content.
+pub(in crate::files) async fn share(transaction: &impl Sql, version: &Version) -> Result<Source> {
+    let row = transaction.query_opt(SHARE, &[&version.id]).await.context("sharing a version's blob")?;
+    let row = row.ok_or_else(|| not_found(version.file_id, version.version_number))?;
     Ok(Source {
         blob: row.column("id")?,
         declared_mime_type: row.column("declared_mime_type")?,
@@ -178,7 +179,7 @@ fn version_from_row(row: &Row) -> Result<Version> {
 }
 
 const FIND_CURRENT: &str = "
-    select file.name, version.version_number, version.size, version.checksum, version.mime_type, version.user_metadata,
+    select file.name, version.id, version.version_number, version.size, version.checksum, version.mime_type, version.user_metadata,
         version.created_at, blob.object_key, blob.content_key_id, content_key.sealed as sealed_content_key
     from files file
     join file_versions version on version.file_id = file.id and version.version_number = file.current_version
@@ -186,7 +187,7 @@ const FIND_CURRENT: &str = "
     left join content_keys content_key on content_key.id = blob.content_key_id
     where file.id = $1 and file.deleted_at is null";
 const FIND_NUMBERED: &str = "
-    select file.name, version.version_number, version.size, version.checksum, version.mime_type, version.user_metadata,
+    select file.name, version.id, version.version_number, version.size, version.checksum, version.mime_type, version.user_metadata,
         version.created_at, blob.object_key, blob.content_key_id, content_key.sealed as sealed_content_key
     from files file
     join file_versions version on version.file_id = file.id and version.version_number = $2
@@ -208,6 +209,7 @@ pub(in crate::files) async fn find_stored(
     let name: &str = row.column("name")?;
     Ok(Some(Stored {
         file,
+        id: row.column("id")?,
         name: ItemName::parse(name).map_err(Error::internal)?,
         version: row.column("version_number")?,
         object: Object::from_row(&row)?,
