@@ -72,8 +72,6 @@ create table migration_runs (
     constraint migration_runs_dry_run_check check (dry_run is null or direction = 'up'),
     constraint migration_runs_ended_at_check check ((state in ('cancelled', 'done')) = (ended_at is not null))
 );
--- A second operator is told of the first one's run.
-create unique index migration_runs_unfinished_key on migration_runs ((true)) where ended_at is null;
 create index migration_runs_state_idx on migration_runs (state, id);
 create index migration_runs_selection_idx on migration_runs using gin (selection jsonb_path_ops);
 create trigger migration_runs_set_updated_at before update on migration_runs for each row execute function set_updated_at();
@@ -113,6 +111,8 @@ create table migration_run_schemas (
     constraint migration_run_schemas_worker_check check ((state = 'running') = (worker is not null))
 );
 create index migration_run_schemas_schema_id_idx on migration_run_schemas (schema_id, run_id);
+-- No schema is in the hands of two runs, whatever they select.
+create unique index migration_run_schemas_at_work_key on migration_run_schemas (schema_id) where state = 'running';
 create index migration_run_schemas_state_idx on migration_run_schemas (run_id, state, schema_id);
 create index migration_run_schemas_steps_idx on migration_run_schemas using gin (steps jsonb_path_ops);
 create trigger migration_run_schemas_set_updated_at before update on migration_run_schemas

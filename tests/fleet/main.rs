@@ -16,6 +16,7 @@ mod plans;
 mod platform;
 mod runs;
 mod serving;
+mod together;
 mod verify;
 mod workers;
 

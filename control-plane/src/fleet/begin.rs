@@ -1,10 +1,12 @@
 //! Starting a run, and telling one to pause, go on, or end.
 
+use rowhouse_database::Sql;
 use rowhouse_domain::{MigrationRunId, MigrationRunState};
 use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::IdempotencyKey;
 
 use super::model::Run;
+use super::overlap::{self, Rival};
 use super::requests::{StartRun, Wanted};
 use super::{claim, store};
 use crate::audit::{self, Change};
@@ -26,24 +28,12 @@ pub(super) async fn start(context: &Context, caller: &Caller, key: &IdempotencyK
     let selection = body.selection.resolve(&tx).await?;
     let schemas = store::count_selected(&tx, &selection).await?;
     let wanted = Wanted::parse(body, selection, &context.tenant_migrations, schemas)?;
-    if let Some(other) = store::unfinished(&tx).await? {
-        return Err(is_running(&other));
-    }
+    overlap::lock(&tx).await?;
     // Two runs at work on one schema would bring it to either's version.
-    if let Some(run) = store::at_work(&tx).await? {
-        let detail =
-            format!("Run {run} was cancelled, and its last schemas are being finished. Try again in a moment.");
-        return Err(Error::new(Code::MigrationRunning, detail).with("run_id", run.to_string()));
+    if let Some(rival) = overlap::rivals(&tx, &wanted.selection).await?.first() {
+        return Err(is_in_the_way(&tx, rival).await?);
     }
-    let id = match store::insert(&tx, &wanted, &caller.requester).await {
-        // Another one was quicker between the look and this.
-        Err(error) if error.code() == Code::MigrationRunning => {
-            drop(tx);
-            let other = store::unfinished(&connection).await?;
-            return Err(other.as_ref().map_or(error, is_running));
-        }
-        id => id?,
-    };
+    let id = store::insert(&tx, &wanted, &caller.requester).await?;
     let run = found(&tx, id).await?;
     audit::append(&tx, &caller.requester, &Change::new("migration_run.start", id.as_uuid()).after(&run)).await?;
     claim.record(&tx, 201, &id).await?;
@@ -52,17 +42,24 @@ pub(super) async fn start(context: &Context, caller: &Caller, key: &IdempotencyK
     Ok(run)
 }
 
-fn is_running(other: &Run) -> Error {
-    let detail = format!(
-        "Run {} to version {}, which {} {} started at {}, is {}. Wait for it, resume it, or cancel it.",
-        other.id,
-        other.target_version,
-        other.started_by_kind,
-        other.started_by.map_or_else(|| "itself".to_owned(), |id| id.to_string()),
-        other.created_at,
-        other.state,
-    );
-    Error::new(Code::MigrationRunning, detail).with("run_id", other.id.to_string())
+async fn is_in_the_way(db: &impl Sql, rival: &Rival) -> Result<Error> {
+    let other = found(db, rival.id).await?;
+    let detail = if rival.has_ended {
+        format!("Run {} was cancelled, and its last schemas are being finished. Try again in a moment.", other.id)
+    } else {
+        format!(
+            "Run {} to version {} of {}, which {} {} started at {}, is {}, and may come to the same schemas. Wait for it, resume \
+             it, or cancel it; or choose schemas of other clusters or organizations.",
+            other.id,
+            other.target_version,
+            other.selection,
+            other.started_by_kind,
+            other.started_by.map_or_else(|| "itself".to_owned(), |id| id.to_string()),
+            other.created_at,
+            other.state,
+        )
+    };
+    Ok(Error::new(Code::MigrationRunning, detail).with("run_id", other.id.to_string()))
 }
 
 /// What somebody may tell a run.
@@ -126,6 +123,6 @@ pub(super) async fn tell(context: &Context, caller: &Caller, id: MigrationRunId,
     Ok(run)
 }
 
-async fn found(db: &impl rowhouse_database::Sql, id: MigrationRunId) -> Result<Run> {
+async fn found(db: &impl Sql, id: MigrationRunId) -> Result<Run> {
     store::find(db, id).await?.ok_or_else(|| Error::not_found("migration run", id))
 }

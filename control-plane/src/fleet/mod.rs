@@ -3,7 +3,8 @@
 //! A run is a row; so is each schema that it has begun. Workers, in any number of processes, claim schemas of it and say what
 //! came of them; every decision is made under the lock on the run's row ([`rules`]), so that it does not matter who makes it.
 //! What is left to do is read from the schemas' own versions whenever one is claimed, and not written down beforehand: a
-//! tenant that is made during a run is not missed, and one that is gone is not looked for.
+//! tenant that is made during a run is not missed, and one that is gone is not looked for. Several runs go on at once where no
+//! schema can ever be in two of them ([`overlap`]).
 
 mod ahead;
 mod begin;
@@ -11,6 +12,7 @@ mod claim;
 mod hold;
 mod model;
 mod notices;
+mod overlap;
 mod plan;
 mod rehearsal;
 mod requests;

@@ -1,5 +1,7 @@
 //! What a run of migrations is, as the API shows it.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use rowhouse_domain::{
     ActorKind, ClusterId, Isolation, MigrationDirection, MigrationOrder, MigrationPhase, MigrationRehearsal,
@@ -30,6 +32,23 @@ pub(crate) struct Selection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub(crate) tenant_id: Option<TenantId>,
+}
+
+/// As `--where` of the command line has it.
+impl fmt::Display for Selection {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<String> = [
+            ("type", self.tenant_type.map(|kind| kind.to_string())),
+            ("cluster", self.cluster_id.map(|id| id.to_string())),
+            ("org", self.organization_id.map(|id| id.to_string())),
+            ("tenant", self.tenant_id.map(|id| id.to_string())),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some(format!("{key}={}", value?)))
+        .collect();
+        formatter.write_str(if parts.is_empty() { "all schemas" } else { "" })?;
+        formatter.write_str(&parts.join(","))
+    }
 }
 
 /// A run.
@@ -150,8 +169,8 @@ pub(crate) struct FleetStatus {
     /// Those that differ in nothing but what was accepted.
     pub(crate) accepted: i64,
     pub(crate) versions: Vec<VersionCount>,
-    /// The run that is under way, if one is.
-    pub(crate) run: Option<Run>,
+    /// The runs that are under way, the oldest first.
+    pub(crate) runs: Vec<Run>,
 }
 
 /// The schemas at one version.
@@ -190,9 +209,9 @@ pub(crate) struct Plan {
     pub(crate) blocked: i64,
     /// What it would apply, or take back, in that order.
     pub(crate) migrations: Vec<PlannedMigration>,
-    /// The run that would have to end first.
-    #[schema(value_type = Option<String>)]
-    pub(crate) waits_for: Option<MigrationRunId>,
+    /// The runs that would have to end first: they may come to the same schemas.
+    #[schema(value_type = Vec<String>)]
+    pub(crate) waits_for: Vec<MigrationRunId>,
     /// In the order in which they would be begun; a run in random order draws its own.
     pub(crate) schemas: Listing<PlannedSchema>,
 }

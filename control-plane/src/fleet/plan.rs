@@ -10,7 +10,7 @@ use rowhouse_web::Listing;
 
 use super::model::{Plan, PlannedMigration, PlannedVersion, Warning};
 use super::requests::{StartRun, Wanted};
-use super::{ahead, store};
+use super::{ahead, overlap, store};
 use crate::context::Context;
 
 /// Most held schemas that a plan names.
@@ -26,7 +26,7 @@ pub(super) async fn plan(context: &Context, request: &StartRun, limit: i64, offs
     let held = ahead::held(&connection, &wanted, HELD).await?;
     let blocked = ahead::blocked(&connection, &wanted).await?;
     let page = ahead::planned(&connection, &wanted, limit + 1, offset).await?;
-    let waits_for = store::unfinished(&connection).await?.map(|run| run.id);
+    let rivals = overlap::rivals(&connection, &wanted.selection).await?;
     drop(connection);
     let migrations = migrations(context, &wanted, &versions).await?;
     Ok(Plan {
@@ -45,7 +45,7 @@ pub(super) async fn plan(context: &Context, request: &StartRun, limit: i64, offs
         held,
         blocked,
         migrations,
-        waits_for,
+        waits_for: rivals.iter().map(|run| run.id).collect(),
         schemas: Listing::new(page, limit, |schema| schema.position),
     })
 }

@@ -18,7 +18,7 @@ use crate::authentication::PlatformAdmin;
 use crate::context::Context;
 use crate::problems::Problems;
 
-/// See how many schemas are at each version, which are behind, held back or failed, and what run is under way.
+/// See how many schemas are at each version, which are behind, held back or failed, and what runs are under way.
 #[utoipa::path(get, path = "/v1/migrations", tag = "migrations", responses((status = 200, body = FleetStatus), Problems))]
 pub(crate) async fn get_fleet_status(_: PlatformAdmin, context: web::Data<Context>) -> ApiResult<HttpResponse> {
     let connection = context.platform.get().await?;
@@ -33,7 +33,7 @@ pub(crate) async fn get_fleet_status(_: PlatformAdmin, context: web::Data<Contex
         failed: sum(|one| one.failed),
         blocked: sum(|one| one.blocked),
         accepted: sum(|one| one.accepted),
-        run: store::unfinished(&connection).await?,
+        runs: store::unfinished(&connection).await?,
         versions,
     };
     Ok(HttpResponse::Ok().json(status))
@@ -108,7 +108,8 @@ pub(crate) async fn plan_migration_run(
     Ok(HttpResponse::Ok().json(plan::plan(&context, &request, page.limit()?, offset.into()).await?))
 }
 
-/// Start a run over all schemas, or over some. Workers take part in it from then on.
+/// Start a run over all schemas, or over some. Workers take part in it from then on. Runs over schemas of different clusters or
+/// organizations, or of different tenants, may be under way together; one that may come to a schema of another one is refused.
 #[utoipa::path(post, path = "/v1/migration-runs", tag = "migrations", request_body = StartRun,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 201, body = Run, headers(("Location" = String))), Problems))]

@@ -83,12 +83,6 @@ pub(super) async fn insert(tx: &impl Sql, wanted: &Wanted, requester: &Requester
         ],
     )
     .await
-    .on_constraint("migration_runs_unfinished_key", || {
-        Error::new(
-            rowhouse_problem::Code::MigrationRunning,
-            "Another run was started at this moment. Look at it first.",
-        )
-    })
     .context("recording a run of migrations")?;
     Ok(id)
 }
@@ -141,12 +135,12 @@ pub(super) async fn find(db: &impl Sql, id: MigrationRunId) -> Result<Option<Run
     row.as_ref().map(run).transpose()
 }
 
-const UNFINISHED: &str = runs!("where run.ended_at is null");
+const UNFINISHED: &str = runs!("where run.ended_at is null order by run.id");
 
-/// The run that is not ended; there is one at most.
-pub(super) async fn unfinished(db: &impl Sql) -> Result<Option<Run>> {
-    let row = db.query_opt(UNFINISHED, &[]).await.context("looking for a run of migrations")?;
-    row.as_ref().map(run).transpose()
+/// The runs that are not ended, the oldest first.
+pub(super) async fn unfinished(db: &impl Sql) -> Result<Vec<Run>> {
+    let rows = db.query(UNFINISHED, &[]).await.context("looking for runs of migrations")?;
+    rows.iter().map(run).collect()
 }
 
 const LIST: &str = runs!("where $1::uuid is null or run.id < $1 order by run.id desc limit $2");
@@ -342,16 +336,6 @@ pub(crate) async fn is_of_the_fleet(db: &impl Sql, schema: Uuid) -> Result<bool>
         .await
         .context("looking whether a schema is still there")?
         .column("is_there")
-}
-
-const AT_WORK: &str = "
-    select begun.run_id from migration_run_schemas begun join migration_runs run on run.id = begun.run_id
-    where begun.state = 'running' and run.ended_at is not null limit 1";
-
-/// A run that has ended and of which a schema is still under way.
-pub(super) async fn at_work(db: &impl Sql) -> Result<Option<MigrationRunId>> {
-    let row = db.query_opt(AT_WORK, &[]).await.context("looking for what is under way of ended runs")?;
-    row.map(|row| row.column("run_id")).transpose()
 }
 
 const HOLD: &str = "

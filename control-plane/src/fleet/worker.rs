@@ -73,6 +73,11 @@ impl InHand {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many schemas of a run.
+    fn of(&self, run: MigrationRunId) -> usize {
+        self.lock().iter().filter(|(of, _)| *of == run).count()
+    }
+
     fn take(&self, task: &Task) -> Holding {
         let which = (task.run, task.schema);
         self.lock().insert(which);
@@ -96,20 +101,30 @@ impl Worker {
     /// Begins with as many schemas as there are free hands. Whether there were any.
     async fn look(&self, stop: &CancellationToken, sighted: &mut HashMap<MigrationRunId, Sighted>) -> Result<bool> {
         let context = &self.context;
-        let runs = claim::active(&context.progress.get().await?).await?;
+        let mut runs = claim::active(&context.progress.get().await?).await?;
         sighted.retain(|run, _| runs.contains(run));
+        // None keeps the others waiting: the one with the fewest hands first, and no more than its share of those that are free.
+        runs.sort_by_cached_key(|run| self.in_hand.of(*run));
         let mut has_begun = false;
+        let mut left = i64::try_from(runs.len()).unwrap_or(i64::MAX);
         for run in runs {
             let free = i64::try_from(self.hands.available_permits()).unwrap_or(i64::MAX);
             if free == 0 || stop.is_cancelled() {
                 break;
             }
+            let share = (free + left - 1) / left;
+            left -= 1;
             let settings = &context.settings.migrations;
             let tasks = {
                 let mut connection = context.progress.get().await?;
                 let sighted = sighted.entry(run).or_default();
-                claim::claim(&mut connection, run, &self.name, settings, free, sighted).await?
+                claim::claim(&mut connection, run, &self.name, settings, share, sighted).await
             };
+            // What is wrong with one run is no reason to leave the others.
+            let tasks = tasks.unwrap_or_else(|error| {
+                tracing::warn!(run.id = %run, error = error.chain(), "no schema of a run of migrations could be claimed");
+                Vec::new()
+            });
             has_begun |= !tasks.is_empty();
             self.begin(run, tasks).await?;
         }

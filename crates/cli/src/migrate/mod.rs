@@ -40,7 +40,7 @@ enum Command {
     Freeze(freeze::Arguments),
     /// The schema of saas_platform itself: see it, bring it forward, take it back. Needs the control plane's settings, not its key
     Platform(platform::Arguments),
-    /// See how many schemas are at each version, and what run is under way.
+    /// See how many schemas are at each version, and what runs are under way.
     Status(Connection),
     /// See what a run would do: to which schemas, in which order, with which statements, and what the linter says of them.
     Plan(plan::Arguments),

@@ -59,8 +59,8 @@ fn show(connection: &Connection, plan: &Value) -> Result<()> {
     if plan["pause_seconds"] != 0 {
         println!("batches of {}, {} s between them", plan["batch_size"], plan["pause_seconds"]);
     }
-    if let Some(run) = plan["waits_for"].as_str() {
-        println!("{run} would have to end first");
+    for run in plan["waits_for"].as_array().into_iter().flatten() {
+        println!("{} would have to end first", text(run));
     }
     if !is_empty(&plan["versions"]) {
         print(connection, &plan["versions"], &["version", "schemas", "failed_before"])?;

@@ -64,10 +64,8 @@ pub(super) async fn status(connection: &Connection) -> Result<()> {
              `rowhouse migrate accept` says that it is meant."
         );
     }
-    if status["run"].is_null() {
-        return Ok(());
-    }
-    print(connection, &json!([flat(&status["run"])]), &COUNTED)
+    let runs: Vec<Value> = status["runs"].as_array().into_iter().flatten().map(flat).collect();
+    if runs.is_empty() { Ok(()) } else { print(connection, &Value::Array(runs), &COUNTED) }
 }
 
 /// Prints the latest runs.
