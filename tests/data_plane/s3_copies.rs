@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use reqwest::Method;
+use rowhouse_database::AdminConnection;
+use rowhouse_domain::WorkspaceId;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -43,7 +46,7 @@ async fn copy_many(setting: &Setting, is_over: &AtomicBool) {
 
 #[tokio::test]
 async fn a_key_that_becomes_another_file_s() {
-    let setting = Arc::new(Setting::new().await);
+    let setting = Setting::new().await;
     let given = &setting.given;
     let (wanted, other) = (given.upload("a.txt", WANTED).await, given.upload("b.txt", OTHER).await);
     let is_over = Arc::new(AtomicBool::new(false));
@@ -64,25 +67,44 @@ async fn a_key_that_becomes_another_file_s() {
     swapping.await.unwrap();
 }
 
+/// Waits until somebody waits for what this session has locked.
+async fn expect_waiting(inside: &AdminConnection) {
+    let waiting = "select count(*) from pg_stat_activity where pg_backend_pid() = any(pg_blocking_pids(pid))";
+    let begun = Instant::now();
+    while inside.query(waiting, &[]).await.unwrap()[0].try_get::<_, i64>(0).unwrap() == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "nobody comes");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_version_whose_number_is_given_again() {
-    let setting = Arc::new(Setting::new().await);
-    setting.given.upload("a.txt", "the first one").await;
-    let is_over = Arc::new(AtomicBool::new(false));
-    let (rival, over) = (Arc::clone(&setting), Arc::clone(&is_over));
-    let replacing = tokio::spawn(async move {
-        let (store, path) = (rival.store(), format!("/{}/a.txt", rival.bucket()));
-        for content in [WANTED, OTHER].into_iter().cycle() {
-            let put = store.put(&Path::from("a.txt"), content.into()).await.unwrap();
-            assert_eq!(put.version.as_deref(), Some("2"));
-            let deleted = rival.request(Method::DELETE, (&path, "versionId=2"), &[]).send().await.unwrap();
-            assert_eq!(deleted.status(), 204);
-            if over.load(Ordering::Relaxed) {
-                break;
-            }
-        }
-    });
-    copy_many(&setting, &is_over).await;
-    replacing.await.unwrap();
-    crate::suite::recount::recount(&setting.house, &setting.given).await;
+    let setting = Setting::new().await;
+    let (given, store) = (&setting.given, setting.store());
+    let elsewhere = given.data.post("/v1/workspaces", &json!({"name": "Elsewhere"})).await.expect(201).text("id");
+    let id = elsewhere.parse::<WorkspaceId>().unwrap().as_uuid();
+    given.upload("a.txt", "the first one").await;
+    let (key, source) = (Path::from("a.txt"), format!("/{}/a.txt", setting.bucket()));
+    let condition = format!("\"{}\"", hex::encode(Sha256::digest(WANTED)));
+    // A copy waits for the other workspace: to make a folder there, before it reads the version again, and to be recorded, after that.
+    for target in ["new/copy", "copy"] {
+        assert_eq!(store.put(&key, WANTED.into()).await.unwrap().version.as_deref(), Some("2"));
+        let inside = setting.house.inside(given).await;
+        inside.run(&format!("begin; select from workspaces where id = '{id}' for update")).await.unwrap();
+        let path = format!("/{}/{target}", elsewhere.replace('_', "-"));
+        let headers = [("x-amz-copy-source", &*source), ("x-amz-copy-source-if-match", &*condition)];
+        let copying = tokio::spawn(setting.request(Method::PUT, (&path, ""), &headers).send());
+        expect_waiting(&inside).await;
+        let gone = setting.request(Method::DELETE, (&source, "versionId=2"), &[]).send().await.unwrap();
+        assert_eq!(gone.status(), 204);
+        assert_eq!(store.put(&key, OTHER.into()).await.unwrap().version.as_deref(), Some("2"));
+        inside.run("rollback").await.unwrap();
+        let answer = copying.await.unwrap().unwrap();
+        let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());
+        assert!(status == 404 && text.contains("NoSuchKey"), "{target}: {status} {text}");
+        let gone = setting.request(Method::DELETE, (&source, "versionId=2"), &[]).send().await.unwrap();
+        assert_eq!(gone.status(), 204);
+    }
+    setting.house.expect_used(13).await;
+    setting.house.expect_reserved(0).await;
 }

@@ -166,8 +166,8 @@ async fn a_copy_with_another_type_has_its_own() {
 async fn an_upload_in_parts_has_what_was_said_at_its_beginning() {
     let setting = Setting::new().await;
     let (store, key) = (setting.store(), Path::parse("large.bin").unwrap());
-    // What takes most room as JSON.
-    let quotes = "\"".repeat(2_000);
+    // As much as may be said, of what takes most room as JSON.
+    let quotes = "\"".repeat(2_048 - "mtime1.5q".len());
     let options = PutMultipartOptions::from(said(&[("mtime", "1.5"), ("q", &quotes)]));
     let mut upload = store.put_multipart_opts(&key, options).await.unwrap();
     upload.put_part(vec![1; 5 << 20].into()).await.unwrap();
