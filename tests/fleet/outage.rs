@@ -180,6 +180,23 @@ async fn what_is_migrated_while_the_platform_is_away_counts_when_it_is_back() {
     outage.expect_whole(NEW).await;
 }
 
+/// Nothing of the run is left but the run: its claims were not on the disk.
+async fn expect_forgotten(outage: &Outage) {
+    assert_eq!(number_in(&outage.house, "select count(*) from migration_run_schemas").await, 0);
+}
+
+#[tokio::test]
+async fn what_is_migrated_under_a_claim_that_the_platform_forgot_counts() {
+    let outage = Outage::prepare().await;
+    let (run, _, occupied) = stuck(&outage, "down", NEW).await;
+    let (outage, ()) = outage.without_platform(async |_| {}).await;
+    expect_forgotten(&outage).await;
+    // There is nobody else who could claim them again: the control plane's hands are full until it has written them down.
+    drop(occupied);
+    expect_all_done(&outage.through(&run).await);
+    outage.expect_whole(NEW).await;
+}
+
 #[tokio::test]
 async fn claims_that_the_platform_forgot_are_made_again_beside_those_who_are_still_at_work() {
     let outage = Outage::prepare().await;

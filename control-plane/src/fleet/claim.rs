@@ -307,19 +307,29 @@ pub(super) async fn extend(
     extended.context("extending a worker's lease").map(drop)
 }
 
-// The version counts also where the lease was lost: whatever the schema has, it has.
+// The version counts also where the lease was lost: whatever the schema has, it has. So does the schema where the platform's
+// server crashed and lost the claim itself: nobody would come to it again. One that failed is claimed again.
 const RECORD: &str = "
     with own as (update tenants set schema_version = $4 where id = $2 and schema_version <> $4),
     shared as (update group_databases set schema_version = $4 where id = $2 and schema_version <> $4),
     sharing as (
-        update tenants set schema_version = $4 where group_id = $2 and isolation = 'shared' and schema_version <> $4)
-    update migration_run_schemas
-    set state = $5, to_version = $4, steps = steps || $6::jsonb, error = $7, sqlstate = $8, rehearsed = $9, note = $10,
-        worker = null, leased_until = null, finished_at = clock_timestamp()
-    where run_id = $1 and schema_id = $2 and worker = $3 and state = 'running'";
+        update tenants set schema_version = $4 where group_id = $2 and isolation = 'shared' and schema_version <> $4),
+    claimed as (
+        update migration_run_schemas
+        set state = $5, to_version = $4, steps = steps || $6::jsonb, error = $7, sqlstate = $8, rehearsed = $9, note = $10,
+            worker = null, leased_until = null, finished_at = clock_timestamp()
+        where run_id = $1 and schema_id = $2 and worker = $3 and state = 'running'
+        returning run_id)
+    insert into migration_run_schemas (run_id, schema_id, name, phase, from_version, to_version, state, steps, rehearsed,
+        note, finished_at)
+    select run.id, $2, $11, $12, $13, $4, $5, $6, $9, $10, clock_timestamp()
+    from migration_runs run
+    where run.id = $1 and run.ended_at is null and $5::schema_migration_state = 'done' and not exists (select from claimed)
+    on conflict (run_id, schema_id) do nothing";
 
 /// Writes down what came of a schema.
 pub(super) async fn record(db: &impl Sql, task: &Task, worker: &str, outcome: &Outcome) -> Result<()> {
+    let phase = if task.is_canary { MigrationPhase::Canary } else { MigrationPhase::Fleet };
     db.execute(
         RECORD,
         &[
@@ -333,6 +343,9 @@ pub(super) async fn record(db: &impl Sql, task: &Task, worker: &str, outcome: &O
             &outcome.sqlstate,
             &outcome.rehearsed,
             &outcome.note,
+            &task.name,
+            &phase,
+            &task.from,
         ],
     )
     .await
