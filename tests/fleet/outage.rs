@@ -202,6 +202,7 @@ async fn claims_that_the_platform_forgot_are_made_again_beside_those_who_are_sti
     let outage = Outage::prepare().await;
     let (run, databases, occupied) = stuck(&outage, "down", NEW).await;
     let (outage, ()) = outage.without_platform(async |_| {}).await;
+    expect_forgotten(&outage).await;
     // The control plane's hands are full.
     let worker = outage.house.migration_worker(&slow_folder(), 2);
     let begun = "select count(*) from migration_run_schemas";
