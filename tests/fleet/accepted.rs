@@ -1,11 +1,12 @@
 //! Differences that are meant: runs come to their schemas, and are kept away by any other one.
 
 use reqwest::Method;
-use rowhouse_testkit::{Answer, TestHouse};
+use rowhouse_database::quote_ident;
+use rowhouse_testkit::{Answer, TestCluster, TestHouse};
 use serde_json::{Value, json};
 
 use crate::verify::{differing, meddle, sweep};
-use crate::{NEW, OLD, go, house, look, make, number_in, rowhouse, start, until};
+use crate::{NEW, OLD, go, house, look, make, number_in, place, rowhouse, start, until};
 
 const ADD: &str = "create index files_for_reports_idx on files (created_at)";
 const CHANGE: &str = "drop index files_for_reports_idx; create index files_for_reports_idx on files (created_at, name)";
@@ -114,6 +115,54 @@ async fn a_canary_that_differs_further_than_what_was_accepted_has_failed() {
     let run = start(&house, json!({"canary": "1", "max_failures": "1", "order": "oldest"})).await;
     let halted = until(&house, &run, "halted").await;
     assert_eq!((&halted["counts"]["failed"], &halted["counts"]["left"]), (&json!(1), &json!(1)), "{halted}");
+}
+
+/// What was seen the last time, and whether it blocks.
+async fn standing(house: &TestHouse, tenant: &str) -> (Value, Value) {
+    let check = check(house, tenant).await;
+    (check["state"].clone(), check["is_blocking"].clone())
+}
+
+#[tokio::test]
+async fn a_run_still_mends_what_it_has_left_where_that_was_accepted_and_is_not_any_more() {
+    let house = house().await;
+    let organization = house.organization().await;
+    let tenants = make(&house, &organization, "dedicated", 2).await;
+    go(&house, "down", OLD).await;
+    crate::spoil(&house, &tenants[0], "add").await;
+    let run = start(&house, json!({"canary": "0", "max_failures": "1"})).await;
+    until(&house, &run, "halted").await;
+    let _ = sweep(&house).await;
+    assert_eq!(standing(&house, &tenants[0]).await, (json!("different"), json!(false)));
+    let body = json!({"reason": "meant", "differences": seen(&house, &tenants[0]).await});
+    let _ = put(&house, &tenants[0], &body).await.expect(200);
+    let _ = house.admin.delete(&path(&tenants[0])).await.expect(204);
+    assert_eq!(standing(&house, &tenants[0]).await, (json!("different"), json!(false)));
+    crate::spoil(&house, &tenants[0], "drop").await;
+    let _ = house.admin.post(&format!("{run}/resume"), &json!({})).await.expect(200);
+    let done = until(&house, &run, "done").await;
+    assert_eq!(done["counts"]["done"], 2, "{done}");
+}
+
+#[tokio::test]
+async fn a_schema_that_could_not_be_read_since_is_blocked_when_nothing_is_accepted_any_more() {
+    let house = house().await;
+    let organization = house.organization().await;
+    let tenant = make(&house, &organization, "schema", 1).await.remove(0);
+    meddle(&house, &tenant, ADD).await;
+    let _ = sweep(&house).await;
+    let body = json!({"reason": "meant", "differences": seen(&house, &tenant).await});
+    let _ = put(&house, &tenant, &body).await.expect(200);
+    let (database, schema) = place(&house, &tenant).await;
+    let (here, away) = (quote_ident(&schema), quote_ident(&format!("{schema}_away")));
+    let admin = TestCluster::get().admin(&database).await;
+    admin.run(&format!("alter schema {here} rename to {away}")).await.unwrap();
+    let _ = sweep(&house).await;
+    assert_eq!(standing(&house, &tenant).await, (json!("unreadable"), json!(false)));
+    let _ = house.admin.delete(&path(&tenant)).await.expect(204);
+    assert_eq!(standing(&house, &tenant).await, (json!("unreadable"), json!(true)));
+    admin.run(&format!("alter schema {away} rename to {here}")).await.unwrap();
+    assert_eq!(go(&house, "down", OLD).await["counts"]["done"], 0);
 }
 
 #[tokio::test]

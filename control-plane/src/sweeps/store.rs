@@ -151,18 +151,15 @@ pub(super) async fn ahead(db: &impl Sql, sweep: SweepId, most: i64) -> Result<Ve
     rows.iter().map(read).collect()
 }
 
-// What a migration that failed has left is for the run to mend that tries it again: so it must come to it.
-const RECORD: &str = "
-    insert into schema_checks (schema_id, sweep_id, state, version, differences, error, is_blocking)
-    values ($1, $2, $3, $4, $5, $6,
-        $3::schema_check_state = 'different' and coalesce((
-            select begun.state not in ('failed', 'running') from migration_run_schemas begun
-            join migration_runs run on run.id = begun.run_id and run.dry_run is null
-            where begun.schema_id = $1 order by begun.run_id desc limit 1), true))
-    on conflict (schema_id) do update
+const RECORD: &str = concat!(
+    "insert into schema_checks (schema_id, sweep_id, state, version, differences, error, is_blocking)
+    values ($1, $2, $3, $4, $5, $6, $3::schema_check_state = 'different' and ",
+    blocks!(),
+    ") on conflict (schema_id) do update
         set sweep_id = excluded.sweep_id, state = excluded.state, version = excluded.version,
             differences = excluded.differences, error = excluded.error, checked_at = clock_timestamp(),
-            is_blocking = excluded.state not in ('same', 'accepted') and (schema_checks.is_blocking or excluded.is_blocking)";
+            is_blocking = excluded.state not in ('same', 'accepted') and (schema_checks.is_blocking or excluded.is_blocking)"
+);
 
 /// Keeps what a sweep saw, and says what it amounts to.
 pub(super) async fn record(

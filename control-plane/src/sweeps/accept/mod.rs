@@ -79,7 +79,7 @@ pub(super) async fn put(
     Ok(acceptance)
 }
 
-/// Takes it back: what differs blocks the schema again. That nothing was accepted is no error.
+/// Takes it back: what differs blocks the schema again, as if it had been seen for the first time. That nothing was accepted is no error.
 pub(super) async fn remove(context: &Context, caller: &Caller, tenant: TenantId) -> Result<()> {
     let mut connection = context.platform.get().await?;
     let tx = connection.transaction().await?;

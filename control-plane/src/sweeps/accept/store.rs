@@ -68,8 +68,13 @@ pub(super) async fn put(
 }
 
 const REMOVE: &str = "delete from schema_acceptances where schema_id = $1";
-const BLOCK: &str = "
-    update schema_checks set state = 'different', is_blocking = true where schema_id = $1 and state = 'accepted'";
+// One that could not be read since differs for all that anybody knows.
+const BLOCK: &str = concat!(
+    "update schema_checks set is_blocking = is_blocking or ",
+    blocks!(),
+    ", state = case state when 'accepted' then 'different' else state end
+    where schema_id = $1 and state in ('accepted', 'unreadable')"
+);
 
 /// Accepts nothing of a schema any more.
 pub(super) async fn remove(tx: &impl Sql, schema: Uuid) -> Result<()> {
