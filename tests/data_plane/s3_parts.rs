@@ -46,11 +46,15 @@ impl<'a> Upload<'a> {
     }
 
     async fn complete(&self, numbers: &[u32]) -> (u16, String) {
+        self.complete_with(numbers, &[]).await
+    }
+
+    async fn complete_with(&self, numbers: &[u32], headers: &[(&str, &str)]) -> (u16, String) {
         let parts: String =
             numbers.iter().map(|number| format!("<Part><PartNumber>{number}</PartNumber></Part>")).collect();
         let body = format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>");
         let query = format!("uploadId={}", self.id);
-        let answer = self.setting.request(Method::POST, (&self.path, &query), &[]).body(body).send().await.unwrap();
+        let answer = self.setting.request(Method::POST, (&self.path, &query), headers).body(body).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
@@ -121,6 +125,52 @@ async fn a_part_whose_client_goes_away_is_given_back() {
     sending.abort();
     setting.house.expect_reserved(1_000).await;
     assert_eq!(upload.sizes().await, ["1000"]);
+}
+
+#[tokio::test]
+async fn a_completion_that_fails_leaves_what_its_parts_have_reserved() {
+    let setting = Setting::new().await;
+    let (house, given) = (&setting.house, &setting.given);
+    let upload = Upload::begin(&setting, "a.bin").await;
+    upload.expect(1, 1_000, 1_000).await;
+    for _ in 0..2 {
+        let (status, text) = upload.complete_with(&[1], &[("if-match", "\"other\"")]).await;
+        assert_eq!(status, 412, "{text}");
+        house.expect_reserved(1_000).await;
+    }
+    // One whose process has died on its way leaves an intent, which runs out.
+    let leave = "
+        insert into upload_intents (bucket, object_key, reservation_id, expires_at)
+        select 'local', tenant_id || '/' || id, reservation_id, now() - interval '1 minute' from upload_sessions";
+    house.inside(given).await.run(leave).await.unwrap();
+    house.sql("select work_mark(id) from tenants").await;
+    while !house.tenant_rows(given, "select from upload_intents").await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    house.expect_reserved(1_000).await;
+    // Of several at once one makes the file, and what the others have reserved meanwhile goes with them.
+    let answers = futures::future::join_all([(); 4].map(|()| upload.complete(&[1]))).await;
+    assert!(answers.iter().any(|(status, _)| *status == 200), "{answers:?}");
+    assert!(answers.iter().all(|(status, _)| [200, 404, 409].contains(status)), "{answers:?}");
+    house.expect_used(1_000).await;
+    house.expect_figure("select count(*) from quota_reservations", 0).await;
+    house.expect_reserved(0).await;
+    assert_eq!(crate::suite::recount::recount(house, given).await, 1_000);
+}
+
+#[tokio::test]
+async fn a_part_has_room_for_those_that_are_there_as_well() {
+    let setting = Setting::new().await;
+    let upload = Upload::begin(&setting, "a.bin").await;
+    upload.expect(1, 1_000, 1_000).await;
+    // Nobody came back for it in time.
+    setting.house.sql("select quota_release(id) from quota_reservations").await;
+    setting.house.expect_reserved(0).await;
+    upload.expect(2, 300, 1_300).await;
+    setting.house.sql("select quota_release(id) from quota_reservations").await;
+    upload.expect(1, 200, 500).await;
+    upload.abort().await;
+    setting.house.expect_reserved(0).await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use rowhouse_problem::{Error, Result};
 use tokio_postgres::error::Severity;
 
 use super::intents::{self, Intent};
-use super::reservation::Reservation;
+use super::reservation::{self, Reservation};
 use crate::authentication::Caller;
 use crate::changes::Change;
 use crate::contents::blob_failure;
@@ -96,11 +96,21 @@ impl Traces {
     /// nothing stands for.
     async fn remove(self) {
         let object = self.state.contents.delete(self.intent.object).await.map_err(blob_failure);
-        let reservation = self.reservation.release().await;
+        let reservation = self.end_reservation().await;
         let rows = self.remove_rows(object.is_ok() && reservation.is_ok() && !self.is_object_pending).await;
         for error in [object, reservation, rows].into_iter().filter_map(Result::err) {
             tracing::warn!(error = error.chain(), "a failed upload could not be cleaned up at once");
         }
+    }
+
+    async fn end_reservation(&self) -> Result<()> {
+        if self.intent.ends.is_none() {
+            return self.reservation.release().await;
+        }
+        // The parts are still there, and have it reserved, unless their upload has ended meanwhile.
+        self.reservation.leave();
+        let tenant = self.caller.connection(&self.state).await?;
+        reservation::end(&self.state.platform, &tenant, self.intent.reservation, self.intent.id).await
     }
 
     async fn remove_rows(&self, nothing_left: bool) -> Result<()> {

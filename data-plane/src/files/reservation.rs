@@ -2,9 +2,12 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rowhouse_database::{PlatformPool, Sql};
 use rowhouse_domain::ReservationId;
 use rowhouse_problem::{Code, Error, Result};
+use uuid::Uuid;
 
+use super::intents;
 use super::pulse::ran_out;
 use crate::authentication::Caller;
 use crate::changes::Change;
@@ -183,6 +186,11 @@ impl Reservation {
         }
     }
 
+    /// Takes nothing of it any more, and leaves it to whoever else it stands for.
+    pub(super) fn leave(&self) {
+        *self.room() = Room::Over;
+    }
+
     fn held(&self) -> u64 {
         match &*self.room() {
             Room::Own { held } => *held,
@@ -212,4 +220,18 @@ impl Reservation {
     fn room(&self) -> MutexGuard<'_, Room> {
         self.room.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Gives a reservation back at the end of one of its uploads, unless it stands for something else as well: what came in parts has
+/// one in common with its completions.
+pub(super) async fn end(
+    platform: &PlatformPool,
+    tenant: &impl Sql,
+    reservation: ReservationId,
+    intent: Uuid,
+) -> Result<()> {
+    if intents::store::unknown(tenant, &[reservation], Some(intent)).await?.is_empty() {
+        return Ok(());
+    }
+    quota::release(platform, reservation).await
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rowhouse_database::ActivePlacement;
 use rowhouse_problem::Result;
 
-use super::{blobs, intents, purge};
+use super::{blobs, intents, purge, reservation};
 use crate::contents::blob_failure;
 use crate::work::WorkContext;
 use crate::{idempotency, links, quota, uploads};
@@ -81,7 +81,7 @@ async fn expired_intents(context: &WorkContext, placement: &ActivePlacement) -> 
             }
         }
         if let Some(reservation) = upload.reservation {
-            quota::release(&context.platform, reservation).await?;
+            reservation::end(&context.platform, &tenant, reservation, upload.id).await?;
         }
         intents::store::delete(&tenant, upload.id).await?;
     }
@@ -100,7 +100,7 @@ async fn forgotten_reservations(context: &WorkContext, placement: &ActivePlaceme
     if committing.is_empty() {
         return Ok(());
     }
-    let forgotten = intents::store::unknown(&context.tenant(placement).await?, &committing).await?;
+    let forgotten = intents::store::unknown(&context.tenant(placement).await?, &committing, None).await?;
     for reservation in &forgotten {
         quota::release(&context.platform, *reservation).await?;
     }

@@ -109,11 +109,11 @@ pub(crate) fn moved_on() -> Error {
     Error::new(Code::OffsetMismatch, detail)
 }
 
-/// Reserves more for an upload whose parts come in any order, or keeps what it has reserved for longer.
-pub(crate) async fn reserve(state: &AppState, caller: &Caller, session: &Session, bytes: u64) -> Result<()> {
+/// Reserves more for an upload whose parts come in any order, or keeps what it has reserved for longer. Says what it comes to.
+pub(crate) async fn reserve(state: &AppState, caller: &Caller, session: &Session, bytes: u64) -> Result<u64> {
     let ttl = state.settings.uploads.session_ttl;
     let (tenant, account) = (caller.tenant(), caller.account());
-    quota::reserve(&state.platform, session.reservation, tenant, account, bytes, ttl).await.map(|_| ())
+    quota::reserve(&state.platform, session.reservation, tenant, account, bytes, ttl).await
 }
 
 /// Reserves for an upload whose parts follow each other until it has room for `size` bytes in all, and keeps that for longer.

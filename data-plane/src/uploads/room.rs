@@ -31,15 +31,34 @@ impl Room {
         number: i32,
         size: u64,
     ) -> Result<Self> {
-        let there = store::part_size(&caller.connection(state).await?, session.new.id, number).await?;
+        let (parts, there) = store::sizes(&caller.connection(state).await?, session.new.id, number).await?;
         let more = size.saturating_sub(there.unsigned_abs());
         let (state, caller, session) = (state.clone(), caller.clone(), session.clone());
         // In a task of its own: where nobody waits for it any more, what was granted is given back.
         let taken = async move {
-            reserve(&state, &caller, &session, more).await?;
-            Ok(Self(Some(Box::new(Held { state, caller, session, bytes: more, rest: 0 }))))
+            let held = reserve(&state, &caller, &session, more).await?;
+            let room = Box::new(Held { state, caller, session, bytes: more, rest: 0 });
+            let room = Self(Some(room));
+            if held < parts.unsigned_abs() + more {
+                room.make_up(number).await?;
+            }
+            Ok(room)
         };
         tokio::spawn(taken.in_current_span()).await.map_err(Error::internal)?
+    }
+
+    /// Reserves what the parts that are there have lost: what nobody came back for in time is given away.
+    async fn make_up(&self, number: i32) -> Result<()> {
+        let Some(Held { state, caller, session, bytes, .. }) = self.0.as_deref() else { return Ok(()) };
+        let mut tenant = caller.connection(state).await?;
+        let transaction = tenant.transaction().await?;
+        // No other part comes to be there meanwhile: it would be counted and its room would not.
+        if store::lock(&transaction, session.new.id, session.new.protocol).await?.is_some() {
+            let held = reserve(state, caller, session, 0).await?;
+            let (parts, _) = store::sizes(&transaction, session.new.id, number).await?;
+            reserve(state, caller, session, (parts.unsigned_abs() + bytes).saturating_sub(held)).await?;
+        }
+        transaction.commit().await
     }
 
     /// Looks once more, when the part takes the place of one of `replaced` bytes: that may be another one by now.

@@ -161,12 +161,14 @@ pub(super) async fn drop_part(transaction: &impl Sql, id: UploadId, number: i32)
     row.map_or(Ok(0), |row| row.column("size"))
 }
 
-const PART_SIZE: &str = "select size from upload_parts where upload_id = $1 and number = $2";
+const SIZES: &str = "
+    select coalesce(sum(size), 0)::bigint as parts, coalesce(sum(size) filter (where number = $2), 0)::bigint as part
+    from upload_parts where upload_id = $1";
 
-/// Bytes of a part; nothing where there is none.
-pub(super) async fn part_size(tenant: &impl Sql, id: UploadId, number: i32) -> Result<i64> {
-    let row = tenant.query_opt(PART_SIZE, &[&id, &number]).await.context("looking for a part")?;
-    row.map_or(Ok(0), |row| row.column("size"))
+/// Bytes of all parts, and of the one of this number: nothing where there is none.
+pub(super) async fn sizes(tenant: &impl Sql, id: UploadId, number: i32) -> Result<(i64, i64)> {
+    let row = tenant.query_one(SIZES, &[&id, &number]).await.context("measuring an upload's parts")?;
+    Ok((row.column("parts")?, row.column("part")?))
 }
 
 const PARTS: &str = "

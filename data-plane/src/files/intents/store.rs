@@ -101,14 +101,20 @@ pub(in crate::files) async fn expire(tenant: &impl Sql, limit: i64) -> Result<Ve
 
 const UNKNOWN: &str = "
     select reserved.id from unnest($1::uuid[]) reserved (id)
-    where not exists (select from upload_intents where tenant_id = app_tenant_id() and reservation_id = reserved.id)
-        and not exists (select from upload_sessions where tenant_id = app_tenant_id() and reservation_id = reserved.id)
+    where not exists (select from upload_intents
+            where tenant_id = app_tenant_id() and reservation_id = reserved.id and id is distinct from $2)
+        and not exists (select from upload_sessions
+            where tenant_id = app_tenant_id() and reservation_id = reserved.id and made_version is null)
         and not exists (select from jobs where tenant_id = app_tenant_id() and subject_id = reserved.id and kind = 'usage')";
 
-/// Of reservations those that stand for no upload, and for no event that is still to be counted. In one statement: an upload's
-/// commit replaces the one by the other.
-pub(in crate::files) async fn unknown(tenant: &impl Sql, reservations: &[ReservationId]) -> Result<Vec<ReservationId>> {
-    let rows = tenant.query(UNKNOWN, &[&reservations]).await.context("looking for forgotten reservations")?;
+/// Of reservations those that stand for no upload but the one that `ends`, and for no event that is still to be counted. In one
+/// statement: an upload's commit replaces the one by the other.
+pub(in crate::files) async fn unknown(
+    tenant: &impl Sql,
+    reservations: &[ReservationId],
+    ends: Option<Uuid>,
+) -> Result<Vec<ReservationId>> {
+    let rows = tenant.query(UNKNOWN, &[&reservations, &ends]).await.context("looking for forgotten reservations")?;
     rows.iter().map(|row| row.column("id")).collect()
 }
 

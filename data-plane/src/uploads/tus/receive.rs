@@ -140,7 +140,7 @@ impl Keeper {
             checked?;
         }
         self.record().await?;
-        reserve(&self.state, &self.caller, &self.session, 0).await
+        reserve(&self.state, &self.caller, &self.session, 0).await.map(|_| ())
     }
 
     async fn take(&mut self, chunk: Bytes, number: i32) -> Result<()> {
