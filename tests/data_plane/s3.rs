@@ -230,6 +230,10 @@ impl Setting {
     ) -> RequestBuilder {
         signed((self.endpoint(), &self.key), method, (path, query), headers)
     }
+
+    pub(crate) fn presigned(&self, method: &Method, path: &str, headers: &[(&str, &str)]) -> String {
+        presigned((self.endpoint(), &self.key), method, path, headers)
+    }
 }
 
 fn signed(
@@ -238,17 +242,59 @@ fn signed(
     (path, query): (&str, &str),
     further: &[(&str, &str)],
 ) -> RequestBuilder {
+    let now = now();
+    let mut headers =
+        vec![("host", host(endpoint)), ("x-amz-content-sha256", "UNSIGNED-PAYLOAD"), ("x-amz-date", &now)];
+    headers.extend(further);
+    let (names, signature) = signature(key, &now, &format!("{method}\n{path}\n{query}"), &mut headers);
+    let credential = credential(key, &now);
+    let authorization =
+        format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}");
+    let request = reqwest::Client::new().request(method, format!("{endpoint}{path}?{query}"));
+    let request = headers
+        .iter()
+        .filter(|(name, _)| *name != "host")
+        .fold(request, |request, (name, value)| request.header(*name, *value));
+    request.header("authorization", authorization)
+}
+
+/// An address whose holder may do one thing, with these headers.
+fn presigned((endpoint, key): (&str, &Value), method: &Method, path: &str, further: &[(&str, &str)]) -> String {
+    let now = now();
+    let mut headers = vec![("host", host(endpoint))];
+    headers.extend(further);
+    let mut names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
+    names.sort_unstable();
+    let query = format!(
+        "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={}&X-Amz-Date={now}&X-Amz-Expires=60&X-Amz-SignedHeaders={}",
+        credential(key, &now).replace('/', "%2F"),
+        names.join("%3B"),
+    );
+    let (_, signature) = signature(key, &now, &format!("{method}\n{path}\n{query}"), &mut headers);
+    format!("{endpoint}{path}?{query}&X-Amz-Signature={signature}")
+}
+
+fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string()
+}
+
+fn host(endpoint: &str) -> &str {
+    endpoint.trim_start_matches("http://")
+}
+
+fn credential(key: &Value, now: &str) -> String {
+    format!("{}/{}/us-east-1/s3/aws4_request", key["prefix"].as_str().unwrap(), &now[..8])
+}
+
+/// The names of the headers, and the signature of a request with them whose body may be any.
+fn signature(key: &Value, now: &str, request: &str, headers: &mut [(&str, &str)]) -> (String, String) {
     use hmac::{Hmac, KeyInit, Mac};
     use sha2::{Digest, Sha256};
-    let host = endpoint.trim_start_matches("http://");
-    let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
     let (day, scope) = (&now[..8], format!("{}/us-east-1/s3/aws4_request", &now[..8]));
-    let mut headers = vec![("host", host), ("x-amz-content-sha256", "UNSIGNED-PAYLOAD"), ("x-amz-date", &now)];
-    headers.extend(further);
     headers.sort_unstable();
     let names = headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
     let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
-    let canonical = format!("{method}\n{path}\n{query}\n{lines}\n{names}\nUNSIGNED-PAYLOAD");
+    let canonical = format!("{request}\n{lines}\n{names}\nUNSIGNED-PAYLOAD");
     let text = format!("AWS4-HMAC-SHA256\n{now}\n{scope}\n{}", hex::encode(Sha256::digest(canonical)));
     let sign = |key: &[u8], text: &str| {
         let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
@@ -258,17 +304,7 @@ fn signed(
     let secret = format!("AWS4{}", key["s3_secret"].as_str().unwrap());
     let signing =
         ["us-east-1", "s3", "aws4_request"].iter().fold(sign(secret.as_bytes(), day), |key, part| sign(&key, part));
-    let authorization = format!(
-        "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={}",
-        key["prefix"].as_str().unwrap(),
-        hex::encode(sign(&signing, &text))
-    );
-    let request = reqwest::Client::new().request(method, format!("{endpoint}{path}?{query}"));
-    let request = headers
-        .iter()
-        .filter(|(name, _)| *name != "host")
-        .fold(request, |request, (name, value)| request.header(*name, *value));
-    request.header("authorization", authorization)
+    (names, hex::encode(sign(&signing, &text)))
 }
 
 #[tokio::test]
@@ -357,6 +393,36 @@ async fn presigned_addresses_open_one_object_for_a_while() {
     assert_eq!(anyone.put(get.clone()).body("x").send().await.unwrap().status(), 403);
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     assert_eq!(anyone.get(get).send().await.unwrap().status(), 403);
+}
+
+#[tokio::test]
+async fn the_holder_of_a_presigned_address_adds_nothing_to_it() {
+    let setting = Setting::new().await;
+    let (store, bucket) = (setting.store(), setting.bucket());
+    store.put(&path("secret.txt"), "secret".into()).await.unwrap();
+    let (source, target) = (format!("/{bucket}/secret.txt"), format!("/{bucket}/in.txt"));
+    let put = async |signed: &[(&str, &str)], query: &str, added: &[(&str, &str)]| {
+        let address = setting.presigned(&Method::PUT, &target, signed) + query;
+        let put = reqwest::Client::new().put(address).body("words");
+        let put = added.iter().fold(put, |put, (name, value)| put.header(*name, *value));
+        let answer = put.send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let (copy, say) = (("x-amz-copy-source", source.as_str()), ("x-amz-meta-mtime", "7"));
+    for (signed, added) in [(&[][..], &[copy][..]), (&[], &[say]), (&[say], &[say, copy]), (&[copy], &[copy, say])] {
+        let (status, text) = put(signed, "", added).await;
+        assert!(status == 403 && text.contains("AccessDenied"), "{signed:?} {added:?}: {status} {text}");
+    }
+    // Nor to what is signed.
+    assert_eq!(put(&[], "&X-Amz-SignedHeaders=host%3Bx-amz-copy-source", &[copy]).await.0, 400);
+    assert!(matches!(store.head(&path("in.txt")).await.unwrap_err(), Error::NotFound { .. }));
+    // What is signed may come, and so may what only the sender knows.
+    let (status, text) = put(&[], "", &[("x-amz-content-sha256", "UNSIGNED-PAYLOAD")]).await;
+    assert_eq!(status, 200, "{text}");
+    assert_eq!(store.get(&path("in.txt")).await.unwrap().bytes().await.unwrap(), "words");
+    let (status, text) = put(&[copy], "", &[copy]).await;
+    assert_eq!(status, 200, "{text}");
+    assert_eq!(store.get(&path("in.txt")).await.unwrap().bytes().await.unwrap(), "secret");
 }
 
 #[tokio::test]

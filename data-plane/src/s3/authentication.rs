@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
+use hyper::{HeaderMap, Uri};
 use rowhouse_domain::Scope;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 use secrecy::ExposeSecret;
+use url::form_urlencoded;
 
 use super::failure::failure;
 use crate::authentication::{key_of, vouched};
@@ -61,6 +63,7 @@ impl S3Access for Keys {
         let Some(credentials) = context.credentials() else {
             return Err(S3Error::with_message(S3ErrorCode::AccessDenied, "Sign the request with a tenant key."));
         };
+        refuse_unsigned(context.uri(), context.headers())?;
         let caller = vouched(&self.0, &credentials.access_key).await.map_err(failure)?;
         let visit = VISIT.get();
         visit.counts.get_or_init(|| self.0.meter.count(caller.tenant()));
@@ -76,6 +79,27 @@ impl S3Access for Keys {
         tracing::record_all!(span, s3.operation = operation, tenant.id = %tenant, org.id = %organization, key.id = %key);
         context.extensions_mut().insert(caller);
         Ok(())
+    }
+}
+
+/// Refuses what the holder of a presigned address has added: `x-amz-copy-source` alone would make a put of one object a copy of any
+/// other. The digest of the body, which only whoever sends it knows, may be added, as with S3.
+fn refuse_unsigned(uri: &Uri, headers: &HeaderMap) -> S3Result<()> {
+    let query: Vec<_> = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).collect();
+    let value = |wanted: &str| query.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_ref());
+    if value("X-Amz-Signature").is_none() {
+        return Ok(());
+    }
+    let signed = value("X-Amz-SignedHeaders").unwrap_or_default();
+    let may_come = |name: &str| {
+        !name.starts_with("x-amz-") || name == "x-amz-content-sha256" || signed.split(';').any(|signed| signed == name)
+    };
+    match headers.keys().find(|name| !may_come(name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            let message = format!("The address does not sign {name}.");
+            Err(S3Error::with_message(S3ErrorCode::AccessDenied, message))
+        }
     }
 }
 
