@@ -289,7 +289,7 @@ end
 $$;
 
 -- Gives back what of a block, or of the reservation of an upload in parts, was not spent and will not be. Says whether there was so
--- much.
+-- much, and it may go: what an upload commits is counted on as it is, and ends with the upload.
 create function quota_give_back(reservation uuid, unspent bigint) returns boolean
 language plpgsql security definer
 set search_path = pg_catalog, public, pg_temp
@@ -299,7 +299,8 @@ declare
 begin
     select * into held from quota_reservations where id = reservation;
     perform from organizations where id = held.organization_id for no key update;
-    update quota_reservations set bytes = bytes - unspent where id = reservation and unspent between 0 and bytes;
+    update quota_reservations set bytes = bytes - unspent where id = reservation and unspent between 0 and bytes
+        and (is_block or expires_at <> 'infinity');
     if not found then
         return false;
     end if;

@@ -151,6 +151,8 @@ async fn what_is_being_committed_does_not_expire_and_what_expired_can_not_be_com
     assert_eq!(number(&connection, &grow(late, 0)).await, 0, "a sign of life that comes too late shows it");
     // A sign of life that crosses the commit does not give the reservation an end again.
     assert_eq!(number(&connection, &grow(early, 0)).await, 100);
+    let give_back = format!("select quota_give_back('{early}', 1)::int::bigint");
+    assert_eq!(number(&connection, &give_back).await, 0, "what is being committed is counted on");
     run(&platform.admin, expire).await;
     let _ = number(&connection, "select quota_expire(100)::bigint").await;
     assert_eq!(platform.counters().await, [0, 100, 0, 100]);
