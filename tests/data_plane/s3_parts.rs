@@ -175,7 +175,7 @@ async fn a_part_has_room_for_those_that_are_there_as_well() {
 
 #[tokio::test]
 async fn what_is_aborted_or_forgotten_is_given_back() {
-    let setting = Setting::with(|settings| settings.uploads.session_ttl = Duration::from_secs(8)).await;
+    let setting = Setting::new().await;
     let aborted = Upload::begin(&setting, "aborted.bin").await;
     aborted.expect(1, 1_000, 1_000).await;
     // One that is under way then knows nothing of it, and keeps nothing.
@@ -194,5 +194,8 @@ async fn what_is_aborted_or_forgotten_is_given_back() {
     let forgotten = Upload::begin(&setting, "forgotten.bin").await;
     forgotten.expect(1, 1_000, 1_000).await;
     forgotten.expect(7, 234, 1_234).await;
+    let expire = "update upload_sessions set expires_at = now()";
+    setting.house.inside(&setting.given).await.run(expire).await.unwrap();
+    setting.house.sql("select work_mark(id) from tenants").await;
     setting.house.expect_reserved(0).await;
 }
