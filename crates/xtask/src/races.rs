@@ -24,8 +24,10 @@ pub(crate) fn run(soak: bool, second_try: bool, arguments: &[OsString]) -> anyho
     if first.succeeded {
         return Ok(());
     }
-    let failed = Vec::from_iter(first.failed);
-    if !second_try || failed.is_empty() || failed.len() > MOST {
+    let failed = Vec::from_iter(&first.failed).into_iter().map(String::as_str).collect::<Vec<_>>();
+    // Where a program of tests could not be built or died, nobody knows what it would have found.
+    let is_told = first.begun == first.ended && first.begun > 0;
+    if !second_try || !is_told || failed.is_empty() || failed.len() > MOST {
         bail!("tests failed: {}", if failed.is_empty() { "see above".to_owned() } else { failed.join(", ") });
     }
     console::missing(&format!("failed among the others, and are run again by themselves: {}", failed.join(", ")));
@@ -33,6 +35,9 @@ pub(crate) fn run(soak: bool, second_try: bool, arguments: &[OsString]) -> anyho
     let again = outcome(cargo_test(soak).args(["--exact", "--test-threads=1"]).args(&failed))?;
     if !again.succeeded {
         bail!("tests failed among the others and by themselves: {}", Vec::from_iter(again.failed).join(", "));
+    }
+    if let Some(silent) = first.failed.difference(&again.passed).next() {
+        bail!("{silent} failed among the others and was not run by itself");
     }
     console::missing(&format!("failed among the others and passed by themselves, so they race: {}", failed.join(", ")));
     Ok(())
@@ -48,9 +53,28 @@ fn cargo_test(soak: bool) -> Command {
     test
 }
 
+#[derive(Default)]
 struct Outcome {
     succeeded: bool,
+    passed: BTreeSet<String>,
     failed: BTreeSet<String>,
+    /// Programs of tests that said how many they would run, and those that said how it went.
+    begun: usize,
+    ended: usize,
+}
+
+impl Outcome {
+    /// Takes in a line of Rust's own test programs.
+    fn read(&mut self, line: &str) {
+        if let Some(name) = test_that(line, "FAILED") {
+            self.failed.insert(name.to_owned());
+        } else if let Some(name) = test_that(line, "ok") {
+            self.passed.insert(name.to_owned());
+        }
+        self.begun +=
+            usize::from(line.starts_with("running ") && (line.ends_with(" tests") || line.ends_with(" test")));
+        self.ended += usize::from(line.starts_with("test result: "));
+    }
 }
 
 /// Shows what the tests print as they print it, and gathers the names of those that failed.
@@ -58,41 +82,57 @@ struct Outcome {
 fn outcome(command: &mut Command) -> anyhow::Result<Outcome> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot run cargo test")?;
     let printed = child.stdout.take().context("cargo test prints nowhere")?;
-    let mut failed = BTreeSet::new();
+    let mut outcome = Outcome::default();
     for line in BufReader::new(printed).split(b'\n') {
         let line = line.context("cannot read what the tests print")?;
         let line = String::from_utf8_lossy(&line);
         println!("{line}");
-        failed.extend(failed_test(&line).map(str::to_owned));
+        outcome.read(&line);
     }
-    Ok(Outcome { succeeded: child.wait().context("cannot wait for cargo test")?.success(), failed })
+    outcome.succeeded = child.wait().context("cannot wait for cargo test")?.success();
+    Ok(outcome)
 }
 
-/// The name in a line `test NAME ... FAILED` of Rust's own test programs.
-fn failed_test(line: &str) -> Option<&str> {
-    let name = line.strip_prefix("test ")?.strip_suffix("FAILED")?.trim_end().strip_suffix("...")?;
+/// The name in a line `test NAME ... FAILED`, or whatever it says of how it went.
+fn test_that<'line>(line: &'line str, went: &str) -> Option<&'line str> {
+    let name = line.strip_prefix("test ")?.strip_suffix(went)?.trim_end().strip_suffix("...")?;
     Some(name.trim_end())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{failed_test, outcome};
+    use super::{Outcome, outcome, test_that};
     use std::process::Command;
+
+    fn printed(lines: &str) -> Outcome {
+        outcome(Command::new("sh").args(["-c", &format!("printf '{lines}'; exit 101")])).unwrap()
+    }
 
     #[test]
     fn what_failed_is_gathered_from_what_is_printed() {
-        let printed = "running 2 tests\ntest a::one ... FAILED\ntest a::two ... ok\n\nfailures:\n    a::one\n";
-        let outcome = outcome(Command::new("sh").args(["-c", &format!("printf '{printed}'; exit 101")])).unwrap();
-        assert_eq!((outcome.succeeded, Vec::from_iter(outcome.failed)), (false, vec!["a::one".to_owned()]));
+        let outcome = printed(
+            "\nrunning 2 tests\ntest a::one ... FAILED\ntest a::two ... ok\n\nfailures:\n    a::one\n\n\
+             test result: FAILED. 1 passed; 1 failed; 0 ignored\n",
+        );
+        assert!(!outcome.succeeded);
+        assert_eq!(Vec::from_iter(outcome.failed), ["a::one"]);
+        assert_eq!(Vec::from_iter(outcome.passed), ["a::two"]);
+        assert_eq!((outcome.begun, outcome.ended), (1, 1));
+    }
+
+    #[test]
+    fn a_program_that_died_is_one_that_did_not_end() {
+        let outcome = printed(
+            "running 1 test\ntest a::one ... FAILED\n\ntest result: FAILED. 0 passed; 1 failed\n\nrunning 9 tests\n",
+        );
+        assert_eq!((outcome.begun, outcome.ended), (2, 1));
     }
 
     #[test]
     fn names_of_failed_tests_are_found() {
-        assert_eq!(
-            failed_test("test network::cut_connections_are_replaced ... FAILED"),
-            Some("network::cut_connections_are_replaced")
-        );
-        assert_eq!(failed_test("test network::cut_connections_are_replaced ... ok"), None);
-        assert_eq!(failed_test("test result: FAILED. 49 passed; 1 failed; 0 ignored"), None);
+        let line = "test network::cut_connections_are_replaced ... FAILED";
+        assert_eq!(test_that(line, "FAILED"), Some("network::cut_connections_are_replaced"));
+        assert_eq!(test_that(line, "ok"), None);
+        assert_eq!(test_that("test result: FAILED. 49 passed; 1 failed; 0 ignored", "FAILED"), None);
     }
 }
