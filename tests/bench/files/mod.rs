@@ -3,6 +3,7 @@
 mod clients;
 mod content;
 mod nginx;
+mod slow_disk;
 mod wire;
 
 use std::net::SocketAddr;
@@ -16,9 +17,10 @@ use serde::Deserialize;
 use self::clients::Times;
 use self::content::Noise;
 use self::nginx::Nginx;
+use self::slow_disk::SlowDisk;
 use self::wire::Server;
 use crate::floor::{Floor, Kind};
-use crate::house::House;
+use crate::house::{House, Wanted};
 use crate::load::address;
 use crate::process::peak_memory_mib;
 use crate::report::Report;
@@ -42,10 +44,19 @@ pub(crate) struct Arguments {
     /// How often everything is done; figures are medians.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// Milliseconds that each sync of PostgreSQL and the data plane takes longer than this disk's, for uploads of 1 KiB only:
+    /// a disk that promises slowly, such as one behind a network, is shared by many commits.
+    #[arg(long)]
+    sync: Option<u32>,
 }
 
 pub(crate) async fn measure(arguments: Arguments) -> Result<Report> {
-    let house = House::start().await?;
+    let slow = match arguments.sync {
+        Some(milliseconds) => Some(SlowDisk::new(milliseconds).await?),
+        None => None,
+    };
+    let settings = slow.iter().map(SlowDisk::setting).collect();
+    let house = House::start_as(Wanted { settings, ..Wanted::default() }).await?;
     let outcome = run(&house, arguments).await;
     house.stop().await?;
     outcome
@@ -101,6 +112,9 @@ impl Bench {
     fn report(&self, served: &Path, data_plane: u32) -> Result<Report> {
         let mut report = report();
         self.many_small(&mut report)?;
+        if self.arguments.sync.is_some() {
+            return Ok(report);
+        }
         let large = self.arguments.mib * MIB;
         for (size, times, upload_target, download_target) in
             [(KIB, 200, None, None), (MIB, 20, None, None), (large, 1, Some(0.8), Some(0.7))]
@@ -130,6 +144,11 @@ impl Bench {
         let rate = |times: &[Times]| median(times.iter().map(Times::rate).collect());
         let name = format!("1 KiB uploads, {CROWD} clients, against one");
         report.rate(&name, rate(&many), "1/s", Some(rate(&one)), Some(6.0));
+        if self.arguments.sync.is_some() {
+            // The bare handler's disk is as fast as ever.
+            latencies(report, &format!("1 KiB upload, {CROWD} clients, against one"), &many, Some(&one));
+            return Ok(());
+        }
         let name = format!("1 KiB uploads, {CROWD} clients, against the bare handler");
         report.rate(&name, rate(&many), "1/s", Some(rate(&bare)), None);
         latencies(report, &format!("1 KiB upload, {CROWD} clients"), &many, Some(&bare));
