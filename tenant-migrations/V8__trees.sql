@@ -1,7 +1,8 @@
 -- Why: a folder or workspace is deleted, restored, copied and purged with what lies in it: at once where that is little, else by a
 -- job, batch by batch, under a cover (see V2); a purge always by a job, and so is a copy taken back. They run as the owner, whom the
 -- covers do not bind, and filter on `app_tenant_id()` themselves.
--- Every step has a bound, but for the first of a copy, which goes through all folders.
+-- Every step has a bound but two: the first of a copy goes through all folders, and the first of a restoring counts all it will
+-- bring back.
 -- Locks: none.
 
 -- How many live folders and files lie in a folder, itself included, or in a workspace that has been deleted; it counts little

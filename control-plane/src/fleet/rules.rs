@@ -31,7 +31,7 @@ pub(super) struct Standing {
 pub(super) enum Step {
     /// So many schemas may be begun.
     Begin(i64),
-    /// Nothing, for now.
+    /// Nothing until something changes.
     Wait,
     /// Too many failed, or a canary is not well.
     Halt,

@@ -24,7 +24,7 @@ pub(crate) struct Pulse {
     put_down: broadcast::Sender<PutDown>,
 }
 
-/// An operation that this process does nothing more about for now.
+/// An operation that this process has put down: done, or to be gone on with by whoever takes it next.
 #[derive(Debug, Clone, Copy)]
 struct PutDown {
     id: OperationId,
@@ -48,7 +48,7 @@ impl Pulse {
         self.wish.notified().await;
     }
 
-    /// Says that this process does nothing more about an operation for now.
+    /// Says that this process has put an operation down.
     pub(super) fn put_down(&self, id: OperationId, has_succeeded: bool) {
         // An error would mean that nobody waits.
         let _ = self.put_down.send(PutDown { id, has_succeeded });

@@ -38,10 +38,7 @@ pub async fn authenticate<B: MessageBody + 'static>(
         next.call(state.meter.counting_body(request, tenant)).await
     })
     .await;
-    let answer = answer(result, copy, &standing);
-    state.canaries.count(tenant, answer.status().as_u16());
-    let counts = tenant.map(|tenant| state.meter.count(tenant));
-    Ok(answer.map_body(|_, body| Metered::new(body, counts)))
+    Ok(answer(&state, result, copy, &standing, tenant))
 }
 
 /// For transfers of content: they may take as long as bytes keep moving.
@@ -59,10 +56,7 @@ pub async fn authenticate_transfer<B: MessageBody + 'static>(
         Ok(()) => next.call(state.meter.counting_body(request, tenant)).await,
         Err(error) => Err(ApiError(error).into()),
     };
-    let answer = answer(result, copy, &standing);
-    state.canaries.count(tenant, answer.status().as_u16());
-    let counts = tenant.map(|tenant| state.meter.count(tenant));
-    Ok(answer.map_body(|_, body| Metered::new(body, counts)))
+    Ok(answer(&state, result, copy, &standing, tenant))
 }
 
 /// For what signed links open: the address of the request stands for the key that made the link.
@@ -80,10 +74,7 @@ pub async fn authenticate_link<B: MessageBody + 'static>(
         Ok(()) => next.call(state.meter.counting_body(request, tenant)).await,
         Err(error) => Err(ApiError(error).into()),
     };
-    let answer = answer(result, copy, &standing);
-    state.canaries.count(tenant, answer.status().as_u16());
-    let counts = tenant.map(|tenant| state.meter.count(tenant));
-    Ok(answer.map_body(|_, body| Metered::new(body, counts)))
+    Ok(answer(&state, result, copy, &standing, tenant))
 }
 
 /// Verifies the signature before anything is looked up, and leaves the link where its handler looks for it.
@@ -144,17 +135,22 @@ fn without_a_key(error: Error) -> Error {
     }
 }
 
-fn answer<B>(
+/// What goes out, counted for whomever it is for.
+fn answer<B: MessageBody>(
+    state: &AppState,
     result: std::result::Result<ServiceResponse<B>, actix_web::Error>,
     request: HttpRequest,
     standing: &Standing,
-) -> ServiceResponse<EitherBody<B, BoxBody>> {
+    tenant: Option<TenantId>,
+) -> ServiceResponse<Metered<EitherBody<B, BoxBody>>> {
     let mut response = match result {
         Ok(response) => response.map_into_left_body(),
         Err(error) => ServiceResponse::from_err(error, request).map_into_right_body(),
     };
     standing.tell(response.headers_mut());
-    response
+    state.canaries.count(tenant, response.status().as_u16());
+    let counts = tenant.map(|tenant| state.meter.count(tenant));
+    response.map_body(|_, body| Metered::new(body, counts))
 }
 
 /// Verifies the key and leaves the caller where the guards look for it, and its tenant also where it is refused.

@@ -51,7 +51,7 @@ fn logged(placement: &ActivePlacement, result: Result<Option<Timestamp>>) -> Opt
 /// When there will be something of uploads to end.
 async fn next_end(context: &WorkContext, placement: &ActivePlacement) -> Result<Option<Timestamp>> {
     let tenant = context.tenant(placement).await?;
-    let sessions = uploads::sweep::next(&tenant).await?;
+    let sessions = uploads::store::next_expiry(&tenant).await?;
     let intents = intents::store::next_expiry(&tenant).await?;
     // An upload under way may commit at any moment, and its process may end right after.
     let soon = intents.and_then(|_| Timestamp::now().checked_add(UPLOAD_UNDER_WAY).ok());

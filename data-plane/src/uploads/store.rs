@@ -252,7 +252,7 @@ pub(super) async fn expired(transaction: &impl Sql, limit: i64) -> Result<Vec<(U
 const NEXT_EXPIRY: &str = "select expires_at from upload_sessions order by expires_at limit 1";
 
 /// When the next one is past its time, where there is any.
-pub(super) async fn next_expiry(tenant: &impl Sql) -> Result<Option<Timestamp>> {
+pub(crate) async fn next_expiry(tenant: &impl Sql) -> Result<Option<Timestamp>> {
     let row = tenant.query_opt(NEXT_EXPIRY, &[]).await.context("looking for the next upload to be forgotten")?;
     row.map(|row| row.column("expires_at")).transpose()
 }

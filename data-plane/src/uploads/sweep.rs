@@ -10,20 +10,12 @@ use crate::quota;
 /// Uploads that one sweep ends; what is left waits for the next.
 const AT_ONCE: i64 = 100;
 
-/// When the next one will be past its time.
-///
-/// # Errors
-/// Whatever the server says.
-pub(crate) async fn next(tenant: &TenantConnection) -> Result<Option<Timestamp>> {
-    store::next_expiry(tenant).await
-}
-
 /// Ends what is past its time; the objects are removed by the sweep of intents, which comes after this one.
 ///
 /// # Errors
 /// Whatever the server says; what was not done is found again.
 pub(crate) async fn expired(tenant: &mut TenantConnection, platform: &PlatformPool) -> Result<()> {
-    if next(tenant).await?.is_none_or(|next| next > Timestamp::now()) {
+    if store::next_expiry(tenant).await?.is_none_or(|next| next > Timestamp::now()) {
         return Ok(());
     }
     let transaction = tenant.transaction().await?;

@@ -47,6 +47,9 @@ async fn report_turn(context: &WorkContext, worker: &str, tenant: TenantId) -> R
     let Some(placement) = placement else { return Ok(false) };
     let connection = context.tenant(&placement).await?;
     let jobs = store::claim_usage(&connection, worker, LEASE, AT_ONCE).await?;
+    if jobs.is_empty() {
+        return Ok(false);
+    }
     match record(context, tenant, &jobs).await {
         Ok(()) => settle(context, tenant, &connection, worker, &jobs, Ok(())).await?,
         // One that is refused holds up no other.
@@ -62,9 +65,6 @@ async fn report_turn(context: &WorkContext, worker: &str, tenant: TenantId) -> R
 }
 
 async fn record(context: &WorkContext, tenant: TenantId, jobs: &[Job]) -> Result<()> {
-    if jobs.is_empty() {
-        return Ok(());
-    }
     let events = jobs.iter().map(|job| Ok((job.id, job.created_at, job.usage_event()?))).collect::<Result<Vec<_>>>()?;
     store::record_usage(&context.platform.get().await?, tenant, &events).await
 }
@@ -80,9 +80,7 @@ async fn settle(
 ) -> Result<()> {
     let outcome = match result {
         Ok(()) => {
-            if !jobs.is_empty() {
-                store::finish_all(connection, jobs, worker).await?;
-            }
+            store::finish_all(connection, jobs, worker).await?;
             "done"
         }
         Err(error) => {
