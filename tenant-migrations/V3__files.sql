@@ -252,7 +252,9 @@ grant select, insert, update, delete on blobs, files, file_versions, upload_inte
 
 -- As on folders: hidden while a job is at work where it lies.
 create policy not_covered on files as restrictive to tenant_app
-    using (deleted_at is not null or (select app_nothing_is_covered()) or not app_is_covered(workspace_id, folder_id));
+    using (deleted_at is not null
+        or (select not exists (select from covers where tenant_id = app_tenant_id() and task <> 'purge'))
+        or not app_is_covered(workspace_id, folder_id));
 
 -- A page of a list of files in any order, by tag and metadata too, which row-level security keeps off their indexes: it runs as the
 -- owner and filters by the tenant itself. `after_key` is the last row's value that it is sorted by, as text; nothing for the first page.

@@ -88,8 +88,9 @@ create index file_search_metadata_tokens_idx on file_search using gin (tenant_id
 create index file_search_label_text_idx on file_search using gin (tenant_id, label_text gin_trgm_ops);
 create index file_search_search_text_idx on file_search using gin (tenant_id, search_text gin_trgm_ops);
 create index file_search_state_idx on file_search (tenant_id, state, id);
+-- A file without text is found by its only passage, which is its label and has this very vector.
 create index file_search_content_vector_idx on file_search using hnsw ((content_vector::vector(384)) vector_cosine_ops)
-    where content_model = 'builtin-hash-384';
+    where content_model = 'builtin-hash-384' and state = 'indexed';
 create trigger file_search_set_updated_at before update on file_search for each row execute function set_updated_at();
 
 -- Every word that any file of the tenant has had. Fuzzy search finds the similar ones here: comparing a query with whole
@@ -110,18 +111,30 @@ language plpgsql
 set search_path from current
 as $$
 begin
-    -- In order, so that two files with the same words wait for each other and never in a ring.
-    insert into search_vocabulary (tenant_id, word)
-    select new.tenant_id, lexeme from unnest(new.content_tokens)
-    where length(lexeme) between 3 and 40 and lexeme !~ '^[0-9]+$'
-    order by lexeme
-    on conflict do nothing;
+    -- All of a statement's at once and in order, so that two with the same words wait for each other and never in a ring.
+    if tg_op = 'INSERT' then
+        insert into search_vocabulary (tenant_id, word)
+        select distinct after.tenant_id, lexeme from after, unnest(after.content_tokens)
+        where length(lexeme) between 3 and 40 and lexeme !~ '^[0-9]+$'
+        order by 1, 2
+        on conflict do nothing;
+    else
+        insert into search_vocabulary (tenant_id, word)
+        select distinct after.tenant_id, lexeme
+        from after join before on before.tenant_id = after.tenant_id and before.id = after.id, unnest(after.content_tokens)
+        where after.content_tokens <> before.content_tokens
+            and length(lexeme) between 3 and 40 and lexeme !~ '^[0-9]+$'
+        order by 1, 2
+        on conflict do nothing;
+    end if;
     return null;
 end
 $$;
 revoke all on function file_search_learn_words() from public;
-create trigger file_search_learn_words after insert or update of name_text, metadata_text, search_text on file_search
-    for each row execute function file_search_learn_words();
+create trigger file_search_learn_new_words after insert on file_search
+    referencing new table as after for each statement execute function file_search_learn_words();
+create trigger file_search_learn_words after update on file_search
+    referencing old table as before new table as after for each statement execute function file_search_learn_words();
 
 create table folder_search (
     tenant_id uuid not null default app_tenant_id(),

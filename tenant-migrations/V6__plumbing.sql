@@ -32,10 +32,11 @@ create index jobs_queued_idx on jobs (tenant_id, run_at, id) where state = 'queu
 -- Usage is claimed before everything else, however many other jobs wait.
 create index jobs_usage_idx on jobs (tenant_id, run_at, id) where state = 'queued' and kind = 'usage';
 create index jobs_running_idx on jobs (tenant_id, locked_until, id) where state = 'running';
-create index jobs_state_idx on jobs (tenant_id, state, updated_at);
+-- What waits and what is done right now comes and goes with every change: only what stays is in these.
+create index jobs_ended_idx on jobs (tenant_id, state, updated_at) where state in ('done', 'failed', 'cancelled');
 create index jobs_failed_idx on jobs (tenant_id, kind, updated_at) where state = 'failed';
 create index jobs_subject_id_idx on jobs (tenant_id, subject_id, kind);
-create index jobs_payload_idx on jobs using gin (tenant_id, payload jsonb_path_ops);
+create index jobs_payload_idx on jobs using gin (tenant_id, payload jsonb_path_ops) where state = 'failed';
 create trigger jobs_set_updated_at before update on jobs for each row execute function set_updated_at();
 
 create table idempotency_keys (

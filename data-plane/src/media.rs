@@ -77,6 +77,11 @@ impl fmt::Display for MediaType {
     }
 }
 
+/// Whether the text of a content of this media type can be got at.
+pub fn is_readable(mime_type: &str) -> bool {
+    MediaType::parse(mime_type).is_some_and(|media_type| media_type.format().is_some())
+}
+
 /// Judges a file by its first bytes (a few KiB suffice), its name and what its sender says it is.
 ///
 /// Bytes win over names, names over senders. A sender is believed only where the bytes don't contradict and the type

@@ -166,7 +166,7 @@ async fn a_large_folder_is_copied_by_a_job() {
     // Each has been told to search, or already is in there.
     let untold = format!(
         "select 1 from files where tenant_id = app_tenant_id() and folder_id not in ('{}', '{}')
-            and not exists (select from jobs where kind = 'index_file' and subject_id = files.id)
+            and not exists (select from jobs where kind in ('index_file', 'index_label') and subject_id = files.id)
             and not exists (select from file_search where file_id = files.id) limit 1",
         id(&outer),
         id(&inner)

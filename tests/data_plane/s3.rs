@@ -380,6 +380,26 @@ async fn single_versions_are_deleted_for_good() {
 }
 
 #[tokio::test]
+async fn the_text_of_a_deleted_version_is_not_taken_for_the_next_ones() {
+    // Search learns of nothing by itself.
+    let setting = Setting::with(|settings| settings.work.parallel = 0).await;
+    let (store, given) = (setting.store(), &setting.given);
+    for text in ["one", "two"] {
+        store.put(&path("a.txt"), text.into()).await.unwrap();
+    }
+    let learn = "insert into file_search (file_id, version_number, state, name_text, search_text)
+        select id, current_version, 'indexed', name, 'two' from files where tenant_id = app_tenant_id() returning id";
+    let known = "select id from file_search where tenant_id = app_tenant_id() and (search_text <> '' or version_number is not null)";
+    assert_eq!(setting.house.tenant_rows(given, learn).await.len(), 1);
+    let object = format!("/{}/a.txt", setting.bucket());
+    let deleted = send_signed(setting.endpoint(), &setting.key, Method::DELETE, &object, "versionId=2").await;
+    assert_eq!(deleted.status().as_u16(), 204);
+    // The next one is the second again.
+    store.put(&path("a.txt"), "more".into()).await.unwrap();
+    assert!(setting.house.tenant_rows(given, known).await.is_empty());
+}
+
+#[tokio::test]
 async fn presigned_addresses_open_one_object_for_a_while() {
     let setting = Setting::new().await;
     let store = setting.store();

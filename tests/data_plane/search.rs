@@ -123,3 +123,61 @@ async fn questions_that_can_not_be_asked_are_refused() {
         let _ = given.data.get(&format!("/v1/search?{query}")).await.expect(200);
     }
 }
+
+#[tokio::test]
+async fn many_labels_are_learned_at_once_and_no_text_is_forgotten() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let mut items = Vec::new();
+    for number in 0..40_u8 {
+        // Half of them nobody can read, and each has the same words as others.
+        let (name, content) = match number % 2 {
+            0 => (format!("photo{number}.bin"), vec![0, 159, 146, number]),
+            _ => (format!("letter{number}.txt"), format!("the marzipan of number {number}").into_bytes()),
+        };
+        items.push(json!({"action": "update", "id": given.upload(&name, content).await, "name": format!("holiday snow {number}")}));
+    }
+    all_found(&given, "q=marzipan&mode=text", 20).await;
+    all_found(&given, "q=photo&mode=fuzzy", 20).await;
+    let _ = given.data.post("/v1/files/batch", &json!({"items": items})).await.expect(200);
+    all_found(&given, "q=holiday%20snow&mode=text", 40).await;
+    // A passage of a text is found by what it says, not by what its file is called.
+    all_found(&given, "q=holiday&mode=semantic", 20).await;
+    all_found(&given, "q=marzipan&mode=text", 20).await;
+    assert!(search_now(&given, "q=letter&mode=text").await.is_empty(), "an old name is still known");
+    let states = "select state, count(*) from file_search where tenant_id = app_tenant_id() group by 1 order by 1";
+    let states: Vec<(String, i64)> = house
+        .tenant_rows(&given, states)
+        .await
+        .iter()
+        .map(|row| (row.try_get(0).unwrap(), row.try_get(1).unwrap()))
+        .collect();
+    assert_eq!(states, [("indexed".to_owned(), 20), ("skipped".to_owned(), 20)]);
+}
+
+#[tokio::test]
+async fn a_label_of_what_was_never_read_has_it_read() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let file = given.upload("letter.txt", "the marzipan of the moon").await;
+    all_found(&given, "q=marzipan&mode=text", 1).await;
+    // As where its first job was given up.
+    house.tenant_rows(&given, "delete from file_search where tenant_id = app_tenant_id() returning id").await;
+    assert!(search_now(&given, "q=marzipan&mode=text").await.is_empty());
+    let _ = given.data.patch(&format!("/v1/files/{file}"), &json!({"tags": ["sweet"]})).await.expect(200);
+    all_found(&given, "q=marzipan&mode=text", 1).await;
+    all_found(&given, "q=sweet&mode=text", 1).await;
+}
+
+/// Waits until a search finds so many.
+async fn all_found(given: &Given, query: &str, count: usize) {
+    let begun = Instant::now();
+    loop {
+        let found = search_now(given, &format!("{query}&limit=100")).await.len();
+        if found == count {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{found} of {count} are found by {query}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

@@ -1,12 +1,13 @@
 //! A change under way.
 
 use rowhouse_database::{Parameters, QueryError, Sql, TenantConnection, TenantTransaction};
-use rowhouse_domain::{AccountId, Actor, FolderId, ReservationId};
+use rowhouse_domain::{AccountId, Actor, FileId, FolderId, ReservationId};
 use rowhouse_problem::{Error, Result};
 use serde_json::{Value, json};
 use tokio_postgres::Row;
 
 use super::event::{Charge, Subject, Verb};
+use crate::media::is_readable;
 use crate::work::{self, NewJob, UsageEvent};
 
 /// A tenant's transaction in which content changes. Dropped, it has changed nothing.
@@ -37,7 +38,18 @@ impl<'a> Change<'a> {
         if !verb.is_searchable() {
             return Ok(());
         }
-        work::enqueue(&self.transaction, &index_job(subject.into())).await
+        work::enqueue(&self.transaction, &index_job(verb, subject.into())).await
+    }
+
+    /// The same of a file that has another content now, of this media type.
+    ///
+    /// # Errors
+    /// Whatever the server says.
+    pub async fn record_content(&self, verb: Verb, file: FileId, mime_type: &str) -> Result<()> {
+        if is_readable(mime_type) {
+            return self.record(verb, file).await;
+        }
+        work::enqueue(&self.transaction, &NewJob::index_label(file)).await
     }
 
     /// The same for many of a kind at once.
@@ -48,7 +60,8 @@ impl<'a> Change<'a> {
         if !verb.is_searchable() || subjects.is_empty() {
             return Ok(());
         }
-        let jobs: Vec<NewJob> = subjects.iter().map(|subject| index_job((*subject).into())).collect();
+        // Many are looked at together first: most have nothing to be read.
+        let jobs: Vec<NewJob> = subjects.iter().map(|subject| index_job(Verb::Changed, (*subject).into())).collect();
         work::enqueue_all(&self.transaction, &jobs).await
     }
 
@@ -142,9 +155,10 @@ impl<'a> Change<'a> {
     }
 }
 
-fn index_job(subject: Subject) -> NewJob {
+fn index_job(verb: Verb, subject: Subject) -> NewJob {
     match subject {
-        Subject::File(id) => NewJob::index_file(id),
+        Subject::File(id) if verb.is_of_content() => NewJob::index_file(id),
+        Subject::File(id) => NewJob::index_label(id),
         Subject::Folder(id) => NewJob::index_folder(id),
         Subject::Workspace(id) => NewJob::index_workspace(id),
     }

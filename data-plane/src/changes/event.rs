@@ -20,6 +20,14 @@ pub enum Verb {
 }
 
 impl Verb {
+    /// Whether there may be something new to read.
+    pub(super) const fn is_of_content(self) -> bool {
+        match self {
+            Self::Made | Self::Revised => true,
+            Self::Changed | Self::Deleted | Self::Restored | Self::Purged => false,
+        }
+    }
+
     /// Whether there may be something new to find.
     pub(super) const fn is_searchable(self) -> bool {
         match self {

@@ -136,7 +136,7 @@ async fn make(
 ) -> Result<File> {
     let file = store::insert(change, id, place, content, change.actor()).await?;
     versions::store::insert(change, id, file.current_version, blob, content, account, change.actor()).await?;
-    change.record(Verb::Made, id).await?;
+    change.record_content(Verb::Made, id, content.mime_type).await?;
     Ok(file)
 }
 
@@ -150,7 +150,7 @@ async fn revise(
     let number = file.current_version + 1;
     versions::store::insert(change, file.id, number, blob, content, account, change.actor()).await?;
     let after = store::set_content(change, file.id, number, content).await?;
-    change.record(Verb::Revised, file.id).await?;
+    change.record_content(Verb::Revised, file.id, content.mime_type).await?;
     versions::keep::queue(change, &after).await?;
     Ok(after)
 }

@@ -114,7 +114,7 @@ async fn write(
         first += i32::try_from(batch.len()).map_err(Error::internal)?;
     }
     let Some(now) = store::lock_file(&transaction, id).await? else { return Ok(Written::Done) };
-    if now.version != content.version {
+    if (now.version, now.blob) != (content.version, content.blob) {
         return Ok(Written::Outdated);
     }
     let label_vector = vector(&now.label.text());
@@ -135,7 +135,7 @@ async fn rename(context: &WorkContext, placement: &ActivePlacement, id: FileId, 
     let transaction = connection.transaction().await?;
     store::lock_search(&transaction, id).await?;
     let Some(now) = store::lock_file(&transaction, id).await? else { return Ok(Written::Done) };
-    if now.version != content.version {
+    if (now.version, now.blob) != (content.version, content.blob) {
         return Ok(Written::Outdated);
     }
     if !content.has_text {

@@ -5,9 +5,11 @@
 
 mod file;
 mod label;
+mod labels;
 mod passages;
 mod place;
 pub(crate) mod store;
 
 pub use file::file;
+pub use labels::labels;
 pub use place::{folder, workspace};

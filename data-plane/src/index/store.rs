@@ -2,7 +2,7 @@
 
 use pgvector::Vector;
 use rowhouse_database::{Columns, Described, Sql};
-use rowhouse_domain::{FileId, FolderId, WorkspaceId};
+use rowhouse_domain::{BlobId, FileId, FolderId, WorkspaceId};
 use rowhouse_problem::{Error, Result};
 use serde_json::Value;
 use tokio_postgres::Row;
@@ -36,6 +36,7 @@ impl State {
 /// The current version of a file, and what search knows of it already.
 pub(super) struct Content {
     pub(super) version: i32,
+    pub(super) blob: BlobId,
     pub(super) name: String,
     pub(super) tags: Vec<String>,
     pub(super) metadata: Value,
@@ -56,7 +57,7 @@ pub(super) async fn gone(tenant: &impl Sql) -> Result<()> {
 }
 
 const FIND_CONTENT: &str = "
-    select file.current_version, file.name, file.tags, file.metadata, version.mime_type, version.size, blob.object_key,
+    select file.current_version, file.name, file.tags, file.metadata, version.mime_type, version.size, version.blob_id, blob.object_key,
         blob.content_key_id, content_key.sealed as sealed_content_key,
         coalesce(search.version_number = file.current_version and search.state <> 'pending'
             and coalesce(search.content_model, $2) = $2, false) as is_indexed,
@@ -75,6 +76,7 @@ pub(super) async fn find_content(tenant: &impl Sql, id: FileId) -> Result<Option
     let Some(row) = row else { return Ok(None) };
     Ok(Some(Content {
         version: row.column("current_version")?,
+        blob: row.column("blob_id")?,
         name: row.column("name")?,
         tags: row.column("tags")?,
         metadata: row.column("metadata")?,
@@ -122,23 +124,40 @@ pub(crate) async fn lock_searches(transaction: &impl Sql, ids: &[FileId]) -> Res
 /// A file as it stands under a lock.
 pub(super) struct Current {
     pub(super) version: i32,
+    /// The number of a version that was deleted is another's afterwards: its content tells them apart.
+    pub(super) blob: BlobId,
     pub(super) label: Label,
 }
 
 const LOCK_FILE: &str = "
-    select current_version, name, tags, metadata from files where tenant_id = app_tenant_id() and id = $1 for share";
+    select file.current_version, file.name, file.tags, file.metadata, version.blob_id
+    from files file
+    join file_versions version on version.tenant_id = file.tenant_id and version.file_id = file.id
+        and version.version_number = file.current_version
+    where file.tenant_id = app_tenant_id() and file.id = $1 for share of file";
 
 /// The file as it is, and stays until the transaction ends.
 pub(super) async fn lock_file(tenant: &impl Sql, id: FileId) -> Result<Option<Current>> {
     let row = tenant.query_opt(LOCK_FILE, &[&id]).await.context("locking a file to index")?;
     let Some(row) = row else { return Ok(None) };
     let label = label_with_tags(&row)?;
-    Ok(Some(Current { version: row.column("current_version")?, label }))
+    Ok(Some(Current { version: row.column("current_version")?, blob: row.column("blob_id")?, label }))
 }
 
 fn label_with_tags(row: &Row) -> Result<Label> {
     let (tags, metadata): (Vec<String>, Value) = (row.column("tags")?, row.column("metadata")?);
     Ok(Label::new(row.column("name")?, &tags, &metadata))
+}
+
+const FORGET_CONTENT: &str = "
+    update file_search set version_number = null, state = 'pending', error = null, search_text = '', content_vector = null,
+        content_model = null
+    where tenant_id = app_tenant_id() and file_id = $1";
+
+/// Takes a content out of search that is gone for good, before it is known what takes its place.
+pub(crate) async fn forget_content(transaction: &impl Sql, id: FileId) -> Result<()> {
+    transaction.execute(FORGET_CONTENT, &[&id]).await.context("forgetting a content")?;
+    remove_passages(transaction, id).await
 }
 
 const REMOVE_PASSAGES: &str = "delete from file_embeddings where tenant_id = app_tenant_id() and file_id = $1";
@@ -228,6 +247,141 @@ const SAVE_LABEL_VECTOR: &str = "
 /// Writes the vector of a file without text.
 pub(super) async fn save_label_vector(tenant: &impl Sql, id: FileId, vector: Option<&Vector>) -> Result<()> {
     tenant.execute(SAVE_LABEL_VECTOR, &[&id, &vector, &MODEL]).await.context("writing a file's vector")?;
+    Ok(())
+}
+
+/// A file under a lock, with what search knows of it.
+pub(super) struct Labelled {
+    pub(super) id: FileId,
+    pub(super) version: i32,
+    pub(super) mime_type: String,
+    pub(super) label: Label,
+    /// As in [`Content`].
+    pub(super) is_indexed: bool,
+    /// Whether that gave any text.
+    pub(super) has_text: bool,
+    /// How long that is.
+    pub(super) text_bytes: usize,
+    /// Whether search knows this very label.
+    pub(super) is_named_so: bool,
+}
+
+const ENSURE_SEARCHES: &str = "
+    insert into file_search (file_id)
+    select id from files where tenant_id = app_tenant_id() and id = any($1) order by id
+    on conflict (tenant_id, file_id) do nothing";
+
+/// Makes search rows of files that have none. Not as [`lock_searches`]: an update computes all words of a text anew.
+pub(super) async fn ensure_searches(transaction: &impl Sql, ids: &[FileId]) -> Result<()> {
+    transaction.execute(ENSURE_SEARCHES, &[&ids]).await.context("making files' search rows")?;
+    Ok(())
+}
+
+// Who is at a file or its search row right now is not waited for: many under lock could wait for one who waits for another of them.
+const LOCK_LABELS: &str = "
+    select file.id, file.current_version, file.name, file.tags, file.metadata, version.mime_type,
+        coalesce(search.version_number = file.current_version and search.state <> 'pending'
+            and coalesce(search.content_model, $2) = $2, false) as is_indexed,
+        search.state = 'indexed' and search.search_text <> '' as has_text, octet_length(search.search_text) as text_bytes,
+        search.name_text, search.metadata_text
+    from files file
+    join file_versions version on version.tenant_id = file.tenant_id and version.file_id = file.id
+        and version.version_number = file.current_version
+    join file_search search on search.tenant_id = file.tenant_id and search.file_id = file.id
+    where file.tenant_id = app_tenant_id() and file.id = any($1) order by file.id
+    for no key update of search skip locked for share of file skip locked";
+
+/// Files as they are, and stay until the transaction ends, with their search rows. None that somebody else has locked.
+pub(super) async fn lock_labels(transaction: &impl Sql, ids: &[FileId]) -> Result<Vec<Labelled>> {
+    let rows = transaction.query(LOCK_LABELS, &[&ids, &MODEL]).await.context("locking files to index")?;
+    let labelled = |row: &Row| -> Result<Labelled> {
+        let label = label_with_tags(row)?;
+        let known: (&str, &str) = (row.column("name_text")?, row.column("metadata_text")?);
+        let is_indexed = row.column("is_indexed")?;
+        Ok(Labelled {
+            id: row.column("id")?,
+            version: row.column("current_version")?,
+            mime_type: row.column("mime_type")?,
+            has_text: is_indexed && row.column("has_text")?,
+            text_bytes: usize::try_from(row.column::<i32>("text_bytes")?).map_err(Error::internal)?,
+            is_indexed,
+            is_named_so: known == (label.name.as_str(), label.metadata.as_str()),
+            label,
+        })
+    };
+    rows.iter().map(labelled).collect()
+}
+
+const REMOVE_PASSAGES_OF: &str = "delete from file_embeddings where tenant_id = app_tenant_id() and file_id = any($1)";
+
+/// Removes the passages of files.
+pub(super) async fn remove_passages_of(transaction: &impl Sql, ids: &[FileId]) -> Result<()> {
+    transaction.execute(REMOVE_PASSAGES_OF, &[&ids]).await.context("removing files' passages")?;
+    Ok(())
+}
+
+const ADD_LABEL_PASSAGES: &str = "
+    insert into file_embeddings (file_id, model, chunk_index, chunk_text, embedding_vector)
+    select label.file_id, $1, 0, label.chunk, label.embedding
+    from unnest($2::uuid[], $3::text[], $4::vector[]) label (file_id, chunk, embedding)";
+
+/// Adds one passage to each of the files: its label.
+pub(super) async fn add_label_passages(transaction: &impl Sql, labels: &[(FileId, &str, &Vector)]) -> Result<()> {
+    let ids: Vec<FileId> = labels.iter().map(|(id, ..)| *id).collect();
+    let texts: Vec<&str> = labels.iter().map(|(_, text, _)| *text).collect();
+    let vectors: Vec<&Vector> = labels.iter().map(|(.., vector)| *vector).collect();
+    transaction
+        .execute(ADD_LABEL_PASSAGES, &[&MODEL, &ids, &texts, &vectors])
+        .await
+        .context("adding files' labels as passages")?;
+    Ok(())
+}
+
+/// What search is to know of a file without reading it.
+pub(super) struct Line {
+    pub(super) file: Labelled,
+    /// Whether the content has a text, known already or to be read: only the label is written.
+    pub(super) keeps_content: bool,
+    /// Its label in one text.
+    pub(super) text: String,
+    pub(super) vector: Option<Vector>,
+}
+
+// One statement for all, because of the words that it teaches: they are written in order, so that nobody waits in a ring. What
+// could not be read stays so; what was never looked at is not to be read.
+const SAVE_LABELS: &str = "
+    update file_search search set name_text = line.name, metadata_text = line.metadata, last_indexed = now(),
+        search_text = case when line.keeps_content then search.search_text else '' end,
+        content_vector = case when line.keeps_content then search.content_vector else line.embedding end,
+        content_model = case when line.keeps_content then search.content_model when line.embedding is not null then $1::text end,
+        state = case when line.keeps_content or line.is_indexed then search.state else 'skipped' end,
+        error = case when line.keeps_content or line.is_indexed then search.error end,
+        version_number = case when line.keeps_content then search.version_number else line.version end
+    from unnest($2::uuid[], $3::integer[], $4::boolean[], $5::boolean[], $6::text[], $7::text[], $8::vector[])
+        line (id, version, is_indexed, keeps_content, name, metadata, embedding)
+    where search.tenant_id = app_tenant_id() and search.file_id = line.id";
+
+/// Writes what search knows of files without reading them.
+pub(super) async fn save_labels(transaction: &impl Sql, lines: &[Line]) -> Result<()> {
+    fn each<'a, T>(lines: &'a [Line], part: impl Fn(&'a Line) -> T) -> Vec<T> {
+        lines.iter().map(part).collect()
+    }
+    transaction
+        .execute(
+            SAVE_LABELS,
+            &[
+                &MODEL,
+                &each(lines, |line| line.file.id),
+                &each(lines, |line| line.file.version),
+                &each(lines, |line| line.file.is_indexed),
+                &each(lines, |line| line.keeps_content),
+                &each(lines, |line| line.file.label.name.as_str()),
+                &each(lines, |line| line.file.label.metadata.as_str()),
+                &each(lines, |line| line.vector.as_ref()),
+            ],
+        )
+        .await
+        .context("writing files' labels")?;
     Ok(())
 }
 

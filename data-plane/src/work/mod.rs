@@ -6,6 +6,7 @@
 
 mod context;
 mod ends;
+mod labels;
 mod marks;
 mod model;
 mod nudge;

@@ -15,6 +15,8 @@ use crate::trees::{CopyOrder, RootKind};
 pub enum JobKind {
     /// Makes a file's name, metadata and content searchable.
     IndexFile,
+    /// Makes a file's name, tags and metadata searchable, whose content is known or nothing to be read.
+    IndexLabel,
     /// Makes a folder's name and metadata searchable.
     IndexFolder,
     /// Makes a workspace's name, tags and metadata searchable.
@@ -39,8 +41,9 @@ pub enum JobKind {
 
 impl JobKind {
     /// Every kind that this release can do.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::IndexFile,
+        Self::IndexLabel,
         Self::IndexFolder,
         Self::IndexWorkspace,
         Self::IndexTree,
@@ -57,6 +60,7 @@ impl JobKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::IndexFile => "index_file",
+            Self::IndexLabel => "index_label",
             Self::IndexFolder => "index_folder",
             Self::IndexWorkspace => "index_workspace",
             Self::IndexTree => "index_tree",
@@ -75,6 +79,7 @@ impl JobKind {
         match self {
             Self::DeleteTree | Self::RestoreTree | Self::PurgeTree | Self::CopyTree => true,
             Self::IndexFile
+            | Self::IndexLabel
             | Self::IndexFolder
             | Self::IndexWorkspace
             | Self::IndexTree
@@ -125,9 +130,15 @@ pub struct NewJob {
 }
 
 impl NewJob {
-    /// To index a file: after its upload, a new version, and any change of its name, tags or metadata.
+    /// To index a file: after its upload, and after a new version.
     pub fn index_file(file: FileId) -> Self {
         Self::about(JobKind::IndexFile, file.as_uuid())
+    }
+
+    /// To index what a file is called: after any change of its name, tags or metadata, and where its content is nothing to be
+    /// read.
+    pub fn index_label(file: FileId) -> Self {
+        Self::about(JobKind::IndexLabel, file.as_uuid())
     }
 
     /// To index a folder: after it was made or changed.

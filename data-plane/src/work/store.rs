@@ -87,6 +87,28 @@ pub(super) async fn claim_usage(tenant: &impl Sql, worker: &str, lease: Duration
     Ok(jobs)
 }
 
+// Of the next jobs only, so that it costs the same however many others wait.
+const CLAIM_LABELS: &str = "
+    with next as materialized (
+        select id, kind, attempts from jobs where tenant_id = app_tenant_id() and state = 'queued' and run_at <= now()
+        order by run_at, id limit 4 * $3::bigint
+    ), due as (
+        select jobs.id from next join jobs on jobs.tenant_id = app_tenant_id() and jobs.id = next.id
+        where next.kind = 'index_label' and next.attempts = 0 and jobs.state = 'queued' and jobs.attempts = 0
+            and jobs.run_at <= now() and jobs.last_error is null
+        order by jobs.id limit $3 for update of jobs skip locked
+    )
+    update jobs set state = 'running', attempts = attempts + 1, locked_by = $1,
+        locked_until = now() + make_interval(secs => $2)
+    where tenant_id = app_tenant_id() and id = any(array(select id from due))
+    returning id, kind, subject_id, payload, attempts, created_at";
+
+/// Takes on labels that are among the next jobs and that nobody has tried before.
+pub(super) async fn claim_labels(tenant: &impl Sql, worker: &str, lease: Duration, limit: i64) -> Result<Vec<Job>> {
+    let rows = tenant.query(CLAIM_LABELS, &[&worker, &lease.as_secs_f64(), &limit]).await.context("claiming labels")?;
+    rows.iter().map(from_row).collect()
+}
+
 fn from_row(row: &Row) -> Result<Job> {
     let kind: &str = row.column("kind")?;
     Ok(Job {
@@ -106,15 +128,18 @@ fn known_kinds() -> Vec<&'static str> {
 
 const EXTEND: &str = "
     update jobs set locked_until = now() + make_interval(secs => $3)
-    where tenant_id = app_tenant_id() and id = $1 and state = 'running' and locked_by = $2 and attempts = $4";
+    from unnest($1::uuid[], $4::integer[]) held (id, attempts)
+    where jobs.tenant_id = app_tenant_id() and jobs.id = held.id and jobs.attempts = held.attempts
+        and jobs.state = 'running' and jobs.locked_by = $2";
 
-/// Prolongs the lease. Says whether it was still held.
-pub(super) async fn extend(tenant: &impl Sql, job: &Job, worker: &str, lease: Duration) -> Result<bool> {
+/// Prolongs the leases. Says whether any was still held.
+pub(super) async fn extend(tenant: &impl Sql, jobs: &[Job], worker: &str, lease: Duration) -> Result<bool> {
+    let (ids, attempts): (Vec<JobId>, Vec<i32>) = jobs.iter().map(|job| (job.id, job.attempts)).unzip();
     let touched = tenant
-        .execute(EXTEND, &[&job.id, &worker, &lease.as_secs_f64(), &job.attempts])
+        .execute(EXTEND, &[&ids, &worker, &lease.as_secs_f64(), &attempts])
         .await
-        .context("prolonging a job's lease")?;
-    Ok(touched == 1)
+        .context("prolonging leases of jobs")?;
+    Ok(touched > 0)
 }
 
 const FINISH: &str = "

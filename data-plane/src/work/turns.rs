@@ -1,5 +1,5 @@
-//! Whose turn it is. Pure: every tenant with work stands in one ring, and a turn is one job, or as much usage as is
-//! reported at once.
+//! Whose turn it is. Pure: every tenant with work stands in one ring, and a turn is one job, or as many labels or
+//! as much usage as is dealt with at once.
 //!
 //! A tenant with a thousand jobs and one with a single job take turns, and no tenant holds every place at once: a
 //! file that keeps its parser busy to the last second delays nobody but its own tenant.

@@ -1,4 +1,4 @@
-//! One turn of one tenant: at most one job, or proof that there is none.
+//! One turn of one tenant: at most one job, or many labels at once, or proof that there is none.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use rowhouse_problem::{Code, Error, Result};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::context::WorkContext;
-use super::model::{Job, backoff, patience};
+use super::model::{Job, JobKind, backoff, patience};
 use super::nudge::Ring;
 use super::turns::Reason;
-use super::{run, store};
+use super::{labels, run, store};
 use crate::files::versions::keep;
 use crate::{files, placements, trees};
 
@@ -55,11 +55,12 @@ async fn look(context: &WorkContext, ring: &Ring, worker: &str, tenant: TenantId
     let connection = context.tenant(&placement).await?;
     match store::claim(&connection, worker, LEASE).await? {
         Some(job) => {
+            let jobs = labels::gather(&connection, worker, job).await?;
             // A job takes a connection only while it needs one.
             drop(connection);
             // There may be more, and another worker may be free for it.
             ring.offer(tenant, reason);
-            perform(context, &placement, worker, job).await
+            perform(context, &placement, worker, jobs).await
         }
         None => {
             if reason == Reason::default() {
@@ -98,53 +99,70 @@ async fn look_again_in(context: &WorkContext, tenant: TenantId, reason: Reason, 
     store::clear(&context.platform.get().await?, tenant, generation, Some(next)).await
 }
 
-/// Does a job while its lease is kept alive, and writes down how it went.
-async fn perform(context: &WorkContext, placement: &ActivePlacement, worker: &str, job: Job) -> Result<()> {
+/// Does jobs, one unless they are labels, while their leases are kept alive, and writes down how it went.
+async fn perform(context: &WorkContext, placement: &ActivePlacement, worker: &str, jobs: Vec<Job>) -> Result<()> {
     let tenant = placement.get().tenant;
     let max_attempts = context.settings.max_attempts;
-    let job = Arc::new(job);
-    if job.attempts > max_attempts {
+    if let Some(job) = jobs.iter().find(|job| job.attempts > max_attempts) {
         let error = format!("given up: the process died in each of {max_attempts} attempts");
         tracing::error!(tenant.id = %tenant, job.id = %job.id, kind = job.kind.as_str(), error, "a job was parked");
-        return store::park(&context.tenant(placement).await?, &job, worker, &error).await;
+        return store::park(&context.tenant(placement).await?, job, worker, &error).await;
     }
-    let begun = Instant::now();
+    let (begun, jobs) = (Instant::now(), Arc::<[Job]>::from(jobs));
     // In a task of its own, so that a panic ends the job and not the worker.
-    let work = AbortOnDropHandle::new(tokio::spawn(run::run(context.clone(), placement.clone(), Arc::clone(&job))));
-    let result = keep_lease(context, placement, worker, &job, work).await;
-    let connection = context.tenant(placement).await?;
+    let run = run::run(context.clone(), placement.clone(), worker.to_owned(), Arc::clone(&jobs));
+    let work = AbortOnDropHandle::new(tokio::spawn(run));
+    let result = keep_leases(context, placement, worker, &jobs, work).await;
+    for job in jobs.iter() {
+        // Labels that could not be written together are tried again one by one.
+        settle(context, placement, worker, job, &result).await?;
+        metrics::histogram!("rowhouse_job_seconds", "kind" => job.kind.as_str()).record(begun.elapsed().as_secs_f64());
+    }
+    Ok(())
+}
+
+/// Writes down how a job went.
+async fn settle(
+    context: &WorkContext,
+    placement: &ActivePlacement,
+    worker: &str,
+    job: &Job,
+    result: &Result<()>,
+) -> Result<()> {
+    let tenant = placement.get().tenant;
+    let max_attempts = context.settings.max_attempts;
     let mut next = None;
     let outcome = match result {
+        // They end with what they have written.
+        Ok(()) if job.kind == JobKind::IndexLabel => "done",
         Ok(()) => {
-            store::finish(&connection, &job, worker).await?;
+            store::finish(&context.tenant(placement).await?, job, worker).await?;
             "done"
         }
-        Err(error) if is_outage(&error) && age(&job) < LONGEST_OUTAGE => {
-            let pause = patience(age(&job));
+        Err(error) if is_outage(error) && age(job) < LONGEST_OUTAGE => {
+            let pause = patience(age(job));
             tracing::warn!(tenant.id = %tenant, job.id = %job.id, kind = job.kind.as_str(), error = error.chain(), "a job has to wait");
-            store::postpone(&connection, &job, worker, pause, &error.chain()).await?;
+            store::postpone(&context.tenant(placement).await?, job, worker, pause, &error.chain()).await?;
             next = Some(pause);
             "postponed"
         }
         Err(error) if job.attempts < max_attempts => {
             tracing::warn!(tenant.id = %tenant, job.id = %job.id, kind = job.kind.as_str(), error = error.chain(), "a job failed");
             let pause = backoff(job.attempts);
-            store::retry(&connection, &job, worker, pause, &error.chain()).await?;
+            store::retry(&context.tenant(placement).await?, job, worker, pause, &error.chain()).await?;
             next = Some(pause);
             "failed"
         }
         Err(error) => {
             tracing::error!(tenant.id = %tenant, job.id = %job.id, kind = job.kind.as_str(), error = error.chain(), "a job was parked");
-            store::park(&connection, &job, worker, &error.chain()).await?;
+            store::park(&context.tenant(placement).await?, job, worker, &error.chain()).await?;
             "parked"
         }
     };
-    drop(connection);
     if let Some(pause) = next {
         look_again_at(context, tenant, Timestamp::now().checked_add(pause).unwrap_or(Timestamp::MAX)).await;
     }
     metrics::counter!("rowhouse_jobs_total", "kind" => job.kind.as_str(), "outcome" => outcome).increment(1);
-    metrics::histogram!("rowhouse_job_seconds", "kind" => job.kind.as_str()).record(begun.elapsed().as_secs_f64());
     Ok(())
 }
 
@@ -162,17 +180,17 @@ pub(super) async fn look_again_at(context: &WorkContext, tenant: TenantId, due: 
     }
 }
 
-async fn keep_lease(
+async fn keep_leases(
     context: &WorkContext,
     placement: &ActivePlacement,
     worker: &str,
-    job: &Job,
+    jobs: &[Job],
     mut work: AbortOnDropHandle<Result<()>>,
 ) -> Result<()> {
     loop {
         match tokio::time::timeout(SIGN_OF_LIFE, &mut work).await {
             Ok(joined) => return joined.map_err(Error::internal)?,
-            Err(_) => match extend(context, placement, worker, job).await {
+            Err(_) => match extend(context, placement, worker, jobs).await {
                 Ok(true) => {}
                 Ok(false) => return Err(Error::internal("another worker took the job over")),
                 // The lease may still last: the next sign of life can come through.
@@ -182,8 +200,8 @@ async fn keep_lease(
     }
 }
 
-async fn extend(context: &WorkContext, placement: &ActivePlacement, worker: &str, job: &Job) -> Result<bool> {
-    store::extend(&context.tenant(placement).await?, job, worker, LEASE).await
+async fn extend(context: &WorkContext, placement: &ActivePlacement, worker: &str, jobs: &[Job]) -> Result<bool> {
+    store::extend(&context.tenant(placement).await?, jobs, worker, LEASE).await
 }
 
 /// How long ago the job was queued; clocks of two machines may differ.

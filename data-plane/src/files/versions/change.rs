@@ -109,7 +109,9 @@ async fn go_back(change: &Change<'_>, before: &Version) -> Result<()> {
         user_metadata: source.user_metadata.as_ref(),
     };
     set_content(change, before.file_id, before.version_number, &content).await?;
-    change.record(Verb::Revised, before.file_id).await
+    // The next version has the number of the one that goes: search would take the old text for its own.
+    index::store::forget_content(change, before.file_id).await?;
+    change.record_content(Verb::Revised, before.file_id, content.mime_type).await
 }
 
 /// Deletes a version for good, and gives back what it used.

@@ -1,0 +1,67 @@
+//! Many files at once of which search needs to know no more than what they are called: what nobody can read, and what was
+//! read before and has another name, tags or metadata now.
+
+use std::collections::BTreeSet;
+
+use pgvector::Vector;
+use rowhouse_database::Sql;
+use rowhouse_domain::FileId;
+use rowhouse_problem::Result;
+
+use super::passages::vector;
+use super::store::{self, Labelled, Line};
+use crate::media::is_readable;
+
+/// Texts whose words are computed anew, because what they are called is part of them; in bytes.
+const MOST_TEXT: usize = 4 << 20;
+
+/// Writes the labels of files, and says of which files more is to be done: whose content is to be read, whose long text is
+/// better dealt with by itself, and which can't be seen or are being changed right now.
+///
+/// # Errors
+/// Where the tenant's database fails.
+pub async fn labels(transaction: &impl Sql, ids: &[FileId]) -> Result<Vec<FileId>> {
+    let ids = Vec::from_iter(ids.iter().copied().collect::<BTreeSet<_>>());
+    store::ensure_searches(transaction, &ids).await?;
+    let found = store::lock_labels(transaction, &ids).await?;
+    let seen: BTreeSet<FileId> = found.iter().map(|file| file.id).collect();
+    let mut left: Vec<FileId> = ids.into_iter().filter(|id| !seen.contains(id)).collect();
+    let (mut lines, mut text) = (Vec::new(), 0);
+    for file in found {
+        let is_unread = !file.is_indexed && is_readable(&file.mime_type);
+        let is_long = text + file.text_bytes > MOST_TEXT;
+        // Where only the place of a file is another, there is nothing to write.
+        let is_known = file.is_named_so && (file.is_indexed || is_unread);
+        if is_unread || is_long && !is_known {
+            left.push(file.id);
+        }
+        if !is_long && !is_known {
+            text += file.text_bytes;
+            lines.push(line(file, is_unread));
+        }
+    }
+    if !lines.is_empty() {
+        replace_passages(transaction, &lines).await?;
+        store::save_labels(transaction, &lines).await?;
+    }
+    Ok(left)
+}
+
+/// A file without a text is found by its label as if that were its text; one that is still to be read, by its name meanwhile.
+fn line(file: Labelled, is_unread: bool) -> Line {
+    let text = file.label.text();
+    let keeps_content = file.has_text || is_unread;
+    let vector = if keeps_content { None } else { vector(&text) };
+    Line { file, keeps_content, text, vector }
+}
+
+async fn replace_passages(transaction: &impl Sql, lines: &[Line]) -> Result<()> {
+    let without_text: Vec<FileId> = lines.iter().filter(|line| !line.keeps_content).map(|line| line.file.id).collect();
+    store::remove_passages_of(transaction, &without_text).await?;
+    let passages: Vec<(FileId, &str, &Vector)> = lines
+        .iter()
+        // A name without a word, such as `---`, has no direction to be found in.
+        .filter_map(|line| Some((line.file.id, line.text.as_str(), line.vector.as_ref()?)))
+        .collect();
+    store::add_label_passages(transaction, &passages).await
+}
