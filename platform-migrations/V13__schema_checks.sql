@@ -95,6 +95,8 @@ create table schema_acceptances (
     differences jsonb not null,
     accepted_by_kind actor_kind not null,
     accepted_by uuid,
+    -- By somebody. What is gone again is taken out of the differences later, by Rowhouse.
+    accepted_at timestamptz not null default now(),
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     constraint schema_acceptances_pkey primary key (schema_id),

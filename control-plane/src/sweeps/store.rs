@@ -180,8 +180,7 @@ pub(super) async fn record(
 /// What was seen in the light of what was accepted, which nobody changes before the transaction is over.
 async fn judged(tx: &PlatformTransaction<'_>, schema: Uuid, seen: &Seen) -> Result<(SchemaCheckState, Value)> {
     accept::lock(tx, schema).await?;
-    let is_accepted =
-        seen.state == SchemaCheckState::Different && accept::covers(tx, schema, &seen.differences).await?;
+    let is_accepted = accept::covers(tx, schema, seen).await?;
     let state = if is_accepted { SchemaCheckState::Accepted } else { seen.state };
     Ok((state, serde_json::to_value(&seen.differences).map_err(Error::internal)?))
 }
@@ -260,7 +259,7 @@ const CHECKS: &str = "
     select fleet.schema_id, fleet.name, fleet.tenant_id, fleet.cluster_id, fleet.database_name, fleet.schema_name, seen.sweep_id,
         seen.state, seen.version, seen.differences, seen.error, seen.is_blocking, seen.checked_at, accepted.reason,
         accepted.differences as accepted_differences, accepted.accepted_by_kind, accepted.accepted_by,
-        accepted.updated_at as accepted_at
+        accepted.accepted_at
     from fleet_schemas fleet join schema_checks seen on seen.schema_id = fleet.schema_id
     left join schema_acceptances accepted on accepted.schema_id = fleet.schema_id
     where ($1::uuid is null or seen.sweep_id = $1) and ($2::schema_check_state is null or seen.state = $2)

@@ -12,9 +12,9 @@ use rowhouse_domain::{SchemaCheckState, TenantId};
 use rowhouse_problem::{Code, Error, Result};
 use uuid::Uuid;
 
-use super::check::shown;
+use super::check::{Seen, shown};
 use super::model::{Acceptance, ObjectDifference};
-use crate::audit::{self, Change};
+use crate::audit::{self, Change, Requester};
 use crate::authentication::Caller;
 use crate::context::Context;
 use crate::fleet;
@@ -22,10 +22,33 @@ use crate::input::{Complaints, text};
 
 pub(super) use store::{forget, lock, read};
 
-/// Whether all of these differences are meant in a schema.
-pub(super) async fn covers(db: &impl Sql, schema: Uuid, differences: &[ObjectDifference]) -> Result<bool> {
-    let accepted = store::find(db, schema).await?;
-    Ok(accepted.is_some_and(|accepted| is_covered(&accepted.differences, differences)))
+/// Whether all that a look saw to differ is meant. What was accepted and is gone is accepted no more: should it come again, it is
+/// not what somebody has looked at.
+pub(super) async fn covers(tx: &impl Sql, schema: Uuid, seen: &Seen) -> Result<bool> {
+    if seen.state == SchemaCheckState::Unreadable {
+        return Ok(false);
+    }
+    let Some(accepted) = store::find(tx, schema).await? else { return Ok(false) };
+    let there = hashes(&seen.differences);
+    let (kept, gone): (Vec<_>, Vec<_>) =
+        accepted.differences.iter().cloned().partition(|one| there.contains(one.hash.as_str()));
+    if !gone.is_empty() {
+        narrow(tx, schema, &accepted, &kept).await?;
+        tracing::info!(schema.id = %schema, what = shown(&gone), "differences that were accepted are gone, and accepted no more");
+    }
+    Ok(is_covered(&kept, &seen.differences))
+}
+
+async fn narrow(tx: &impl Sql, schema: Uuid, before: &Acceptance, kept: &[ObjectDifference]) -> Result<()> {
+    let after = store::narrow(tx, schema, kept).await?;
+    let mut change = match &after {
+        Some(after) => Change::new("schema_acceptance.put", schema).after(after),
+        None => Change::new("schema_acceptance.delete", schema),
+    };
+    if let Some(tenant) = store::tenant_of(tx, schema).await? {
+        change = change.tenant(tenant);
+    }
+    audit::append(tx, &Requester::SYSTEM, &change.before(before)).await
 }
 
 fn is_covered(accepted: &[ObjectDifference], differences: &[ObjectDifference]) -> bool {

@@ -1,7 +1,7 @@
 //! Platform table `schema_acceptances`, and what of `schema_checks` follows from it. Owns their SQL; decides nothing.
 
 use rowhouse_database::{Columns, Described, Sql};
-use rowhouse_domain::SchemaCheckState;
+use rowhouse_domain::{SchemaCheckState, TenantId};
 use rowhouse_problem::{Error, Result};
 use serde_json::Value;
 use tokio_postgres::Row;
@@ -29,7 +29,7 @@ pub(super) async fn seen(db: &impl Sql, schema: Uuid) -> Result<Option<(SchemaCh
 
 macro_rules! columns {
     () => {
-        "schema_id, reason, differences, accepted_by_kind, accepted_by, updated_at as accepted_at"
+        "schema_id, reason, differences, accepted_by_kind, accepted_by, accepted_at"
     };
 }
 
@@ -44,7 +44,7 @@ pub(super) async fn find(db: &impl Sql, schema: Uuid) -> Result<Option<Acceptanc
 const PUT: &str = concat!(
     "insert into schema_acceptances (schema_id, reason, differences, accepted_by_kind, accepted_by) values ($1, $2, $3, $4, $5)
     on conflict (schema_id) do update set reason = excluded.reason, differences = excluded.differences,
-        accepted_by_kind = excluded.accepted_by_kind, accepted_by = excluded.accepted_by
+        accepted_by_kind = excluded.accepted_by_kind, accepted_by = excluded.accepted_by, accepted_at = excluded.accepted_at
     returning ",
     columns!()
 );
@@ -68,6 +68,28 @@ pub(super) async fn put(
 }
 
 const REMOVE: &str = "delete from schema_acceptances where schema_id = $1";
+const NARROW: &str =
+    concat!("update schema_acceptances set differences = $2 where schema_id = $1 returning ", columns!());
+
+/// Keeps only these of the differences that were accepted; what is accepted then, if anything is.
+pub(super) async fn narrow(tx: &impl Sql, schema: Uuid, kept: &[ObjectDifference]) -> Result<Option<Acceptance>> {
+    if kept.is_empty() {
+        tx.execute(REMOVE, &[&schema]).await.context("forgetting what was accepted and is gone")?;
+        return Ok(None);
+    }
+    let stored = serde_json::to_value(kept).map_err(Error::internal)?;
+    let row = tx.query_one(NARROW, &[&schema, &stored]).await.context("forgetting some of what was accepted")?;
+    read(&row, row.column("differences")?).map(Some)
+}
+
+const TENANT_OF: &str = "select tenant_id from fleet_schemas where schema_id = $1";
+
+/// The tenant whose schema it is; none where several share it.
+pub(super) async fn tenant_of(db: &impl Sql, schema: Uuid) -> Result<Option<TenantId>> {
+    let row = db.query_opt(TENANT_OF, &[&schema]).await.context("looking for a schema's tenant")?;
+    Ok(row.map(|row| row.column::<Option<TenantId>>("tenant_id")).transpose()?.flatten())
+}
+
 // One that could not be read since differs for all that anybody knows.
 const BLOCK: &str = concat!(
     "update schema_checks set is_blocking = is_blocking or ",
