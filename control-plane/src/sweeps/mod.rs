@@ -4,17 +4,6 @@
 //! What was seen of a schema is kept until it is looked at again; while it differs, runs pass it by, unless somebody has said of
 //! all that differs that it is meant.
 
-// Whether runs are to pass the schema `$1` by where it differs. What a migration that failed has left is for the run to mend that
-// tries it again: so it must come to it.
-macro_rules! blocks {
-    () => {
-        "coalesce((
-            select begun.state not in ('failed', 'running') from migration_run_schemas begun
-            join migration_runs run on run.id = begun.run_id and run.dry_run is null
-            where begun.schema_id = $1 order by begun.run_id desc limit 1), true)"
-    };
-}
-
 mod accept;
 mod begin;
 mod carry;

@@ -151,6 +151,17 @@ pub(super) async fn ahead(db: &impl Sql, sweep: SweepId, most: i64) -> Result<Ve
     rows.iter().map(read).collect()
 }
 
+// Whether runs are to pass the schema `$1` by where it differs. What a migration that failed has left is for the run to mend that
+// tries it again: so it must come to it.
+macro_rules! blocks {
+    () => {
+        "coalesce((
+            select begun.state not in ('failed', 'running') from migration_run_schemas begun
+            join migration_runs run on run.id = begun.run_id and run.dry_run is null
+            where begun.schema_id = $1 order by begun.run_id desc limit 1), true)"
+    };
+}
+
 const RECORD: &str = concat!(
     "insert into schema_checks (schema_id, sweep_id, state, version, differences, error, is_blocking)
     values ($1, $2, $3, $4, $5, $6, $3::schema_check_state = 'different' and ",
@@ -183,6 +194,19 @@ async fn judged(tx: &PlatformTransaction<'_>, schema: Uuid, seen: &Seen) -> Resu
     let is_accepted = accept::covers(tx, schema, seen).await?;
     let state = if is_accepted { SchemaCheckState::Accepted } else { seen.state };
     Ok((state, serde_json::to_value(&seen.differences).map_err(Error::internal)?))
+}
+
+// One that could not be read since differs for all that anybody knows.
+const BLOCK: &str = concat!(
+    "update schema_checks set is_blocking = is_blocking or ",
+    blocks!(),
+    ", state = case state when 'accepted' then 'different' else state end
+    where schema_id = $1 and state in ('accepted', 'unreadable')"
+);
+
+/// Keeps runs from a schema of which nothing is accepted any more.
+pub(super) async fn block_again(tx: &impl Sql, schema: Uuid) -> Result<()> {
+    tx.execute(BLOCK, &[&schema]).await.context("keeping runs from a schema").map(drop)
 }
 
 const RECORD_OF_RUN: &str = "

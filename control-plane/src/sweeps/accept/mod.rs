@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::check::{Seen, shown};
 use super::model::{Acceptance, ObjectDifference};
+use super::store::block_again;
 use crate::audit::{self, Change, Requester};
 use crate::authentication::Caller;
 use crate::context::Context;
@@ -110,6 +111,7 @@ pub(super) async fn remove(context: &Context, caller: &Caller, tenant: TenantId)
     store::lock(&tx, schema).await?;
     if let Some(before) = store::find(&tx, schema).await? {
         store::remove(&tx, schema).await?;
+        block_again(&tx, schema).await?;
         let change = Change::new("schema_acceptance.delete", schema).tenant(tenant).before(&before);
         audit::append(&tx, &caller.requester, &change).await?;
     }

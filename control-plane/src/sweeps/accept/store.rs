@@ -90,18 +90,9 @@ pub(super) async fn tenant_of(db: &impl Sql, schema: Uuid) -> Result<Option<Tena
     Ok(row.map(|row| row.column::<Option<TenantId>>("tenant_id")).transpose()?.flatten())
 }
 
-// One that could not be read since differs for all that anybody knows.
-const BLOCK: &str = concat!(
-    "update schema_checks set is_blocking = is_blocking or ",
-    blocks!(),
-    ", state = case state when 'accepted' then 'different' else state end
-    where schema_id = $1 and state in ('accepted', 'unreadable')"
-);
-
 /// Accepts nothing of a schema any more.
 pub(super) async fn remove(tx: &impl Sql, schema: Uuid) -> Result<()> {
-    tx.execute(REMOVE, &[&schema]).await.context("accepting nothing of a schema any more")?;
-    tx.execute(BLOCK, &[&schema]).await.context("keeping runs from a schema").map(drop)
+    tx.execute(REMOVE, &[&schema]).await.context("accepting nothing of a schema any more").map(drop)
 }
 
 const FORGET: &str = "
