@@ -117,10 +117,18 @@ async fn differs(context: &Context, link: &ClusterLink, inside: &mut AdminConnec
         }
     };
     let recorded = async { sweeps::record_of_run(&mut context.progress.get().await?, task.schema, &seen).await };
-    let state = recorded.await.unwrap_or_else(|error| {
-        tracing::warn!(schema = task.name, error = error.chain(), "what was seen of a canary could not be recorded");
-        seen.state
-    });
+    let state = match recorded.await {
+        Ok(state) => state,
+        Err(error) => {
+            // Nor is it known then what of it was accepted: the sweep after the run looks again.
+            tracing::warn!(
+                schema = task.name,
+                error = error.chain(),
+                "what was seen of a canary could not be recorded"
+            );
+            return None;
+        }
+    };
     (state == SchemaCheckState::Different)
         .then(|| format!("it is migrated, and differs from its template: {}", sweeps::shown(&seen.differences)))
 }
