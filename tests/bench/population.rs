@@ -46,6 +46,8 @@ impl Population {
             // Stock and copies for a crowd: there are other benches for how long one takes.
             let settings = vec![
                 ("ROWHOUSE__PROVISIONING__STOCK", "8".to_owned()),
+                // What is leased of a quota comes back soon, or the work behind the uploads is not done for minutes.
+                ("ROWHOUSE__QUOTA__BLOCK_IDLE", "5s".to_owned()),
                 ("ROWHOUSE__TELEMETRY__LOG", "warn".to_owned()),
             ];
             let house = House::start_as(Wanted { folder: Some(folder), settings, connections: Some(150) }).await?;

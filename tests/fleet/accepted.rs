@@ -65,7 +65,11 @@ async fn runs_come_to_a_schema_whose_difference_is_meant_and_not_to_one_that_dif
     assert_eq!(go(&house, "down", OLD).await["counts"]["done"], 2);
 
     let reason = "an index for their reports";
+    // Nobody is there to be asked.
     let (code, said, errors) = rowhouse(&house, &["accept", large, "--reason", reason]).await;
+    assert!(code == 1 && said.contains("files_for_reports_idx") && errors.contains("--yes"), "{said}{errors}");
+    assert_eq!(status(&house).await, (json!(1), json!(0)));
+    let (code, said, errors) = rowhouse(&house, &["accept", large, "--reason", reason, "--yes"]).await;
     assert!(code == 0 && said.contains("index files_for_reports_idx should not be there"), "{said}{errors}");
     // At once, without another look.
     assert_eq!(status(&house).await, (json!(0), json!(1)));
@@ -93,7 +97,7 @@ async fn runs_come_to_a_schema_whose_difference_is_meant_and_not_to_one_that_dif
     // The one that was accepted in another form.
     meddle(&house, large, CHANGE).await;
     expect_blocked(&house).await;
-    let (code, said, errors) = rowhouse(&house, &["accept", large, "--reason", reason]).await;
+    let (code, said, errors) = rowhouse(&house, &["accept", large, "--reason", reason, "--yes"]).await;
     assert!(code == 0, "{said}{errors}");
     assert_eq!(status(&house).await, (json!(0), json!(1)));
     go(&house, "up", NEW).await;

@@ -1,11 +1,11 @@
 //! `rowhouse dev reset`: delete it all, after asking.
 
-use std::io::{IsTerminal, Write, stdin, stdout};
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
 use super::house::demolish;
+use crate::ask::confirmed;
 
 /// Arguments of `rowhouse dev reset`.
 #[derive(clap::Args)]
@@ -30,15 +30,4 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         println!("There is no private cluster in {folder}.");
     }
     Ok(())
-}
-
-fn confirmed(question: &str) -> Result<bool> {
-    if !stdin().is_terminal() {
-        bail!("there is no terminal to ask at; add --yes");
-    }
-    print!("{question} Type `yes`: ");
-    stdout().flush()?;
-    let mut answer = String::new();
-    stdin().read_line(&mut answer)?;
-    Ok(answer.trim() == "yes")
 }

@@ -4,6 +4,7 @@ use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
 use super::verify;
+use crate::ask::confirmed;
 use crate::remote::{Api, Connection, done};
 
 /// A tenant whose schema differs as it is meant to.
@@ -14,6 +15,9 @@ pub(super) struct Arguments {
     /// Why it is meant
     #[arg(long)]
     reason: String,
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -27,9 +31,9 @@ pub(super) struct Revoke {
     connection: Connection,
 }
 
-/// Accepts what the last look saw, and shows it: what has come since is not accepted with it.
+/// Shows what the last look saw, and accepts it where that is wanted: what has come since is not accepted with it.
 pub(super) async fn run(arguments: &Arguments) -> Result<()> {
-    let Arguments { tenant, reason, connection } = arguments;
+    let Arguments { tenant, reason, yes, connection } = arguments;
     let api = Api::new(connection)?;
     let seen = api.list(&format!("/v1/schema-checks?tenant_id={tenant}"), 1).await?;
     let check = &seen[0];
@@ -38,6 +42,12 @@ pub(super) async fn run(arguments: &Arguments) -> Result<()> {
             "{tenant} did not differ from its template when it was last looked at: rowhouse migrate verify --where tenant={tenant}"
         );
     };
+    if !connection.json {
+        verify::show_differences(check);
+    }
+    if !yes && !confirmed(&format!("Is this meant in the schema of {tenant}?"))? {
+        bail!("nothing was accepted");
+    }
     let hashes: Vec<&Value> = differences.iter().map(|one| &one["hash"]).collect();
     let body = json!({"reason": reason, "differences": hashes});
     let accepted = api.put(&format!("/v1/tenants/{tenant}/schema-acceptance"), &body).await?;
@@ -45,7 +55,6 @@ pub(super) async fn run(arguments: &Arguments) -> Result<()> {
         println!("{}", serde_json::to_string_pretty(&accepted)?);
         return Ok(());
     }
-    verify::show_differences(&accepted);
     done(connection, &format!("This is meant in the schema of {tenant}. Whatever else differs blocks it."));
     Ok(())
 }
