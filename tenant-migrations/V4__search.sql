@@ -50,7 +50,7 @@ revoke all on function search_normalize(text), search_words(text), search_conten
 grant execute on function search_normalize(text), search_words(text), search_content_tokens(text, text, text),
     search_metadata_tokens(text, text) to tenant_app;
 
--- To be written whole, once an indexing: every update computes the tokens again and enters them into every index.
+-- To be written as seldom as can be: every update computes the tokens again and enters them into every index.
 create table file_search (
     tenant_id uuid not null default app_tenant_id(),
     id uuid not null default gen_random_uuid(),

@@ -5,7 +5,7 @@ use rowhouse_database::quote_ident;
 use rowhouse_testkit::{Answer, TestCluster, TestHouse};
 use serde_json::{Value, json};
 
-use crate::verify::{differing, meddle, sweep};
+use crate::verify::{differing, halt, meddle, mend, sweep};
 use crate::{NEW, OLD, go, house, look, make, number_in, place, rowhouse, start, until};
 
 const ADD: &str = "create index files_for_reports_idx on files (created_at)";
@@ -178,22 +178,14 @@ async fn what_was_accepted_and_repaired_blocks_when_it_is_lost_again() {
 #[tokio::test]
 async fn a_run_still_mends_what_it_has_left_where_that_was_accepted_and_is_not_any_more() {
     let house = house().await;
-    let organization = house.organization().await;
-    let tenants = make(&house, &organization, "dedicated", 2).await;
-    go(&house, "down", OLD).await;
-    crate::spoil(&house, &tenants[0], "add").await;
-    let run = start(&house, json!({"canary": "0", "max_failures": "1"})).await;
-    until(&house, &run, "halted").await;
+    let (tenants, run) = halt(&house).await;
     let _ = sweep(&house).await;
     assert_eq!(standing(&house, &tenants[0]).await, (json!("different"), json!(false)));
     let body = json!({"reason": "meant", "differences": seen(&house, &tenants[0]).await});
     let _ = put(&house, &tenants[0], &body).await.expect(200);
     let _ = house.admin.delete(&path(&tenants[0])).await.expect(204);
     assert_eq!(standing(&house, &tenants[0]).await, (json!("different"), json!(false)));
-    crate::spoil(&house, &tenants[0], "drop").await;
-    let _ = house.admin.post(&format!("{run}/resume"), &json!({})).await.expect(200);
-    let done = until(&house, &run, "done").await;
-    assert_eq!(done["counts"]["done"], 2, "{done}");
+    mend(&house, &tenants, &run).await;
 }
 
 #[tokio::test]

@@ -178,22 +178,33 @@ async fn a_schema_in_the_middle_of_a_migration_is_not_taken_for_one_that_differs
     until(&house, &run, "done").await;
 }
 
+/// Two tenants, and a run that has halted because its migration can't be applied to the first.
+pub(crate) async fn halt(house: &TestHouse) -> (Vec<String>, String) {
+    let organization = house.organization().await;
+    let tenants = make(house, &organization, "dedicated", 2).await;
+    go(house, "down", OLD).await;
+    crate::spoil(house, &tenants[0], "add").await;
+    let run = start(house, json!({"canary": "0", "max_failures": "1"})).await;
+    until(house, &run, "halted").await;
+    (tenants, run)
+}
+
+/// Takes away what kept such a run from going on, and has it go on.
+pub(crate) async fn mend(house: &TestHouse, tenants: &[String], run: &str) {
+    crate::spoil(house, &tenants[0], "drop").await;
+    let _ = house.admin.post(&format!("{run}/resume"), &json!({})).await.expect(200);
+    let done = until(house, run, "done").await;
+    assert_eq!(done["counts"]["done"], 2, "{done}");
+}
+
 #[tokio::test]
 async fn what_a_failed_migration_has_left_does_not_keep_the_run_from_mending_it() {
     let house = house().await;
-    let organization = house.organization().await;
-    let tenants = make(&house, &organization, "dedicated", 2).await;
-    go(&house, "down", OLD).await;
-    crate::spoil(&house, &tenants[0], "add").await;
-    let run = start(&house, json!({"canary": "0", "max_failures": "1"})).await;
-    until(&house, &run, "halted").await;
+    let (tenants, run) = halt(&house).await;
     let _ = sweep(&house).await;
     let schemas = differing(&house).await;
     assert_eq!((schemas.len(), &schemas[0]["is_blocking"]), (1, &json!(false)), "{schemas:?}");
-    crate::spoil(&house, &tenants[0], "drop").await;
-    let _ = house.admin.post(&format!("{run}/resume"), &json!({})).await.expect(200);
-    let done = until(&house, &run, "done").await;
-    assert_eq!(done["counts"]["done"], 2, "{done}");
+    mend(&house, &tenants, &run).await;
 }
 
 #[tokio::test]

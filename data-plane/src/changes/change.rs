@@ -38,7 +38,7 @@ impl<'a> Change<'a> {
         if !verb.is_searchable() {
             return Ok(());
         }
-        work::enqueue(&self.transaction, &index_job(verb, subject.into())).await
+        work::enqueue(&self.transaction, &index_job(subject.into(), verb.is_of_content())).await
     }
 
     /// The same of a file that has another content now, of this media type.
@@ -60,8 +60,8 @@ impl<'a> Change<'a> {
         if !verb.is_searchable() || subjects.is_empty() {
             return Ok(());
         }
-        // Many are looked at together first: most have nothing to be read.
-        let jobs: Vec<NewJob> = subjects.iter().map(|subject| index_job(Verb::Changed, (*subject).into())).collect();
+        // Their labels first, many at once, and whatever verb it is: a content that is to be read has a job of its own then.
+        let jobs: Vec<NewJob> = subjects.iter().map(|subject| index_job((*subject).into(), false)).collect();
         work::enqueue_all(&self.transaction, &jobs).await
     }
 
@@ -155,9 +155,9 @@ impl<'a> Change<'a> {
     }
 }
 
-fn index_job(verb: Verb, subject: Subject) -> NewJob {
+fn index_job(subject: Subject, is_of_content: bool) -> NewJob {
     match subject {
-        Subject::File(id) if verb.is_of_content() => NewJob::index_file(id),
+        Subject::File(id) if is_of_content => NewJob::index_file(id),
         Subject::File(id) => NewJob::index_label(id),
         Subject::Folder(id) => NewJob::index_folder(id),
         Subject::Workspace(id) => NewJob::index_workspace(id),

@@ -8,6 +8,7 @@ use rowhouse_domain::FileId;
 use rowhouse_problem::{Code, Error, Result};
 
 use super::label::Label;
+use super::labels::labels;
 use super::passages::{Passages, vector};
 use super::store::{self, Content, State, gone};
 use crate::contents::ReadError;
@@ -37,7 +38,7 @@ struct Findings {
 /// How an attempt to write ended.
 enum Written {
     Done,
-    /// The file has another version by now.
+    /// The file has another version by now, or somebody is at it.
     Outdated,
 }
 
@@ -52,7 +53,7 @@ pub async fn file(context: &WorkContext, placement: &ActivePlacement, id: FileId
         let Some(content) = store::find_content(&connection, id).await? else { return gone(&connection).await };
         let written = if content.is_indexed {
             drop(connection);
-            rename(context, placement, id, &content).await?
+            rename(context, placement, id).await?
         } else {
             if content.object.size > SLOW {
                 let label = Label::new(&content.name, &content.tags, &content.metadata);
@@ -105,8 +106,8 @@ async fn write(
     let mut connection = context.tenant(placement).await?;
     let transaction = connection.transaction().await?;
     // One writer a file; the file itself is locked last, so that its users hardly notice.
-    store::lock_search(&transaction, id).await?;
-    store::remove_passages(&transaction, id).await?;
+    store::lock_searches(&transaction, &[id]).await?;
+    store::remove_passages(&transaction, &[id]).await?;
     let passages = &findings.passages;
     let mut first = 0;
     for batch in passages.passages.chunks(BATCH) {
@@ -117,10 +118,12 @@ async fn write(
     if (now.version, now.blob) != (content.version, content.blob) {
         return Ok(Written::Outdated);
     }
-    let label_vector = vector(&now.label.text());
-    if passages.passages.is_empty() {
-        // Semantic search goes by passages: a file without any is found by what it is called.
-        store::add_label_passage(&transaction, id, &now.label.text(), label_vector.as_ref()).await?;
+    let label = now.label.text();
+    let label_vector = vector(&label);
+    // Semantic search goes by passages: a file without any is found by what it is called. A name without a word, such as `---`, has
+    // no direction to be found in.
+    if let (true, Some(vector)) = (passages.passages.is_empty(), &label_vector) {
+        store::add_label_passages(&transaction, &[(id, &label, vector)]).await?;
     }
     let mean = passages.mean().or(label_vector);
     store::save_file(&transaction, id, &now, findings.state, findings.error.as_deref(), &passages.text, mean.as_ref())
@@ -130,24 +133,12 @@ async fn write(
 }
 
 /// Brings name, tags and metadata up to date where the content is indexed already.
-async fn rename(context: &WorkContext, placement: &ActivePlacement, id: FileId, content: &Content) -> Result<Written> {
+async fn rename(context: &WorkContext, placement: &ActivePlacement, id: FileId) -> Result<Written> {
     let mut connection = context.tenant(placement).await?;
     let transaction = connection.transaction().await?;
-    store::lock_search(&transaction, id).await?;
-    let Some(now) = store::lock_file(&transaction, id).await? else { return Ok(Written::Done) };
-    if (now.version, now.blob) != (content.version, content.blob) {
-        return Ok(Written::Outdated);
-    }
-    if !content.has_text {
-        let text = now.label.text();
-        let vector = vector(&text);
-        store::remove_passages(&transaction, id).await?;
-        store::add_label_passage(&transaction, id, &text, vector.as_ref()).await?;
-        store::save_label_vector(&transaction, id, vector.as_ref()).await?;
-    }
-    store::save_label(&transaction, id, &now.label).await?;
+    let left = labels(&transaction, &[id]).await?;
     transaction.commit().await?;
-    Ok(Written::Done)
+    Ok(if left.is_empty() { Written::Done } else { Written::Outdated })
 }
 
 /// A content that ends early may only be a connection that did: it is tried again, but counts as an attempt.

@@ -44,8 +44,6 @@ pub(super) struct Content {
     pub(super) object: Object,
     /// Whether this very version was read before, with the model in use.
     pub(super) is_indexed: bool,
-    /// Whether that gave any passage.
-    pub(super) has_text: bool,
 }
 
 const NOTHING_IS_COVERED: &str = "select app_nothing_is_covered() as is_certain";
@@ -60,8 +58,7 @@ const FIND_CONTENT: &str = "
     select file.current_version, file.name, file.tags, file.metadata, version.mime_type, version.size, version.blob_id, blob.object_key,
         blob.content_key_id, content_key.sealed as sealed_content_key,
         coalesce(search.version_number = file.current_version and search.state <> 'pending'
-            and coalesce(search.content_model, $2) = $2, false) as is_indexed,
-        coalesce(search.state = 'indexed' and search.search_text <> '', false) as has_text
+            and coalesce(search.content_model, $2) = $2, false) as is_indexed
     from files file
     join file_versions version on version.tenant_id = file.tenant_id and version.file_id = file.id
         and version.version_number = file.current_version
@@ -83,7 +80,6 @@ pub(super) async fn find_content(tenant: &impl Sql, id: FileId) -> Result<Option
         mime_type: row.column("mime_type")?,
         object: Object::from_row(&row)?,
         is_indexed: row.column("is_indexed")?,
-        has_text: row.column("has_text")?,
     }))
 }
 
@@ -98,24 +94,13 @@ pub(super) async fn announce(tenant: &impl Sql, id: FileId, label: &Label) -> Re
     Ok(())
 }
 
-const LOCK_SEARCH: &str = "
-    insert into file_search (file_id)
-    select $1 where exists (select from files where tenant_id = app_tenant_id() and id = $1)
-    on conflict (tenant_id, file_id) do update set last_indexed = file_search.last_indexed";
-
-/// Keeps every other writer of the file's search rows out until the transaction ends.
-pub(super) async fn lock_search(tenant: &impl Sql, id: FileId) -> Result<()> {
-    tenant.execute(LOCK_SEARCH, &[&id]).await.context("locking a file's search row")?;
-    Ok(())
-}
-
 const LOCK_SEARCHES: &str = "
     insert into file_search (file_id)
     select id from files where tenant_id = app_tenant_id() and id = any($1) order by id
     on conflict (tenant_id, file_id) do update set last_indexed = file_search.last_indexed";
 
-/// The same for files that are to be removed, before anything locks them: a writer locks the search row first, which may be
-/// new and seen by nobody, and the file last.
+/// Keeps every other writer of files' search rows out until the transaction ends, also where files are to be removed: a writer locks
+/// the search row first, which may be new and seen by nobody, and the file last.
 pub(crate) async fn lock_searches(transaction: &impl Sql, ids: &[FileId]) -> Result<()> {
     transaction.execute(LOCK_SEARCHES, &[&ids]).await.context("locking files' search rows")?;
     Ok(())
@@ -144,7 +129,7 @@ pub(super) async fn lock_file(tenant: &impl Sql, id: FileId) -> Result<Option<Cu
     Ok(Some(Current { version: row.column("current_version")?, blob: row.column("blob_id")?, label }))
 }
 
-fn label_with_tags(row: &Row) -> Result<Label> {
+pub(super) fn label_with_tags(row: &Row) -> Result<Label> {
     let (tags, metadata): (Vec<String>, Value) = (row.column("tags")?, row.column("metadata")?);
     Ok(Label::new(row.column("name")?, &tags, &metadata))
 }
@@ -157,14 +142,31 @@ const FORGET_CONTENT: &str = "
 /// Takes a content out of search that is gone for good, before it is known what takes its place.
 pub(crate) async fn forget_content(transaction: &impl Sql, id: FileId) -> Result<()> {
     transaction.execute(FORGET_CONTENT, &[&id]).await.context("forgetting a content")?;
-    remove_passages(transaction, id).await
+    remove_passages(transaction, &[id]).await
 }
 
-const REMOVE_PASSAGES: &str = "delete from file_embeddings where tenant_id = app_tenant_id() and file_id = $1";
+const REMOVE_PASSAGES: &str = "delete from file_embeddings where tenant_id = app_tenant_id() and file_id = any($1)";
 
-/// Removes a file's passages.
-pub(super) async fn remove_passages(tenant: &impl Sql, id: FileId) -> Result<()> {
-    tenant.execute(REMOVE_PASSAGES, &[&id]).await.context("removing a file's passages")?;
+/// Removes the passages of files.
+pub(super) async fn remove_passages(transaction: &impl Sql, ids: &[FileId]) -> Result<()> {
+    transaction.execute(REMOVE_PASSAGES, &[&ids]).await.context("removing files' passages")?;
+    Ok(())
+}
+
+const ADD_LABEL_PASSAGES: &str = "
+    insert into file_embeddings (file_id, model, chunk_index, chunk_text, embedding_vector)
+    select label.file_id, $1, 0, label.chunk, label.embedding
+    from unnest($2::uuid[], $3::text[], $4::vector[]) label (file_id, chunk, embedding)";
+
+/// Adds one passage to each of the files: its label.
+pub(super) async fn add_label_passages(transaction: &impl Sql, labels: &[(FileId, &str, &Vector)]) -> Result<()> {
+    let ids: Vec<FileId> = labels.iter().map(|(id, ..)| *id).collect();
+    let texts: Vec<&str> = labels.iter().map(|(_, text, _)| *text).collect();
+    let vectors: Vec<&Vector> = labels.iter().map(|(.., vector)| *vector).collect();
+    transaction
+        .execute(ADD_LABEL_PASSAGES, &[&MODEL, &ids, &texts, &vectors])
+        .await
+        .context("adding files' labels as passages")?;
     Ok(())
 }
 
@@ -185,22 +187,6 @@ pub(super) async fn add_passages(
         .execute(ADD_PASSAGES, &[&id, &MODEL, &first, &passages.texts(batch), &vectors(batch)])
         .await
         .context("adding a file's passages")?;
-    Ok(())
-}
-
-/// Adds a passage that is the file's label, for a file without text.
-pub(super) async fn add_label_passage(
-    tenant: &impl Sql,
-    id: FileId,
-    text: &str,
-    vector: Option<&Vector>,
-) -> Result<()> {
-    // A name without a word, such as `---`, has no direction to be found in.
-    let Some(vector) = vector else { return Ok(()) };
-    tenant
-        .execute(ADD_PASSAGES, &[&id, &MODEL, &0_i32, &vec![text], &vec![vector]])
-        .await
-        .context("adding a file's label as a passage")?;
     Ok(())
 }
 
@@ -227,161 +213,6 @@ pub(super) async fn save_file(
         )
         .await
         .context("writing a file's search row")?;
-    Ok(())
-}
-
-const SAVE_LABEL: &str = "
-    update file_search set name_text = $2, metadata_text = $3, last_indexed = now()
-    where tenant_id = app_tenant_id() and file_id = $1 and (name_text, metadata_text) is distinct from ($2, $3)";
-
-/// Writes a file's label only, where it has changed.
-pub(super) async fn save_label(tenant: &impl Sql, id: FileId, label: &Label) -> Result<()> {
-    tenant.execute(SAVE_LABEL, &[&id, &label.name, &label.metadata]).await.context("writing a file's label")?;
-    Ok(())
-}
-
-const SAVE_LABEL_VECTOR: &str = "
-    update file_search set content_vector = $2, content_model = case when $2::vector is null then null else $3::text end
-    where tenant_id = app_tenant_id() and file_id = $1";
-
-/// Writes the vector of a file without text.
-pub(super) async fn save_label_vector(tenant: &impl Sql, id: FileId, vector: Option<&Vector>) -> Result<()> {
-    tenant.execute(SAVE_LABEL_VECTOR, &[&id, &vector, &MODEL]).await.context("writing a file's vector")?;
-    Ok(())
-}
-
-/// A file under a lock, with what search knows of it.
-pub(super) struct Labelled {
-    pub(super) id: FileId,
-    pub(super) version: i32,
-    pub(super) mime_type: String,
-    pub(super) label: Label,
-    /// As in [`Content`].
-    pub(super) is_indexed: bool,
-    /// Whether that gave any text.
-    pub(super) has_text: bool,
-    /// How long that is.
-    pub(super) text_bytes: usize,
-    /// Whether search knows this very label.
-    pub(super) is_named_so: bool,
-}
-
-const ENSURE_SEARCHES: &str = "
-    insert into file_search (file_id)
-    select id from files where tenant_id = app_tenant_id() and id = any($1) order by id
-    on conflict (tenant_id, file_id) do nothing";
-
-/// Makes search rows of files that have none. Not as [`lock_searches`]: an update computes all words of a text anew.
-pub(super) async fn ensure_searches(transaction: &impl Sql, ids: &[FileId]) -> Result<()> {
-    transaction.execute(ENSURE_SEARCHES, &[&ids]).await.context("making files' search rows")?;
-    Ok(())
-}
-
-// Who is at a file or its search row right now is not waited for: many under lock could wait for one who waits for another of them.
-const LOCK_LABELS: &str = "
-    select file.id, file.current_version, file.name, file.tags, file.metadata, version.mime_type,
-        coalesce(search.version_number = file.current_version and search.state <> 'pending'
-            and coalesce(search.content_model, $2) = $2, false) as is_indexed,
-        search.state = 'indexed' and search.search_text <> '' as has_text, octet_length(search.search_text) as text_bytes,
-        search.name_text, search.metadata_text
-    from files file
-    join file_versions version on version.tenant_id = file.tenant_id and version.file_id = file.id
-        and version.version_number = file.current_version
-    join file_search search on search.tenant_id = file.tenant_id and search.file_id = file.id
-    where file.tenant_id = app_tenant_id() and file.id = any($1) order by file.id
-    for no key update of search skip locked for share of file skip locked";
-
-/// Files as they are, and stay until the transaction ends, with their search rows. None that somebody else has locked.
-pub(super) async fn lock_labels(transaction: &impl Sql, ids: &[FileId]) -> Result<Vec<Labelled>> {
-    let rows = transaction.query(LOCK_LABELS, &[&ids, &MODEL]).await.context("locking files to index")?;
-    let labelled = |row: &Row| -> Result<Labelled> {
-        let label = label_with_tags(row)?;
-        let known: (&str, &str) = (row.column("name_text")?, row.column("metadata_text")?);
-        let is_indexed = row.column("is_indexed")?;
-        Ok(Labelled {
-            id: row.column("id")?,
-            version: row.column("current_version")?,
-            mime_type: row.column("mime_type")?,
-            has_text: is_indexed && row.column("has_text")?,
-            text_bytes: usize::try_from(row.column::<i32>("text_bytes")?).map_err(Error::internal)?,
-            is_indexed,
-            is_named_so: known == (label.name.as_str(), label.metadata.as_str()),
-            label,
-        })
-    };
-    rows.iter().map(labelled).collect()
-}
-
-const REMOVE_PASSAGES_OF: &str = "delete from file_embeddings where tenant_id = app_tenant_id() and file_id = any($1)";
-
-/// Removes the passages of files.
-pub(super) async fn remove_passages_of(transaction: &impl Sql, ids: &[FileId]) -> Result<()> {
-    transaction.execute(REMOVE_PASSAGES_OF, &[&ids]).await.context("removing files' passages")?;
-    Ok(())
-}
-
-const ADD_LABEL_PASSAGES: &str = "
-    insert into file_embeddings (file_id, model, chunk_index, chunk_text, embedding_vector)
-    select label.file_id, $1, 0, label.chunk, label.embedding
-    from unnest($2::uuid[], $3::text[], $4::vector[]) label (file_id, chunk, embedding)";
-
-/// Adds one passage to each of the files: its label.
-pub(super) async fn add_label_passages(transaction: &impl Sql, labels: &[(FileId, &str, &Vector)]) -> Result<()> {
-    let ids: Vec<FileId> = labels.iter().map(|(id, ..)| *id).collect();
-    let texts: Vec<&str> = labels.iter().map(|(_, text, _)| *text).collect();
-    let vectors: Vec<&Vector> = labels.iter().map(|(.., vector)| *vector).collect();
-    transaction
-        .execute(ADD_LABEL_PASSAGES, &[&MODEL, &ids, &texts, &vectors])
-        .await
-        .context("adding files' labels as passages")?;
-    Ok(())
-}
-
-/// What search is to know of a file without reading it.
-pub(super) struct Line {
-    pub(super) file: Labelled,
-    /// Whether the content has a text, known already or to be read: only the label is written.
-    pub(super) keeps_content: bool,
-    /// Its label in one text.
-    pub(super) text: String,
-    pub(super) vector: Option<Vector>,
-}
-
-// One statement for all, because of the words that it teaches: they are written in order, so that nobody waits in a ring. What
-// could not be read stays so; what was never looked at is not to be read.
-const SAVE_LABELS: &str = "
-    update file_search search set name_text = line.name, metadata_text = line.metadata, last_indexed = now(),
-        search_text = case when line.keeps_content then search.search_text else '' end,
-        content_vector = case when line.keeps_content then search.content_vector else line.embedding end,
-        content_model = case when line.keeps_content then search.content_model when line.embedding is not null then $1::text end,
-        state = case when line.keeps_content or line.is_indexed then search.state else 'skipped' end,
-        error = case when line.keeps_content or line.is_indexed then search.error end,
-        version_number = case when line.keeps_content then search.version_number else line.version end
-    from unnest($2::uuid[], $3::integer[], $4::boolean[], $5::boolean[], $6::text[], $7::text[], $8::vector[])
-        line (id, version, is_indexed, keeps_content, name, metadata, embedding)
-    where search.tenant_id = app_tenant_id() and search.file_id = line.id";
-
-/// Writes what search knows of files without reading them.
-pub(super) async fn save_labels(transaction: &impl Sql, lines: &[Line]) -> Result<()> {
-    fn each<'a, T>(lines: &'a [Line], part: impl Fn(&'a Line) -> T) -> Vec<T> {
-        lines.iter().map(part).collect()
-    }
-    transaction
-        .execute(
-            SAVE_LABELS,
-            &[
-                &MODEL,
-                &each(lines, |line| line.file.id),
-                &each(lines, |line| line.file.version),
-                &each(lines, |line| line.file.is_indexed),
-                &each(lines, |line| line.keeps_content),
-                &each(lines, |line| line.file.label.name.as_str()),
-                &each(lines, |line| line.file.label.metadata.as_str()),
-                &each(lines, |line| line.vector.as_ref()),
-            ],
-        )
-        .await
-        .context("writing files' labels")?;
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! Many files at once of which search needs to know no more than what they are called: what nobody can read, and what was
 //! read before and has another name, tags or metadata now.
 
+mod store;
+
 use std::collections::BTreeSet;
 
 use pgvector::Vector;
@@ -8,8 +10,9 @@ use rowhouse_database::Sql;
 use rowhouse_domain::FileId;
 use rowhouse_problem::Result;
 
+use self::store::{Labelled, Line};
 use super::passages::vector;
-use super::store::{self, Labelled, Line};
+use super::store::{add_label_passages, remove_passages};
 use crate::media::is_readable;
 
 /// Texts whose words are computed anew, because what they are called is part of them; in bytes.
@@ -57,11 +60,11 @@ fn line(file: Labelled, is_unread: bool) -> Line {
 
 async fn replace_passages(transaction: &impl Sql, lines: &[Line]) -> Result<()> {
     let without_text: Vec<FileId> = lines.iter().filter(|line| !line.keeps_content).map(|line| line.file.id).collect();
-    store::remove_passages_of(transaction, &without_text).await?;
+    remove_passages(transaction, &without_text).await?;
     let passages: Vec<(FileId, &str, &Vector)> = lines
         .iter()
         // A name without a word, such as `---`, has no direction to be found in.
         .filter_map(|line| Some((line.file.id, line.text.as_str(), line.vector.as_ref()?)))
         .collect();
-    store::add_label_passages(transaction, &passages).await
+    add_label_passages(transaction, &passages).await
 }
