@@ -12,6 +12,7 @@ use s3s::dto::{
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::authentication::also_reads;
+use super::encoding::Encoding;
 use super::failure::failure;
 use super::integrity::Integrity;
 use super::listing::Item;
@@ -173,12 +174,13 @@ impl Door {
     ) -> Answer<ListMultipartUploadsOutput> {
         let caller = caller(&request)?;
         let input = request.input;
+        let encoding = Encoding::read(input.encoding_type.as_ref())?;
         let prefix = input.prefix.clone().unwrap_or_default();
         let found = multipart::list(&self.0, &caller, &input.bucket).await?;
         let uploads =
             found.into_iter().filter(|session| session.new.name.as_ref().is_some_and(|key| key.starts_with(&prefix)));
         let uploads = uploads.map(|session| MultipartUpload {
-            key: session.new.name,
+            key: session.new.name.map(|key| encoding.text(key)),
             upload_id: Some(session.new.id.to_string()),
             initiated: Some(time(session.created_at)),
             ..MultipartUpload::default()
@@ -186,7 +188,8 @@ impl Door {
         Ok(S3Response::new(ListMultipartUploadsOutput {
             uploads: Some(uploads.collect()),
             bucket: Some(input.bucket),
-            prefix: input.prefix,
+            prefix: input.prefix.map(|prefix| encoding.text(prefix)),
+            encoding_type: encoding.told(),
             is_truncated: Some(false),
             ..ListMultipartUploadsOutput::default()
         }))
@@ -198,6 +201,7 @@ impl Door {
     ) -> Answer<ListObjectVersionsOutput> {
         let caller = caller(&request)?;
         let input = request.input;
+        let encoding = Encoding::read(input.encoding_type.as_ref())?;
         let how = (input.prefix.as_deref(), input.delimiter.as_deref());
         let after = input.key_marker.clone().unwrap_or_default();
         let page = self.list(&caller, &input.bucket, how, &after, input.max_keys).await?;
@@ -205,8 +209,9 @@ impl Door {
         let (mut found, mut prefixes) = (Vec::new(), Vec::new());
         for item in page.items {
             match item {
-                Item::Prefix(prefix) => prefixes.push(CommonPrefix { prefix: Some(prefix) }),
+                Item::Prefix(prefix) => prefixes.push(CommonPrefix { prefix: Some(encoding.text(prefix)) }),
                 Item::Object { key, found: object } => {
+                    let key = encoding.text(key);
                     for version in doors::versions(&tenant, object.id).await.map_err(failure)? {
                         found.push(ObjectVersion {
                             key: Some(key.clone()),
@@ -229,13 +234,14 @@ impl Door {
             versions: Some(found),
             common_prefixes: Some(prefixes),
             name: Some(input.bucket),
-            prefix: input.prefix,
+            prefix: input.prefix.map(|prefix| encoding.text(prefix)),
             delimiter: input.delimiter,
-            key_marker: input.key_marker,
+            key_marker: input.key_marker.map(|key| encoding.text(key)),
+            encoding_type: encoding.told(),
             max_keys: input.max_keys,
             is_truncated: Some(page.next.is_some()),
             next_version_id_marker: page.next.as_ref().map(|_| "1".to_owned()),
-            next_key_marker: page.next,
+            next_key_marker: page.next.map(|key| encoding.text(key)),
             ..ListObjectVersionsOutput::default()
         }))
     }

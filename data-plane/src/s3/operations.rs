@@ -23,6 +23,7 @@ use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_er
 use uuid::Uuid;
 
 use super::authentication::also_reads;
+use super::encoding::Encoding;
 use super::failure::failure;
 use super::integrity::Integrity;
 use super::listing::{self, Item, Page, Wanted};
@@ -88,13 +89,13 @@ impl Door {
     }
 }
 
-fn split(items: Vec<Item>) -> (Vec<Object>, Vec<CommonPrefix>) {
+fn split(items: Vec<Item>, encoding: Encoding) -> (Vec<Object>, Vec<CommonPrefix>) {
     let (mut contents, mut prefixes) = (Vec::new(), Vec::new());
     for item in items {
         match item {
-            Item::Prefix(prefix) => prefixes.push(CommonPrefix { prefix: Some(prefix) }),
+            Item::Prefix(prefix) => prefixes.push(CommonPrefix { prefix: Some(encoding.text(prefix)) }),
             Item::Object { key, found } => contents.push(Object {
-                key: Some(key),
+                key: Some(encoding.text(key)),
                 e_tag: Some(etag(&found.checksum)),
                 size: Some(found.size),
                 last_modified: Some(time(found.modified)),
@@ -194,6 +195,7 @@ impl S3 for Door {
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
         let caller = caller(&request)?;
         let input = request.input;
+        let encoding = Encoding::read(input.encoding_type.as_ref())?;
         let after = match &input.continuation_token {
             Some(token) => URL_SAFE_NO_PAD
                 .decode(token)
@@ -205,16 +207,16 @@ impl S3 for Door {
         let how = (input.prefix.as_deref(), input.delimiter.as_deref());
         let page = self.list(&caller, &input.bucket, how, &after, input.max_keys).await?;
         let next = page.next.map(|key| URL_SAFE_NO_PAD.encode(key));
-        let (contents, prefixes) = split(page.items);
+        let (contents, prefixes) = split(page.items, encoding);
         Ok(S3Response::new(ListObjectsV2Output {
             name: Some(input.bucket),
-            prefix: input.prefix,
+            prefix: input.prefix.map(|prefix| encoding.text(prefix)),
             delimiter: input.delimiter,
             max_keys: Some(input.max_keys.unwrap_or(MOST_KEYS).clamp(0, MOST_KEYS)),
             key_count: i32::try_from(contents.len() + prefixes.len()).ok(),
             continuation_token: input.continuation_token,
-            start_after: input.start_after,
-            encoding_type: input.encoding_type,
+            start_after: input.start_after.map(|key| encoding.text(key)),
+            encoding_type: encoding.told(),
             is_truncated: Some(next.is_some()),
             next_continuation_token: next,
             contents: Some(contents),
@@ -226,6 +228,7 @@ impl S3 for Door {
     async fn list_objects(&self, request: S3Request<ListObjectsInput>) -> S3Result<S3Response<ListObjectsOutput>> {
         let caller = caller(&request)?;
         let input = request.input;
+        let encoding = Encoding::read(input.encoding_type.as_ref())?;
         let after = match &input.marker {
             // A prefix that was the last of a page stands for what lies under it.
             Some(marker) if marker.ends_with('/') && input.delimiter.is_some() => format!("{marker}{}", char::MAX),
@@ -234,15 +237,15 @@ impl S3 for Door {
         };
         let how = (input.prefix.as_deref(), input.delimiter.as_deref());
         let page = self.list(&caller, &input.bucket, how, &after, input.max_keys).await?;
-        let next = page.next.map(|key| key.trim_end_matches(char::MAX).to_owned());
-        let (contents, prefixes) = split(page.items);
+        let next = page.next.map(|key| encoding.text(key.trim_end_matches(char::MAX).to_owned()));
+        let (contents, prefixes) = split(page.items, encoding);
         Ok(S3Response::new(ListObjectsOutput {
             name: Some(input.bucket),
-            prefix: input.prefix,
+            prefix: input.prefix.map(|prefix| encoding.text(prefix)),
             delimiter: input.delimiter,
-            marker: input.marker,
+            marker: input.marker.map(|key| encoding.text(key)),
             max_keys: Some(input.max_keys.unwrap_or(MOST_KEYS).clamp(0, MOST_KEYS)),
-            encoding_type: input.encoding_type,
+            encoding_type: encoding.told(),
             is_truncated: Some(next.is_some()),
             next_marker: next,
             contents: Some(contents),
