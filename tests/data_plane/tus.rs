@@ -9,7 +9,6 @@ use reqwest::{Body, Method, RequestBuilder};
 use rowhouse_testkit::{Answer, Client, Given, TestHouse};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use tokio::process::Command;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -376,41 +375,6 @@ async fn another_tenant_knows_nothing_of_an_upload() {
     let foreign = request(&other.data, Method::POST, "/v1/uploads").header("upload-length", 5);
     Answer::of(foreign.header("upload-metadata", metadata(&given, "a.txt"))).await.problem(404, "not_found");
     assert_eq!(offset(&given.data, &path).await, 0);
-}
-
-const TUSPY: &str = r#"
-import os, sys
-from tusclient import client
-url, key, workspace, folder = sys.argv[1:]
-tus = client.TusClient(url + "/v1/uploads", headers={"Authorization": "Bearer " + key})
-body = os.urandom(3_000_000)
-path = os.path.join(folder, "body.bin")
-open(path, "wb").write(body)
-metadata = {"workspace_id": workspace, "filename": "from tuspy.bin"}
-first = tus.uploader(path, chunk_size=700_000, metadata=metadata, upload_checksum=True)
-first.upload(stop_at=1_400_000)
-assert first.offset == 1_400_000, first.offset
-# Another program goes on by the address alone.
-second = tus.uploader(path, chunk_size=700_000, url=first.url)
-assert second.get_offset() == 1_400_000, second.get_offset()
-second.upload()
-assert second.get_offset() == len(body)
-"#;
-
-/// A public client, where it is installed (`pip install tuspy`).
-#[tokio::test]
-async fn tuspy_works() {
-    let probe = Command::new("python3").args(["-c", "import tusclient"]).output().await;
-    if !probe.is_ok_and(|output| output.status.success()) {
-        return;
-    }
-    let given = crate::house().await.into_tenant().await;
-    let folder = tempfile::tempdir().unwrap();
-    let arguments = [given.data.base(), given.data.key(), given.workspace.as_str(), folder.path().to_str().unwrap()];
-    let output = Command::new("python3").args(["-c", TUSPY]).args(arguments).output().await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let sent = std::fs::read(folder.path().join("body.bin")).unwrap();
-    assert_eq!(content(&given, "from tuspy.bin").await.unwrap(), sent);
 }
 
 #[tokio::test]

@@ -13,14 +13,14 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use crate::{console, workspace};
+use crate::{console, setup::Clients, workspace};
 
 /// More failures than this at once are no accident, and not worth the time.
 const MOST: usize = 8;
 
 /// Runs `cargo test` with arguments of one's own for the tests' programs. Where `second_try` says so, what fails has one.
-pub(crate) fn run(soak: bool, second_try: bool, arguments: &[OsString]) -> anyhow::Result<()> {
-    let first = outcome(cargo_test(soak).args(arguments))?;
+pub(crate) fn run(clients: &Clients, soak: bool, second_try: bool, arguments: &[OsString]) -> anyhow::Result<()> {
+    let first = outcome(cargo_test(clients, soak).args(arguments))?;
     if first.succeeded {
         return Ok(());
     }
@@ -32,7 +32,7 @@ pub(crate) fn run(soak: bool, second_try: bool, arguments: &[OsString]) -> anyho
     }
     console::missing(&format!("failed among the others, and are run again by themselves: {}", failed.join(", ")));
     // By name in whichever program has such a test: the same ones run in several.
-    let again = outcome(cargo_test(soak).args(["--exact", "--test-threads=1"]).args(&failed))?;
+    let again = outcome(cargo_test(clients, soak).args(["--exact", "--test-threads=1"]).args(&failed))?;
     if !again.succeeded {
         bail!("tests failed among the others and by themselves: {}", Vec::from_iter(again.failed).join(", "));
     }
@@ -45,8 +45,9 @@ pub(crate) fn run(soak: bool, second_try: bool, arguments: &[OsString]) -> anyho
 
 /// Up to the arguments for the tests' programs. Without documentation tests, of which there are none and whose empty summaries would
 /// be the last thing to be seen.
-fn cargo_test(soak: bool) -> Command {
+fn cargo_test(clients: &Clients, soak: bool) -> Command {
     let mut test = workspace::cargo(&["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests", "--"]);
+    clients.offer(&mut test);
     if soak {
         test.env("ROWHOUSE_SOAK", "1");
     }

@@ -4,13 +4,18 @@ use std::{ffi::OsString, time::Instant};
 
 use anyhow::bail;
 
-use crate::{console, races, setup, workspace};
+use crate::{
+    console, races,
+    setup::{self, Clients},
+    workspace,
+};
 
-/// Runs every stage and stops at the first that fails. Cargo's own summary is the last thing printed.
+/// Runs every stage and stops at the first that fails. Cargo's own summary is the last thing printed, but for what was not tested.
 pub(crate) fn run(soak: bool, strict: bool, arguments: &[OsString]) -> anyhow::Result<()> {
     let started = Instant::now();
     console::heading("setup", started);
     setup::ensure_with_pgbouncer()?;
+    let clients = Clients::ensure()?;
     ensure_component("fmt", "rustfmt")?;
     ensure_component("clippy", "clippy")?;
 
@@ -41,7 +46,9 @@ pub(crate) fn run(soak: bool, strict: bool, arguments: &[OsString]) -> anyhow::R
     console::run(&mut workspace::cargo(&["test", "--package", "rowhouse-blobs", "--features", "rusoto"]))?;
 
     console::heading("test", started);
-    races::run(soak, !strict, arguments)
+    let result = races::run(&clients, soak, !strict, arguments);
+    clients.tell_missing();
+    result
 }
 
 /// A minimal toolchain has neither, and cargo's own message does not say how to get them.

@@ -43,9 +43,14 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Where cargo puts the programs of a profile: beside the folder of this program, wherever the target folder is.
+/// Where cargo puts the programs of a profile.
 pub(crate) fn programs(profile: Profile) -> anyhow::Result<PathBuf> {
+    Ok(target()?.join(profile.folder()))
+}
+
+/// The target folder, wherever it is: above the folder of this program.
+pub(crate) fn target() -> anyhow::Result<PathBuf> {
     let this = std::env::current_exe().context("cannot tell where this program is")?;
     let target = this.ancestors().nth(2).context("this program was not started by cargo")?;
-    Ok(target.join(profile.folder()))
+    Ok(target.to_owned())
 }

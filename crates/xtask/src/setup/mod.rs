@@ -1,7 +1,9 @@
-//! Makes sure that PostgreSQL, its contrib extensions and pgvector are on this machine, and PgBouncer where tests need it. Each step looks first, so a second run does nothing.
+//! Makes sure that PostgreSQL, its contrib extensions and pgvector are on this machine, and PgBouncer and public clients where tests
+//! need them. Each step looks first, so a second run does nothing.
 
 mod advice;
 mod apt;
+mod clients;
 mod pgvector;
 mod sources;
 
@@ -11,6 +13,7 @@ use anyhow::{Context, anyhow, bail};
 use rowhouse_local_postgres::{Error, Installation, MINIMUM_PGVECTOR, MINIMUM_POSTGRES, PgBouncer};
 
 use self::apt::Apt;
+pub(crate) use self::clients::Clients;
 use crate::console;
 
 /// Reports what is there and fails when something is missing; changes nothing.
