@@ -14,7 +14,6 @@ pub(super) fn tool(setting: &Setting, program: &str) -> Command {
         .env("AWS_ACCESS_KEY_ID", setting.key["prefix"].as_str().unwrap())
         .env("AWS_SECRET_ACCESS_KEY", setting.key["s3_secret"].as_str().unwrap())
         .env("AWS_DEFAULT_REGION", "us-east-1")
-        .env("AWS_ENDPOINT_URL", setting.endpoint())
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env_remove("AWS_CA_BUNDLE")
         .env("AWS_CONFIG_FILE", "/nonexistent")
@@ -52,7 +51,10 @@ async fn the_aws_cli_works() {
     let (from, to) = (folder.path().join("from"), folder.path().join("to"));
     tree(&from);
     let url = format!("s3://{}/backup/", setting.bucket());
-    let run = async |arguments: &[&str]| succeeded(&tool(&setting, "aws").args(arguments).output().await.unwrap());
+    let run = async |arguments: &[&str]| {
+        let mut aws = tool(&setting, "aws");
+        succeeded(&aws.args(["--endpoint-url", setting.endpoint()]).args(arguments).output().await.unwrap())
+    };
     let buckets = run(&["s3", "ls"]).await;
     assert!(buckets.contains(&setting.bucket()), "{buckets}");
     run(&["s3", "sync", from.to_str().unwrap(), &url]).await;
@@ -73,8 +75,8 @@ async fn the_aws_cli_works() {
 const BOTO3: &str = r#"
 import boto3, botocore.config, io, os, sys
 from botocore.exceptions import ClientError
-bucket = sys.argv[1]
-client = boto3.client("s3")
+bucket, door = sys.argv[1:]
+client = boto3.client("s3", endpoint_url=door)
 body = os.urandom(20_000_000)
 client.upload_fileobj(io.BytesIO(body), bucket, "dir/large.bin")
 out = io.BytesIO()
@@ -115,7 +117,7 @@ assert told("copied.txt") == told("said.txt")
 client.copy_object(Bucket=bucket, Key="said.txt", CopySource=said, MetadataDirective="REPLACE", Metadata={"mtime": "3"})
 assert told("said.txt") == {"mtime": "3"} and told("said.txt", VersionId="1")["mtime"] == "1.5"
 put = {"Bucket": bucket, "Key": "signed.txt", "Metadata": {"mtime": "4"}}
-v4 = boto3.client("s3", config=botocore.config.Config(signature_version="s3v4"))
+v4 = boto3.client("s3", endpoint_url=door, config=botocore.config.Config(signature_version="s3v4"))
 url = v4.generate_presigned_url("put_object", Params=put, ExpiresIn=60)
 asked = urllib.request.Request(url, method="PUT", data=b"words", headers={"x-amz-meta-mtime": "4"})
 assert urllib.request.urlopen(asked).status == 200 and told("signed.txt") == {"mtime": "4"}
@@ -149,7 +151,8 @@ async fn boto3_works() {
         return;
     }
     let setting = Setting::new().await;
-    let output = tool(&setting, "python3").args(["-c", BOTO3, &setting.bucket()]).output().await.unwrap();
+    let mut python = tool(&setting, "python3");
+    let output = python.args(["-c", BOTO3, &setting.bucket(), setting.endpoint()]).output().await.unwrap();
     assert_eq!(succeeded(&output).trim(), "fine");
     setting.house.expect_reserved(0).await;
 }

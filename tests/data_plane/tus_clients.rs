@@ -73,7 +73,10 @@ with open(os.path.join(folder, "note.txt"), "w+b") as note:
     words = tus.uploader(file_stream=note, metadata=told("ü, note", filetype="text/markdown"))
     words.upload()
 open(os.path.join(folder, "empty"), "wb").close()
-tus.uploader(os.path.join(folder, "empty"), metadata=told("empty")).upload()
+empty = tus.uploader(os.path.join(folder, "empty"), metadata=told("empty"))
+# Before 1.1.0 `upload` does not begin where there is nothing to send.
+empty.set_url(empty.create_url())
+empty.upload()
 
 # Three at once.
 async def many():
