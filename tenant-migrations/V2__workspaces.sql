@@ -67,6 +67,89 @@ create index workspaces_metadata_idx on workspaces using gin (tenant_id, metadat
 create trigger workspaces_set_updated_at before update on workspaces for each row
     when (old.used_storage is not distinct from new.used_storage) execute function set_updated_at();
 
+-- What uploads have added to workspaces and is not in `used_storage` yet: a counter in slots, so that those who upload at once don't
+-- wait for each other's commits at the workspace's row. A workspace has all of its slots or none: the first upload that meets another
+-- one makes them (`workspace_charge`), and whoever locks the row puts them into it again (`workspace_lock`). None has slots that has
+-- a quota: that is compared under the row's lock.
+create table workspace_counters (
+    tenant_id uuid not null default app_tenant_id(),
+    workspace_id uuid not null,
+    slot smallint not null,
+    bytes bigint not null default 0,
+    created_at timestamptz not null default now(),
+    constraint workspace_counters_pkey primary key (tenant_id, workspace_id, slot),
+    constraint workspace_counters_tenant_id_fkey foreign key (tenant_id) references tenant_identity (tenant_id),
+    constraint workspace_counters_workspace_id_fkey foreign key (tenant_id, workspace_id) references workspaces (tenant_id, id) on delete cascade,
+    constraint workspace_counters_bytes_check check (bytes >= 0)
+) with (fillfactor = 50);
+
+-- Adds to what a live workspace uses, exactly within its quota, and keeps it from being deleted, and anything else from coming to bear
+-- `name`, until the transaction ends. False where there is no such workspace or no room in it.
+create function workspace_charge(workspace uuid, added bigint, name text) returns boolean
+language plpgsql volatile
+set search_path from current
+as $$
+declare
+    place constant smallint := hashtext(name) & 63;
+    is_met boolean;
+begin
+    update workspace_counters set bytes = bytes + added
+    where tenant_id = app_tenant_id() and workspace_id = workspace and slot = place;
+    if found then
+        return true;
+    end if;
+    perform from workspaces where tenant_id = app_tenant_id() and id = workspace for no key update skip locked;
+    is_met := not found;
+    if is_met then
+        perform from workspaces where tenant_id = app_tenant_id() and id = workspace for no key update;
+    end if;
+    -- Whoever had the row until now may have made them. From now on nobody does.
+    update workspace_counters set bytes = bytes + added
+    where tenant_id = app_tenant_id() and workspace_id = workspace and slot = place;
+    if found then
+        return true;
+    end if;
+    update workspaces set used_storage = used_storage + added
+    where tenant_id = app_tenant_id() and id = workspace and deleted_at is null
+        and (storage_quota is null or used_storage + added <= storage_quota);
+    if not found then
+        return false;
+    end if;
+    if is_met then
+        insert into workspace_counters (workspace_id, slot)
+        select id, generate_series(0, 63) from workspaces
+        where tenant_id = app_tenant_id() and id = workspace and storage_quota is null;
+    end if;
+    return true;
+end
+$$;
+
+-- Keeps workspaces, deleted or not, from being changed or added to until the transaction ends; whoever is adding is waited for. In the
+-- order in which everybody does. What they use is in their rows then.
+create function workspace_lock(workspaces uuid[]) returns void
+language plpgsql volatile
+set search_path from current
+as $$
+declare
+    locked uuid[];
+begin
+    select array_agg(id) into locked from (
+        select id from workspaces where tenant_id = app_tenant_id() and id = any(workspace_lock.workspaces)
+        order by id for no key update
+    ) locking;
+    -- A statement of its own, which sees what came while the first one waited. Where nothing came the row stays as it is, with its
+    -- `updated_at`.
+    with counted as (
+        delete from workspace_counters where tenant_id = app_tenant_id() and workspace_id = any(locked) returning workspace_id, bytes
+    )
+    update workspaces set used_storage = used_storage + added.bytes
+    from (select workspace_id, sum(bytes)::bigint as bytes from counted group by workspace_id having sum(bytes) > 0) added
+    where tenant_id = app_tenant_id() and id = added.workspace_id;
+end
+$$;
+revoke all on function workspace_charge(uuid, bigint, text), workspace_lock(uuid[]) from public;
+grant execute on function workspace_charge(uuid, bigint, text), workspace_lock(uuid[]) to tenant_app;
+
 -- Computes a workspace's path from its parent's, and refuses to put one into itself.
 create function workspaces_set_path() returns trigger
 language plpgsql
@@ -299,13 +382,15 @@ grant execute on function app_nothing_is_covered(), app_is_covered(uuid, uuid, u
 
 alter table workspaces enable row level security;
 create policy tenant_isolation on workspaces to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
+alter table workspace_counters enable row level security;
+create policy tenant_isolation on workspace_counters to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
 alter table folders enable row level security;
 create policy tenant_isolation on folders to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
 alter table covers enable row level security;
 create policy tenant_isolation on covers to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
 alter table cover_places enable row level security;
 create policy tenant_isolation on cover_places to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
-grant select, insert, update, delete on workspaces, folders, covers, cover_places to tenant_app;
+grant select, insert, update, delete on workspaces, workspace_counters, folders, covers, cover_places to tenant_app;
 
 -- These only narrow what the others let through: whatever is deleted is to be seen in the trash. `app_nothing_is_covered` is written
 -- out, because every statement asks it, and a call costs more than all the rest of a small one.

@@ -580,10 +580,10 @@ declare
     place uuid;
 begin
     select workspace_id into place from folders where tenant_id = tenant and id = root;
-    perform from workspaces where tenant_id = tenant and id in (
+    perform workspace_lock(array(
         select workspace_id from folders where tenant_id = tenant
             and id in (root, (select source_id from covers where covers.tenant_id = tenant and covers.id = root))
-    ) order by id for no key update;
+    ));
     return place;
 end
 $$;
@@ -842,9 +842,9 @@ declare
 begin
     select workspace_id into workspace from folders where tenant_id = tenant and id = root;
     if found then
-        perform from workspaces where tenant_id = tenant and id = workspace for no key update;
+        perform workspace_lock(array[workspace]);
     else
-        perform from workspaces where tenant_id = tenant and position(root::text in workspace_path) > 0 order by id for no key update;
+        perform workspace_lock(array(select id from workspaces where tenant_id = tenant and position(root::text in workspace_path) > 0));
     end if;
 end
 $$;

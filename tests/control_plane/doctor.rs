@@ -242,7 +242,13 @@ async fn a_wrong_figure_is_found_at_every_level() {
         for (check, damage) in damages {
             if damage.is_empty() {
                 let inside = TestCluster::get().admin(&names.database).await;
-                let damage = format!("update {}.workspaces set used_storage = 6 where used_storage = 5", names.schema);
+                let damage = format!(
+                    "insert into {0}.workspace_counters (tenant_id, workspace_id, slot, bytes)
+                    select tenant_id, id, 3, 7 from {0}.workspaces workspace where used_storage + coalesce((
+                        select sum(bytes) from {0}.workspace_counters where workspace_id = workspace.id), 0) = 5
+                    on conflict (tenant_id, workspace_id, slot) do update set bytes = workspace_counters.bytes + 7",
+                    names.schema
+                );
                 inside.run(&damage).await.unwrap();
             } else {
                 house.sql(&damage).await;

@@ -103,10 +103,12 @@ const LEDGER: &str = "
     from levels";
 
 const STORED_BYTES: &str = "
-    select coalesce(string_agg(workspaces.id::text || ' ' || used_storage || ' ' || stored, ' ')
-            filter (where used_storage <> stored or used_storage > storage_quota), ''),
+    select coalesce(string_agg(workspaces.id::text || ' ' || used || ' ' || stored, ' ')
+            filter (where used <> stored or used > storage_quota), ''),
         coalesce(sum(stored), 0)::bigint
     from workspaces cross join lateral (
+        select used_storage + coalesce(sum(bytes), 0) as used from workspace_counters where workspace_id = workspaces.id
+    ) counters cross join lateral (
         select coalesce(sum(version.size), 0) as stored from file_versions version join files file on file.id = version.file_id
         where file.workspace_id = workspaces.id
     ) contents

@@ -71,7 +71,8 @@ pub(super) async fn recount(house: &TestHouse, given: &Given) -> i64 {
     let rows = house
         .tenant_rows(
             given,
-            "select workspace.used_storage, coalesce(sum(version.size), 0)::bigint as counted
+            "select workspace.used_storage + coalesce((select sum(bytes)::bigint from workspace_counters
+                 where workspace_id = workspace.id), 0), coalesce(sum(version.size), 0)::bigint as counted
              from workspaces workspace left join files file on file.workspace_id = workspace.id
              left join file_versions version on version.file_id = file.id where workspace.tenant_id = app_tenant_id()
              group by workspace.tenant_id, workspace.id",

@@ -8,6 +8,7 @@ mod batches;
 mod blocks;
 mod clients;
 mod copies;
+mod counters;
 mod downloads;
 mod events;
 mod exactness;

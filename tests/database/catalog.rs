@@ -39,7 +39,7 @@ const COMMON: &[(&str, &str)] = &[
     ),
     (
         "what can change says when it did",
-        "select relname from ours where relkind = 'r' and relname not in ('search_vocabulary') and not exists (
+        "select relname from ours where relkind = 'r' and relname not in ('search_vocabulary', 'workspace_counters') and not exists (
              select from pg_attribute where attrelid = ours.oid and attname = 'updated_at' and not attisdropped)",
     ),
     (

@@ -80,9 +80,14 @@ async fn workspaces(inside: &AdminConnection, cluster: &str, tenant: &Recorded) 
          join {schema}.file_versions version on version.tenant_id = file.tenant_id and version.file_id = file.id
          where file.tenant_id = workspace.tenant_id and file.workspace_id = workspace.id"
     );
+    let added = format!(
+        "select coalesce(sum(bytes), 0)::bigint from {schema}.workspace_counters counter
+         where counter.tenant_id = workspace.tenant_id and counter.workspace_id = workspace.id"
+    );
     let sql = format!(
-        "select id, used_storage, stored from {schema}.workspaces workspace cross join lateral ({stored}) counted (stored)
-         where tenant_id = $1 and used_storage <> stored order by id"
+        "select id, used_storage + added as used_storage, stored from {schema}.workspaces workspace
+         cross join lateral ({added}) counter (added) cross join lateral ({stored}) counted (stored)
+         where tenant_id = $1 and used_storage + added <> stored order by id"
     );
     let rows = inside.query(&sql, &[&tenant.id]).await.context("counting what workspaces hold")?;
     rows.iter()
@@ -90,9 +95,11 @@ async fn workspaces(inside: &AdminConnection, cluster: &str, tenant: &Recorded) 
             let id: WorkspaceId = row.column("id")?;
             let (used, stored_now): (i64, i64) = (row.column("used_storage")?, row.column("stored")?);
             let row = format!("tenant_id = '{}' and id = '{}'", tenant.id.as_uuid(), id.as_uuid());
-            // Locked first: what waits for the lock sees nothing that came meanwhile.
+            // Locked first, with whoever is adding: what waits for a lock sees nothing that came meanwhile.
+            let counters = format!("tenant_id = '{}' and workspace_id = '{}'", tenant.id.as_uuid(), id.as_uuid());
             let sql = format!(
                 "begin; select from {schema}.workspaces where {row} for no key update;
+                 delete from {schema}.workspace_counters where {counters};
                  update {schema}.workspaces workspace set used_storage = ({stored}) where {row}; commit"
             );
             let detail = format!("Its row says that it holds {used} bytes; it holds {stored_now}.");

@@ -27,12 +27,7 @@ pub(super) async fn change(
     let wish = body.parse()?;
     apply(state, caller, async |change| {
         let seen = store::find(change, id).await?;
-        let mut places = vec![seen.workspace_id, wish.workspace().unwrap_or(seen.workspace_id)];
-        places.sort();
-        places.dedup();
-        for workspace in places {
-            workspaces::store::lock(change, workspace).await?;
-        }
+        workspaces::store::lock_both(change, seen.workspace_id, wish.workspace().unwrap_or(seen.workspace_id)).await?;
         let before = store::lock(change, id).await?;
         if before.workspace_id != seen.workspace_id {
             return Err(Error::unavailable("the file was moved to another workspace meanwhile"));
@@ -51,8 +46,7 @@ pub(super) async fn change(
 async fn write(change: &Change<'_>, before: &File, wanted: &File) -> Result<File> {
     if wanted.workspace_id != before.workspace_id {
         let size = versions::store::total_size(change, before.id).await?;
-        workspaces::store::uncharge(change, before.workspace_id, size).await?;
-        workspaces::store::charge(change, wanted.workspace_id, size).await?;
+        workspaces::store::transfer(change, before.workspace_id, wanted.workspace_id, size).await?;
     }
     if let Some(folder) = wanted.folder_id.filter(|_| wanted.folder_id != before.folder_id) {
         folders::store::hold(change, folder, wanted.workspace_id).await?;
@@ -77,8 +71,8 @@ pub(super) async fn restore(state: &AppState, caller: &Caller, id: FileId, key: 
     apply_once(state, &Request::new(caller, &route, key, &id), async |change| {
         let workspace = store::find_workspace(change, id).await?;
         if let Some(workspace) = workspace {
-            // Before the file: whoever changes several locks their workspaces first.
-            workspaces::store::hold(change, workspace).await?;
+            // Before the file: whoever changes several locks their workspaces first. No upload gives its name away meanwhile.
+            workspaces::store::lock(change, workspace).await?;
         }
         let Some(file) = store::lock_deleted(change, id).await? else {
             // Tells a live file from none at all.

@@ -61,9 +61,9 @@ impl Destination {
         Ok(room)
     }
 
-    /// Takes the room and the locks that it needs: the workspace's row first, then folder and file, as every change does.
+    /// Takes the room and the locks that it needs: the workspace first, then folder and file, as every change does.
     pub(super) async fn hold(&self, change: &Change<'_>, size: i64) -> Result<Held<'_>> {
-        workspaces::store::charge(change, self.workspace(), size).await?;
+        workspaces::store::charge(change, self.workspace(), size, self.name()).await?;
         match self {
             Self::New(id, place) => {
                 hold_folder(change, place).await?;
@@ -71,7 +71,7 @@ impl Destination {
             }
             Self::Put(id, place, condition) => {
                 hold_folder(change, place).await?;
-                // The workspace's row is held, so no other one of this name comes in between.
+                // The workspace was charged for the name, so no other one that has it comes in between.
                 match store::lock_at(change, place).await? {
                     Some(file) => {
                         condition.check(&ETag::of_content(&file.checksum))?;

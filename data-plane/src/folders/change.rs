@@ -95,8 +95,7 @@ async fn carry_charge(change: &Change<'_>, before: &Folder, wanted: &Folder) -> 
         return Err(too_many());
     }
     let size = store::size(change, &folders).await?;
-    workspaces::store::uncharge(change, before.workspace_id, size).await?;
-    workspaces::store::charge(change, wanted.workspace_id, size).await
+    workspaces::store::transfer(change, before.workspace_id, wanted.workspace_id, size).await
 }
 
 /// Deletes a folder with everything in it: at once for whoever looks, and where that is much, by a job.

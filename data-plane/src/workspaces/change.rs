@@ -158,6 +158,8 @@ pub(super) async fn delete(state: &AppState, caller: &Caller, id: WorkspaceId, c
         }
         condition.check(&etag(&workspace))?;
         let deleted = store::delete_tree(change, id, &workspace.workspace_path).await?;
+        // Also those that came into it after the first lock. Nobody is adding to them any more when what lies in them is deleted.
+        store::lock_any(change, &deleted).await?;
         change.uncount_workspaces(deleted.len()).await?;
         change.record(Verb::Deleted, id).await?;
         match trees::begin(change, Root::Workspace(id), Task::Delete).await? {

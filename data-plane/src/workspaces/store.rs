@@ -10,6 +10,17 @@ use uuid::Uuid;
 
 use super::model::{NewWorkspace, Room, VersionRules, Workspace, WorkspaceType};
 
+/// With what uploads have added and is not in its row yet.
+macro_rules! columns {
+    () => {
+        "id, name, account_id, unique_identifier, storage_quota, used_storage + coalesce((
+            select sum(bytes)::bigint from workspace_counters counter
+            where counter.tenant_id = workspaces.tenant_id and counter.workspace_id = workspaces.id), 0) as used_storage,
+        keep_versions, keep_versions_days, workspace_type, parent_workspace_id, workspace_path, tags, metadata, settings,
+        created_at, updated_at, deleted_at, deleted_with"
+    };
+}
+
 fn from_row(row: &Row) -> Result<Workspace> {
     let name: &str = row.column("name")?;
     Ok(Workspace {
@@ -34,14 +45,15 @@ fn from_row(row: &Row) -> Result<Workspace> {
     })
 }
 
-const INSERT: &str = "
+const INSERT: &str = concat!(
+    "
     insert into workspaces (id, name, name_normalized, account_id, unique_identifier, storage_quota, workspace_type,
         parent_workspace_id, tags, metadata, keep_versions, keep_versions_days, settings, created_by_kind,
         created_by)
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
-    returning id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
-        keep_versions_days, workspace_type, parent_workspace_id,
-        workspace_path, tags, metadata, settings, created_at, updated_at, deleted_at, deleted_with";
+    returning ",
+    columns!()
+);
 
 /// Records a new workspace.
 pub(super) async fn insert(tenant: &impl Sql, new: &NewWorkspace, actor: Actor) -> Result<Workspace> {
@@ -86,11 +98,7 @@ fn explained<T>(result: Result<T, QueryError>) -> Result<T, QueryError> {
         .on_constraint("workspaces_workspace_path_check", invalid("/parent_workspace_id", "lies too deep already"))
 }
 
-const FIND: &str = "
-    select id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
-        keep_versions_days, workspace_type, parent_workspace_id,
-        workspace_path, tags, metadata, settings, created_at, updated_at, deleted_at, deleted_with
-    from workspaces where id = $1 and deleted_at is null";
+const FIND: &str = concat!("select ", columns!(), " from workspaces where id = $1 and deleted_at is null");
 
 /// A live workspace.
 pub(super) async fn find(tenant: &impl Sql, id: WorkspaceId) -> Result<Option<Workspace>> {
@@ -98,25 +106,28 @@ pub(super) async fn find(tenant: &impl Sql, id: WorkspaceId) -> Result<Option<Wo
     row.as_ref().map(from_row).transpose()
 }
 
-const LOCK: &str = "
-    select id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
-        keep_versions_days, workspace_type, parent_workspace_id,
-        workspace_path, tags, metadata, settings, created_at, updated_at, deleted_at, deleted_with
-    from workspaces where id = $1 and deleted_at is null for no key update";
+const LOCK: &str = "select workspace_lock($1)";
 
-/// A live workspace that nobody else changes, or adds anything to, until the transaction ends.
-pub(crate) async fn lock(transaction: &impl Sql, id: WorkspaceId) -> Result<Workspace> {
-    let row = transaction.query_opt(LOCK, &[&id]).await.context("locking a workspace")?;
-    row.as_ref().map(from_row).transpose()?.ok_or_else(|| Error::not_found("workspace", id))
+/// Keeps workspaces, deleted or not, from being changed, or added to, until the transaction ends.
+pub(crate) async fn lock_any(transaction: &impl Sql, ids: &[WorkspaceId]) -> Result<()> {
+    transaction.execute(LOCK, &[&ids]).await.context("locking workspaces")?;
+    Ok(())
 }
 
-/// Locks one live workspace or two, in the order in which everybody does.
+/// The same for a live one.
+pub(crate) async fn lock(transaction: &impl Sql, id: WorkspaceId) -> Result<Workspace> {
+    lock_any(transaction, &[id]).await?;
+    find(transaction, id).await?.ok_or_else(|| Error::not_found("workspace", id))
+}
+
+/// The same for one live workspace or two.
 pub(crate) async fn lock_both(transaction: &impl Sql, one: WorkspaceId, other: WorkspaceId) -> Result<()> {
-    lock(transaction, one.min(other)).await?;
-    if one != other {
-        lock(transaction, one.max(other)).await?;
+    let both = if one == other { vec![one] } else { vec![one, other] };
+    let rooms = lock_rooms(transaction, &both).await?;
+    match both.iter().find(|id| !rooms.contains_key(id)) {
+        Some(id) => Err(Error::not_found("workspace", *id)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 const HOLD: &str = "select id from workspaces where id = $1 and deleted_at is null for share";
@@ -127,11 +138,8 @@ pub(crate) async fn hold(transaction: &impl Sql, id: WorkspaceId) -> Result<()> 
     row.map(|_| ()).ok_or_else(|| Error::not_found("workspace", id))
 }
 
-const LIST: &str = "
-    select id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
-        keep_versions_days, workspace_type, parent_workspace_id,
-        workspace_path, tags, metadata, settings, created_at, updated_at, deleted_at, deleted_with
-    from workspaces where deleted_at is null and id > $1 order by id limit $2";
+const LIST: &str =
+    concat!("select ", columns!(), " from workspaces where deleted_at is null and id > $1 order by id limit $2");
 
 /// Live workspaces in the order of their making, after `after`.
 pub(super) async fn list(tenant: &impl Sql, after: Uuid, limit: i64) -> Result<Vec<Workspace>> {
@@ -139,11 +147,11 @@ pub(super) async fn list(tenant: &impl Sql, after: Uuid, limit: i64) -> Result<V
     rows.iter().map(from_row).collect()
 }
 
-const LIST_IN: &str = "
-    select id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
-        keep_versions_days, workspace_type, parent_workspace_id,
-        workspace_path, tags, metadata, settings, created_at, updated_at, deleted_at, deleted_with
-    from workspaces where parent_workspace_id = $3 and deleted_at is null and id > $1 order by id limit $2";
+const LIST_IN: &str = concat!(
+    "select ",
+    columns!(),
+    " from workspaces where parent_workspace_id = $3 and deleted_at is null and id > $1 order by id limit $2"
+);
 
 /// Live workspaces directly in `parent`.
 pub(super) async fn list_in(tenant: &impl Sql, parent: WorkspaceId, after: Uuid, limit: i64) -> Result<Vec<Workspace>> {
@@ -151,11 +159,11 @@ pub(super) async fn list_in(tenant: &impl Sql, parent: WorkspaceId, after: Uuid,
     rows.iter().map(from_row).collect()
 }
 
-const LIST_TOP: &str = "
-    select id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
-        keep_versions_days, workspace_type, parent_workspace_id,
-        workspace_path, tags, metadata, settings, created_at, updated_at, deleted_at, deleted_with
-    from workspaces where parent_workspace_id is null and deleted_at is null and id > $1 order by id limit $2";
+const LIST_TOP: &str = concat!(
+    "select ",
+    columns!(),
+    " from workspaces where parent_workspace_id is null and deleted_at is null and id > $1 order by id limit $2"
+);
 
 /// Live workspaces that lie in none.
 pub(super) async fn list_top(tenant: &impl Sql, after: Uuid, limit: i64) -> Result<Vec<Workspace>> {
@@ -163,13 +171,14 @@ pub(super) async fn list_top(tenant: &impl Sql, after: Uuid, limit: i64) -> Resu
     rows.iter().map(from_row).collect()
 }
 
-const UPDATE: &str = "
+const UPDATE: &str = concat!(
+    "
     update workspaces set name = $2, name_normalized = $3, account_id = $4, unique_identifier = $5, storage_quota = $6,
         workspace_type = $7, tags = $8, metadata = $9, keep_versions = $10, keep_versions_days = $11, settings = $12
     where id = $1
-    returning id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
-        keep_versions_days, workspace_type, parent_workspace_id,
-        workspace_path, tags, metadata, settings, created_at, updated_at, deleted_at, deleted_with";
+    returning ",
+    columns!()
+);
 
 /// Writes everything but the place.
 pub(super) async fn update(transaction: &impl Sql, workspace: &Workspace) -> Result<Workspace> {
@@ -195,11 +204,12 @@ pub(super) async fn update(transaction: &impl Sql, workspace: &Workspace) -> Res
     from_row(&explained(row).context("changing a workspace")?)
 }
 
-const MOVE: &str = "
+const MOVE: &str = concat!(
+    "
     update workspaces set parent_workspace_id = $2, name_normalized = $3 where id = $1
-    returning id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
-        keep_versions_days, workspace_type, parent_workspace_id,
-        workspace_path, tags, metadata, settings, created_at, updated_at, deleted_at, deleted_with";
+    returning ",
+    columns!()
+);
 
 /// Puts a workspace elsewhere; what lies in it comes along. The name goes with it: it must be free where it goes.
 pub(super) async fn relocate(
@@ -213,11 +223,12 @@ pub(super) async fn relocate(
 }
 
 const LOCK_TREE: &str = "
-    select id from workspaces where workspace_path >= $1 and workspace_path < $2 and deleted_at is null
-    order by id for no key update";
-/// Locks the workspace with this path and those in it, in the order in which everybody does.
+    select workspace_lock(array(
+        select id from workspaces where workspace_path >= $1 and workspace_path < $2 and deleted_at is null))";
+
+/// Locks the workspace with this path and those in it.
 pub(super) async fn lock_tree(transaction: &impl Sql, path: &str) -> Result<()> {
-    transaction.query(LOCK_TREE, &[&path, &past(path)]).await.context("locking workspaces")?;
+    transaction.execute(LOCK_TREE, &[&path, &past(path)]).await.context("locking workspaces")?;
     Ok(())
 }
 
@@ -236,15 +247,12 @@ pub(super) async fn delete_tree(transaction: &impl Sql, root: WorkspaceId, path:
     rows.iter().map(|row| row.column("id")).collect()
 }
 
-const LOCK_DELETED: &str = "
-    select id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
-        keep_versions_days, workspace_type, parent_workspace_id,
-        workspace_path, tags, metadata, settings, created_at, updated_at, deleted_at, deleted_with
-    from workspaces where id = $1 and deleted_at is not null for no key update";
+const FIND_DELETED: &str = concat!("select ", columns!(), " from workspaces where id = $1 and deleted_at is not null");
 
 /// A deleted workspace that nobody else changes until the transaction ends.
 pub(super) async fn lock_deleted(transaction: &impl Sql, id: WorkspaceId) -> Result<Option<Workspace>> {
-    let row = transaction.query_opt(LOCK_DELETED, &[&id]).await.context("locking a deleted workspace")?;
+    lock_any(transaction, &[id]).await?;
+    let row = transaction.query_opt(FIND_DELETED, &[&id]).await.context("locking a deleted workspace")?;
     row.as_ref().map(from_row).transpose()
 }
 
@@ -255,11 +263,7 @@ pub(super) async fn count_with(transaction: &impl Sql, id: WorkspaceId) -> Resul
     transaction.query_one(COUNT_WITH, &[&id]).await.context("counting workspaces")?.column("workspaces")
 }
 
-const RESTORE: &str = "
-    select id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
-        keep_versions_days, workspace_type, parent_workspace_id,
-        workspace_path, tags, metadata, settings, created_at, updated_at, deleted_at, deleted_with
-    from workspace_restore($1, $2)";
+const RESTORE: &str = concat!("select ", columns!(), " from workspace_restore($1, $2) workspaces");
 
 /// Brings a workspace back into `parent`, with those that were deleted with it, but not yet with what lies in them.
 pub(super) async fn restore(transaction: &impl Sql, id: WorkspaceId, parent: Option<WorkspaceId>) -> Result<Workspace> {
@@ -267,11 +271,7 @@ pub(super) async fn restore(transaction: &impl Sql, id: WorkspaceId, parent: Opt
     from_row(&explained(row).context("restoring a workspace")?)
 }
 
-const LIST_CHOSEN: &str = "
-    select id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
-        keep_versions_days, workspace_type, parent_workspace_id,
-        workspace_path, tags, metadata, settings, created_at, updated_at, deleted_at, deleted_with
-    from workspace_list($1, $2, $3, $4, $5, $6)";
+const LIST_CHOSEN: &str = concat!("select ", columns!(), " from workspace_list($1, $2, $3, $4, $5, $6) workspaces");
 
 /// Live workspaces with a tag or of a type, wherever or in a place.
 pub(super) async fn list_chosen(
@@ -290,11 +290,11 @@ pub(super) async fn list_chosen(
     rows.iter().map(from_row).collect()
 }
 
-const TRASH: &str = "
-    select id, name, account_id, unique_identifier, storage_quota, used_storage, keep_versions,
-        keep_versions_days, workspace_type, parent_workspace_id,
-        workspace_path, tags, metadata, settings, created_at, updated_at, deleted_at, deleted_with
-    from workspaces where deleted_at is not null and deleted_with is null and id > $1 order by id limit $2";
+const TRASH: &str = concat!(
+    "select ",
+    columns!(),
+    " from workspaces where deleted_at is not null and deleted_with is null and id > $1 order by id limit $2"
+);
 
 /// Deleted workspaces, without those that were deleted with them.
 pub(super) async fn trash(tenant: &impl Sql, after: Uuid, limit: i64) -> Result<Vec<Workspace>> {
@@ -302,6 +302,7 @@ pub(super) async fn trash(tenant: &impl Sql, after: Uuid, limit: i64) -> Result<
     rows.iter().map(from_row).collect()
 }
 
+// Its row says all that it uses where there is a quota.
 const ROOM: &str = "select storage_quota, used_storage from workspaces where id = $1 and deleted_at is null";
 
 /// What a live workspace's quota leaves.
@@ -324,21 +325,12 @@ pub(crate) async fn rules(tenant: &impl Sql, id: WorkspaceId) -> Result<Option<V
     Ok(Some(rules).filter(|rules| rules.keep_versions.is_some() || rules.keep_versions_days.is_some()))
 }
 
-const LOCK_ANY: &str = "select id from workspaces where id = any($1) order by id for no key update";
-
-/// Keeps workspaces, deleted or not, from changing until the transaction ends.
-pub(crate) async fn lock_any(transaction: &impl Sql, ids: &[WorkspaceId]) -> Result<()> {
-    transaction.query(LOCK_ANY, &[&ids]).await.context("locking workspaces")?;
-    Ok(())
-}
-
-const LOCK_ROOMS: &str = "
-    select id, storage_quota, used_storage from workspaces where id = any($1) and deleted_at is null
-    order by id for no key update";
+const ROOMS: &str = "select id, storage_quota, used_storage from workspaces where id = any($1) and deleted_at is null";
 
 /// What the quotas of live workspaces leave; nobody else changes or fills them until the transaction ends.
 pub(crate) async fn lock_rooms(transaction: &impl Sql, ids: &[WorkspaceId]) -> Result<HashMap<WorkspaceId, Room>> {
-    let rows = transaction.query(LOCK_ROOMS, &[&ids]).await.context("locking workspaces' quotas")?;
+    lock_any(transaction, ids).await?;
+    let rows = transaction.query(ROOMS, &[&ids]).await.context("reading workspaces' quotas")?;
     rows.iter()
         .map(|row| {
             let room = Room { quota: row.column("storage_quota")?, used: row.column("used_storage")? };
@@ -351,21 +343,20 @@ const SHIFT: &str = "
     update workspaces set used_storage = greatest(0, used_storage + shift.bytes)
     from unnest($1::uuid[], $2::bigint[]) shift (id, bytes) where workspaces.id = shift.id";
 
-/// Adds to what locked workspaces use, or takes from it, after their rooms were looked at.
+/// Adds to what locked workspaces use, deleted or not, or takes from it, after their rooms were looked at.
 pub(crate) async fn shift(transaction: &impl Sql, shifts: &[(WorkspaceId, i64)]) -> Result<()> {
     let (ids, bytes): (Vec<WorkspaceId>, Vec<i64>) = shifts.iter().copied().unzip();
     transaction.execute(SHIFT, &[&ids, &bytes]).await.context("shifting what workspaces use")?;
     Ok(())
 }
 
-const CHARGE: &str = "
-    update workspaces set used_storage = used_storage + $2
-    where id = $1 and deleted_at is null and (storage_quota is null or used_storage + $2 <= storage_quota)";
+const CHARGE: &str = "select workspace_charge($1, $2, $3) as is_charged";
 
-/// Adds to what a workspace uses, exactly within its quota, and keeps its row until the transaction ends.
-pub(crate) async fn charge(transaction: &impl Sql, id: WorkspaceId, size: i64) -> Result<()> {
-    let touched = transaction.execute(CHARGE, &[&id, &size]).await.context("charging a workspace")?;
-    if touched == 1 {
+/// Adds to what a live workspace uses, exactly within its quota, for a file of this name. Until the transaction ends it is not
+/// deleted, and nobody else gives a file the name.
+pub(crate) async fn charge(transaction: &impl Sql, id: WorkspaceId, size: i64, name: &ItemName) -> Result<()> {
+    let row = transaction.query_one(CHARGE, &[&id, &size, &name.normalized()]).await.context("charging a workspace")?;
+    if row.column("is_charged")? {
         return Ok(());
     }
     let room = room(transaction, id).await?;
@@ -373,12 +364,10 @@ pub(crate) async fn charge(transaction: &impl Sql, id: WorkspaceId, size: i64) -
     Err(Error::unavailable("a workspace's quota changed meanwhile"))
 }
 
-const UNCHARGE: &str = "update workspaces set used_storage = greatest(0, used_storage - $2) where id = $1";
-
-/// Takes from what a workspace uses.
-pub(crate) async fn uncharge(transaction: &impl Sql, id: WorkspaceId, size: i64) -> Result<()> {
-    transaction.execute(UNCHARGE, &[&id, &size]).await.context("uncharging a workspace")?;
-    Ok(())
+/// Takes over what something uses that goes from one locked workspace to another, exactly within the quota of that.
+pub(crate) async fn transfer(transaction: &impl Sql, from: WorkspaceId, to: WorkspaceId, bytes: i64) -> Result<()> {
+    room(transaction, to).await?.check(bytes.unsigned_abs())?;
+    shift(transaction, &[(from, -bytes), (to, bytes)]).await
 }
 
 const ACCOUNT: &str = "

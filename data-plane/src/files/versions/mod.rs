@@ -43,14 +43,15 @@ pub(super) struct Removed {
 /// Gives back what removed versions had used, a workspace's with the workspace: to the workspace at once, to everybody above it
 /// by events, and to the store once no version shares their blobs. The rows of workspaces and files are locked by now.
 pub(super) async fn give_back(change: &Change<'_>, removed: &[(WorkspaceId, Vec<Removed>)]) -> Result<()> {
-    let mut blobs: Vec<BlobId> = Vec::new();
+    let (mut blobs, mut shifts): (Vec<BlobId>, Vec<(WorkspaceId, i64)>) = (Vec::new(), Vec::new());
     for (workspace, removed) in removed {
         for charge in charges(removed) {
             change.charge(&charge).await?;
         }
-        workspaces::store::uncharge(change, *workspace, removed.iter().map(|one| one.size).sum()).await?;
+        shifts.push((*workspace, -removed.iter().map(|one| one.size).sum::<i64>()));
         blobs.extend(removed.iter().map(|one| one.blob));
     }
+    workspaces::store::shift(change, &shifts).await?;
     blobs.sort();
     blobs.dedup();
     super::blobs::store::note_unreferenced(change, &blobs).await
