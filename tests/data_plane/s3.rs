@@ -108,6 +108,25 @@ async fn what_comes_in_by_one_door_goes_out_by_the_other() {
 }
 
 #[tokio::test]
+async fn an_answer_before_the_body_ends_the_connection_of_whoever_waited_to_send_it() {
+    let setting = Setting::new().await;
+    let put = async |name: &str, content: &'static str, waits: bool| {
+        let path = format!("/{}/{name}", setting.bucket());
+        let mut put = setting.request(Method::PUT, (&path, ""), &[]).body(content);
+        if waits {
+            put = put.header("expect", "100-continue");
+        }
+        let answer = put.send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.headers().contains_key("connection")
+    };
+    // Of an empty body nothing comes.
+    assert!(put("a", "", true).await);
+    assert!(!put("b", "", false).await);
+    assert!(!put("c", "four", true).await);
+}
+
+#[tokio::test]
 async fn ranges_and_conditions_are_those_of_s3() {
     let setting = Setting::new().await;
     let store = setting.store();

@@ -128,6 +128,10 @@ except ClientError as error:
     assert error.response["Error"]["Code"] == "MetadataTooLarge", error
 client.copy({"Bucket": bucket, "Key": "dir/large.bin"}, bucket, "copy.bin")
 assert client.head_object(Bucket=bucket, Key="copy.bin")["ContentLength"] == len(body)
+# One connection: an empty body, of which no server asks for more, and one that is waited for.
+alone = boto3.client("s3", endpoint_url=door, config=botocore.config.Config(max_pool_connections=1, retries={"total_max_attempts": 1}))
+for content in [b"", b"four"]:
+    assert alone.put_object(Bucket=bucket, Key="waited.txt", Body=io.BytesIO(content))["ETag"]
 odd = "odd/+ %20&<>'#?~ü/a+b.txt"
 client.put_object(Bucket=bucket, Key=odd, Body=b"odd")
 for listed in [client.list_objects, client.list_objects_v2]:

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::HeaderValue;
+use http::header::{CONNECTION, EXPECT};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -144,9 +146,10 @@ async fn answer(
         counts: OnceLock::new(),
         is_counted: AtomicBool::new(false),
     });
+    let (expects, has_begun) = (request.headers().contains_key(EXPECT), Arc::new(AtomicBool::new(false)));
     let mut response = match admit(&state, peer.ip(), &visit) {
         Ok(()) => {
-            let request = request.map(|body| counted(body, &visit, Counts::receive));
+            let request = request.map(|body| counted(noted(body, &has_begun), &visit, Counts::receive));
             VISIT.scope(Arc::clone(&visit), service.call(request)).instrument(span).await?
         }
         Err(refused) => refused.to_http_response().map_err(|error| HttpError::new(Box::new(error)))?,
@@ -158,18 +161,32 @@ async fn answer(
         // What is one too many is told to the next request.
         let _ = state.wrong_keys.count(Some(peer.ip()), &mut standing);
     }
-    if let Ok(value) = http::HeaderValue::from_str(&request_id) {
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert("x-amz-request-id", value);
+    }
+    // Clients of Amazon's for Python take the status of an answer that no `100 Continue` came before for that of the next one, too,
+    // unless the connection ends with it (`botocore.awsrequest`). So it is with a body that is empty or was not asked for.
+    if expects && !has_begun.load(Ordering::Relaxed) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     metrics::counter!("rowhouse_s3_requests_total", "status" => status.as_str().to_owned()).increment(1);
     metrics::histogram!("rowhouse_s3_request_seconds").record(begun.elapsed().as_secs_f64());
     Ok(response.map(|body| counted(body, &visit, Counts::send)))
 }
 
+/// A body of which it is noted that something has come.
+fn noted(
+    body: Incoming,
+    has_begun: &Arc<AtomicBool>,
+) -> impl Body<Data = Bytes, Error = hyper::Error> + Send + 'static {
+    let has_begun = Arc::clone(has_begun);
+    body.inspect_frame(move |_| has_begun.store(true, Ordering::Relaxed))
+}
+
 /// A body whose bytes are counted as they pass, from when it is known for whom.
 fn counted<B>(body: B, visit: &Arc<Visit>, count: impl Fn(&Counts, usize) + Send + 'static) -> s3s::Body
 where
-    B: hyper::body::Body<Data = Bytes> + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
     s3s::StdError: From<B::Error>,
 {
     let visit = Arc::clone(visit);
