@@ -1,5 +1,22 @@
 //! `Content-Disposition` (RFC 6266): how a browser is told to save a file and under which name. Pure.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// Everything but the `attr-char`s of RFC 8187 §3.2.1.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'!')
+    .remove(b'#')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'^')
+    .remove(b'_')
+    .remove(b'`')
+    .remove(b'|')
+    .remove(b'~');
+
 /// Whether a browser may show the content or is to save it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Disposition {
@@ -25,20 +42,7 @@ pub(super) fn content_disposition(disposition: Disposition, name: &str) -> Strin
     if plain == name {
         return format!("{kind}; filename=\"{plain}\"");
     }
-    format!("{kind}; filename=\"{plain}\"; filename*=UTF-8''{}", percent_encoded(name))
-}
-
-/// Everything but the `attr-char`s of RFC 8187 §3.2.1.
-fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len() * 3);
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+    format!("{kind}; filename=\"{plain}\"; filename*=UTF-8''{}", utf8_percent_encode(name, ENCODED))
 }
 
 #[cfg(test)]

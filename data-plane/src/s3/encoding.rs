@@ -1,9 +1,11 @@
 //! `encoding-type=url`: names in lists as most clients ask for them, which decode what comes. Pure.
 
-use std::fmt::Write;
-
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use s3s::dto::EncodingType;
 use s3s::{S3Result, s3_error};
+
+/// All but the slash that could be read in more than one way: some clients take a plus for a space.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// How a list tells names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,21 +34,12 @@ impl Encoding {
         (self == Self::Url).then(|| EncodingType::from_static(EncodingType::URL))
     }
 
-    /// A name, or a part of one. All but the slash is encoded that could be read in more than one way: some clients take a plus for
-    /// a space.
+    /// A name, or a part of one.
     pub(super) fn text(self, text: String) -> String {
-        if self == Self::Plain {
-            return text;
+        match self {
+            Self::Plain => text,
+            Self::Url => utf8_percent_encode(&text, ENCODED).to_string(),
         }
-        let mut encoded = String::with_capacity(text.len());
-        for byte in text.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-                encoded.push(char::from(byte));
-            } else {
-                let _ = write!(encoded, "%{byte:02X}");
-            }
-        }
-        encoded
     }
 }
 

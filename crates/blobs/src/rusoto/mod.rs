@@ -18,6 +18,7 @@ use object_store::{
     Attributes, CopyMode, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
     ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rusoto_core::credential::{ChainProvider, StaticProvider};
 use rusoto_core::{ByteStream, Client, HttpClient, Region};
 use rusoto_s3::{
@@ -30,6 +31,9 @@ use crate::config::S3Config;
 use crate::error::BlobError;
 use crate::s3;
 use failure::{failed, generic, retrying};
+
+/// What may not stand as it is in the header that names the source of a copy.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
 /// A bucket that is reached through rusoto.
 #[derive(Clone)]
@@ -179,7 +183,7 @@ impl ObjectStore for RusotoStore {
             bucket: self.bucket.clone(),
             key: to.to_string(),
             // Unlike every other parameter this one must come encoded.
-            copy_source: format!("{}/{}", self.bucket, percent_encoded(from.as_ref())),
+            copy_source: format!("{}/{}", self.bucket, utf8_percent_encode(from.as_ref(), ENCODED)),
             ..CopyObjectRequest::default()
         };
         retrying(|| self.client.copy_object(request.clone())).await.map_err(|error| failed(error, from))?;
@@ -263,16 +267,4 @@ fn http_date(time: chrono::DateTime<chrono::Utc>) -> String {
 fn parse_http_date(text: Option<&str>) -> Result<chrono::DateTime<chrono::Utc>> {
     let text = text.ok_or_else(|| generic("an answer without Last-Modified"))?;
     Ok(chrono::DateTime::parse_from_rfc2822(text).map_err(generic)?.to_utc())
-}
-
-fn percent_encoded(text: &str) -> String {
-    use fmt::Write;
-    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            write!(encoded, "%{byte:02X}").expect("writing to a string does not fail");
-        }
-        encoded
-    })
 }
