@@ -5,11 +5,20 @@ use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 
 use super::clients::{Client, succeeded};
 use super::s3::Setting;
 use super::s3_clients::{TREE, assert_same, tool, tree};
+
+/// A tenant with a bucket and an empty folder; none where rclone is not installed.
+async fn begin() -> Option<(Setting, TempDir)> {
+    if !Client::Rclone.is_here().await {
+        return None;
+    }
+    Some((Setting::new().await, tempfile::tempdir().unwrap()))
+}
 
 /// What rclone prints, given something to read.
 async fn rclone_with(setting: &Setting, arguments: &[&str], input: &[u8]) -> String {
@@ -44,11 +53,7 @@ fn sorted(listed: &str) -> Vec<&str> {
 
 #[tokio::test]
 async fn rclone_works() {
-    if !Client::Rclone.is_here().await {
-        return;
-    }
-    let setting = Setting::new().await;
-    let folder = tempfile::tempdir().unwrap();
+    let Some((setting, folder)) = begin().await else { return };
     let (from, to) = (folder.path().join("from"), folder.path().join("to"));
     tree(&from);
     let from = from.to_str().unwrap();
@@ -89,11 +94,7 @@ fn times(folder: &Path) -> Vec<SystemTime> {
 
 #[tokio::test]
 async fn rclone_keeps_times() {
-    if !Client::Rclone.is_here().await {
-        return;
-    }
-    let setting = Setting::new().await;
-    let folder = tempfile::tempdir().unwrap();
+    let Some((setting, folder)) = begin().await else { return };
     let (from, to) = (folder.path().join("from"), folder.path().join("to"));
     tree(&from);
     let long_ago = SystemTime::UNIX_EPOCH + Duration::new(981_173_106, 123_456_789);
@@ -120,11 +121,7 @@ async fn rclone_keeps_times() {
 
 #[tokio::test]
 async fn rclone_keeps_metadata() {
-    if !Client::Rclone.is_here().await {
-        return;
-    }
-    let setting = Setting::new().await;
-    let folder = tempfile::tempdir().unwrap();
+    let Some((setting, folder)) = begin().await else { return };
     let run = async |arguments: &[&str]| rclone(&setting, arguments).await;
     let bucket = format!(":s3:{}", setting.bucket());
     let told = async |name: &str| {
@@ -144,11 +141,7 @@ async fn rclone_keeps_metadata() {
 
 #[tokio::test]
 async fn rclone_sees_versions() {
-    if !Client::Rclone.is_here().await {
-        return;
-    }
-    let setting = Setting::new().await;
-    let folder = tempfile::tempdir().unwrap();
+    let Some((setting, folder)) = begin().await else { return };
     let folder = folder.path().to_str().unwrap();
     let remote = format!(":s3:{}/notes", setting.bucket());
     let put = async |content: &'static str| {
@@ -177,10 +170,7 @@ async fn rclone_sees_versions() {
 
 #[tokio::test]
 async fn rclone_streams_and_links() {
-    if !Client::Rclone.is_here().await {
-        return;
-    }
-    let setting = Setting::new().await;
+    let Some((setting, _)) = begin().await else { return };
     let run = async |arguments: &[&str]| rclone(&setting, arguments).await;
     let file = format!(":s3:{}/large.bin", setting.bucket());
     // Of a length that nobody says, and so in parts.
@@ -206,11 +196,7 @@ async fn rclone_streams_and_links() {
 /// Names that people have, and that rclone has to write in another way where they could be none here.
 #[tokio::test]
 async fn rclone_finds_odd_names() {
-    if !Client::Rclone.is_here().await {
-        return;
-    }
-    let setting = Setting::new().await;
-    let folder = tempfile::tempdir().unwrap();
+    let Some((setting, folder)) = begin().await else { return };
     let names =
         ["a+b", "p%20q", "quo'te\"", "semi;colon=", "star*", "日本 😀", " lead", "end ", "back\\slash", "li\nne"];
     for name in names {
