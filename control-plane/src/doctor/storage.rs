@@ -102,7 +102,7 @@ async fn workspaces(inside: &AdminConnection, cluster: &str, tenant: &Recorded) 
                  delete from {schema}.workspace_counters where {counters};
                  update {schema}.workspaces workspace set used_storage = ({stored}) where {row}; commit"
             );
-            let detail = format!("Its row says that it holds {used} bytes; it holds {stored_now}.");
+            let detail = format!("It is counted with {used} bytes; it holds {stored_now}.");
             let finding = Finding::new("workspace.storage", Some(cluster), id.to_string(), detail);
             Ok(finding.fixed_by("count again", Repair::Inside { database: tenant.database.clone(), sql }))
         })

@@ -38,7 +38,7 @@ struct Findings {
 /// How an attempt to write ended.
 enum Written {
     Done,
-    /// The file has another version by now, or somebody is at it.
+    /// The file has another version by now.
     Outdated,
 }
 
@@ -136,6 +136,11 @@ async fn write(
 async fn rename(context: &WorkContext, placement: &ActivePlacement, id: FileId) -> Result<Written> {
     let mut connection = context.tenant(placement).await?;
     let transaction = connection.transaction().await?;
+    // Whoever is at it is waited for here, in the order of [`write`]; labels would pass it by.
+    store::lock_searches(&transaction, &[id]).await?;
+    if store::lock_file(&transaction, id).await?.is_none() {
+        return Ok(Written::Done);
+    }
     let left = labels(&transaction, &[id]).await?;
     transaction.commit().await?;
     Ok(if left.is_empty() { Written::Done } else { Written::Outdated })

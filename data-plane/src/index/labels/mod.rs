@@ -15,7 +15,8 @@ use super::passages::vector;
 use super::store::{add_label_passages, remove_passages};
 use crate::media::is_readable;
 
-/// Texts whose words are computed anew, because what they are called is part of them; in bytes.
+/// Texts whose words are computed anew, because what they are called is part of them; in bytes. No single one is longer than this, as
+/// `file_search` has it.
 const MOST_TEXT: usize = 4 << 20;
 
 /// Writes the labels of files, and says of which files more is to be done: whose content is to be read, whose long text is
