@@ -54,6 +54,36 @@ async fn requests_and_bytes_are_counted() {
     assert_eq!((storage.len(), storage[0]["quantity"].as_i64()), (1, Some(1_000)), "{own}");
 }
 
+/// What is written after an upload costs as much as the upload itself where each has it written by itself.
+#[tokio::test]
+async fn what_follows_from_uploads_is_written_for_many_at_once() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let begun = Instant::now();
+    for number in 0..30_u8 {
+        let _ = given.upload(&format!("{number}.bin"), vec![0, 159, 146, number]).await;
+    }
+    expect_sum(&house, "storage", 30 * 4).await;
+    let labelled = "select count(*), count(distinct last_indexed) from file_search
+        where tenant_id = app_tenant_id() and state = 'skipped'";
+    let batches = loop {
+        let found = house.tenant_rows(&given, labelled).await;
+        let (files, batches): (i64, i64) = (found[0].try_get(0).unwrap(), found[0].try_get(1).unwrap());
+        if files == 30 {
+            break batches;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{files} labels were written");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    // One at once, and then one every 200 ms.
+    let most = i64::try_from(begun.elapsed().as_millis() / 200).unwrap() + 2;
+    assert!(batches <= most, "labels were written {batches} times");
+    let recorded =
+        house.rows("select count(distinct created_at) from tenant_usage_logs where event_type = 'storage'").await;
+    let recorded: i64 = recorded[0].try_get(0).unwrap();
+    assert!(recorded <= most, "usage was recorded {recorded} times");
+}
+
 /// What moved in all.
 async fn moved(house: &TestHouse, event_type: &str) -> i64 {
     let sum =

@@ -11,16 +11,21 @@ use super::{marks, store};
 use crate::index;
 
 /// Files whose labels are written together, the first one included.
-const AT_ONCE: i64 = 50;
+const AT_ONCE: usize = 50;
 
 /// The job that was taken on, with others of the kind that wait; one that has failed before stays by itself, so that it holds
 /// up no other.
 pub(super) async fn gather(connection: &TenantConnection, worker: &str, first: Job) -> Result<Vec<Job>> {
     let mut jobs = vec![first];
     if jobs[0].kind == JobKind::IndexLabel && jobs[0].attempts == 1 {
-        jobs.extend(store::claim_labels(connection, worker, LEASE, AT_ONCE - 1).await?);
+        jobs.extend(store::claim_labels(connection, worker, LEASE, AT_ONCE - jobs.len()).await?);
     }
     Ok(jobs)
+}
+
+/// Whether these are all the labels that there were, as far as anybody can tell. One that has failed before says nothing of others.
+pub(super) fn are_few(jobs: &[Job]) -> bool {
+    jobs[0].kind == JobKind::IndexLabel && jobs[0].attempts == 1 && jobs.len() < AT_ONCE
 }
 
 /// Does all of the jobs, or none.

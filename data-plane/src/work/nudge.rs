@@ -79,6 +79,10 @@ impl Nudge {
     }
 }
 
+/// How long labels and usage events of a tenant are left to gather once some were dealt with: many at once cost little more than
+/// one. What comes after a pause as long as this is dealt with at once; other jobs of the tenant that come meanwhile wait as well.
+const GATHERING: Duration = Duration::from_millis(200);
+
 /// One ring. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Ring(Arc<Shared>);
@@ -125,6 +129,20 @@ impl Ring {
         }
     }
 
+    /// Lets what comes of a tenant gather for a moment.
+    pub(super) fn gather(&self, tenant: TenantId) {
+        if !self.turns().rest(tenant) {
+            return;
+        }
+        let ring = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(GATHERING).await;
+            if ring.turns().wake(tenant, Instant::now()) {
+                ring.0.ready.notify_one();
+            }
+        });
+    }
+
     pub(super) fn leave(&self, tenant: TenantId, pause: Duration) {
         self.turns().leave(tenant, pause, Instant::now());
     }
@@ -137,5 +155,30 @@ impl Ring {
     fn turns(&self) -> MutexGuard<'_, Turns> {
         // The ring is whole between any two operations, also after a panic in one.
         self.0.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_comes_after_a_turn_gathers_and_has_one_turn() {
+        let (ring, tenant) = (Ring::new(1), TenantId::new());
+        ring.offer(tenant, Reason::default());
+        ring.take().await;
+        let begun = Instant::now();
+        ring.gather(tenant);
+        ring.end(tenant);
+        for _ in 0..3 {
+            ring.offer(tenant, Reason::default());
+        }
+        ring.take().await;
+        assert!(begun.elapsed() >= GATHERING, "it did not wait for others");
+        ring.end(tenant);
+        assert_eq!(ring.waiting(), 0, "they had more than one turn");
+        // Nothing came for a while: nobody waits.
+        ring.offer(tenant, Reason::default());
+        assert_eq!(ring.waiting(), 1);
     }
 }

@@ -80,7 +80,8 @@ const CLAIM_USAGE: &str = "
     returning id, kind, subject_id, payload, attempts, created_at";
 
 /// Takes on the usage events that waited longest, for as long as the lease lasts, in the order in which they were queued.
-pub(super) async fn claim_usage(tenant: &impl Sql, worker: &str, lease: Duration, limit: i64) -> Result<Vec<Job>> {
+pub(super) async fn claim_usage(tenant: &impl Sql, worker: &str, lease: Duration, limit: usize) -> Result<Vec<Job>> {
+    let limit = i64::try_from(limit).map_err(Error::internal)?;
     let rows = tenant.query(CLAIM_USAGE, &[&worker, &lease.as_secs_f64(), &limit]).await.context("claiming usage")?;
     let mut jobs = rows.iter().map(from_row).collect::<Result<Vec<_>>>()?;
     jobs.sort_by_key(|job| (job.created_at, job.id));
@@ -104,7 +105,8 @@ const CLAIM_LABELS: &str = "
     returning id, kind, subject_id, payload, attempts, created_at";
 
 /// Takes on labels that are among the next jobs and that nobody has tried before.
-pub(super) async fn claim_labels(tenant: &impl Sql, worker: &str, lease: Duration, limit: i64) -> Result<Vec<Job>> {
+pub(super) async fn claim_labels(tenant: &impl Sql, worker: &str, lease: Duration, limit: usize) -> Result<Vec<Job>> {
+    let limit = i64::try_from(limit).map_err(Error::internal)?;
     let rows = tenant.query(CLAIM_LABELS, &[&worker, &lease.as_secs_f64(), &limit]).await.context("claiming labels")?;
     rows.iter().map(from_row).collect()
 }

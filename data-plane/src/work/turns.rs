@@ -35,11 +35,13 @@ impl Reason {
 struct Standing {
     is_queued: bool,
     running: usize,
-    /// Somebody asked while no further job of the tenant could be begun.
+    /// Somebody asked while no further job of the tenant could be begun, or while it rested.
     is_wanted: bool,
     reason: Reason,
     /// After a failure to reach it.
     not_before: Option<Instant>,
+    /// Whether what comes is to gather until somebody wakes it.
+    is_resting: bool,
 }
 
 /// The ring.
@@ -74,7 +76,7 @@ impl Turns {
         if standing.is_queued {
             return false;
         }
-        if standing.running >= self.per_tenant {
+        if standing.is_resting || standing.running >= self.per_tenant {
             standing.is_wanted = true;
             return false;
         }
@@ -104,6 +106,25 @@ impl Turns {
         false
     }
 
+    /// Lets what comes of a tenant that has a turn gather until [`Self::wake`]; one that stands in the ring again is not put off. Says
+    /// whether that begins now.
+    pub(super) fn rest(&mut self, tenant: TenantId) -> bool {
+        let Some(standing) = self.standing.get_mut(&tenant) else { return false };
+        !std::mem::replace(&mut standing.is_resting, true)
+    }
+
+    /// Ends a rest. Says whether the tenant stands in the ring again because somebody asked meanwhile.
+    pub(super) fn wake(&mut self, tenant: TenantId, now: Instant) -> bool {
+        let Some(standing) = self.standing.get_mut(&tenant) else { return false };
+        standing.is_resting = false;
+        let is_wanted = std::mem::take(&mut standing.is_wanted);
+        if is_wanted && self.offer(tenant, Reason::default(), now) {
+            return true;
+        }
+        self.forget(tenant, now);
+        false
+    }
+
     /// Leaves a tenant alone for a while: it could not be reached.
     pub(super) fn leave(&mut self, tenant: TenantId, pause: Duration, now: Instant) {
         if let Some(standing) = self.standing.get_mut(&tenant) {
@@ -115,14 +136,14 @@ impl Turns {
     /// Lets go of tenants of which there is nothing to remember.
     pub(super) fn tidy(&mut self, now: Instant) {
         self.standing.retain(|_, standing| {
-            standing.is_queued || standing.running > 0 || standing.not_before.is_some_and(|not_before| not_before > now)
+            let is_at_it = standing.is_queued || standing.is_resting || standing.running > 0;
+            is_at_it || standing.not_before.is_some_and(|not_before| not_before > now)
         });
     }
 
     fn forget(&mut self, tenant: TenantId, now: Instant) {
         if let Some(standing) = self.standing.get(&tenant)
-            && !standing.is_queued
-            && standing.running == 0
+            && !(standing.is_queued || standing.is_resting || standing.running > 0)
             && standing.not_before.is_none_or(|not_before| not_before <= now)
         {
             self.standing.remove(&tenant);
@@ -177,6 +198,25 @@ mod tests {
         turns.end(tenant, now);
         assert!(!turns.offer(tenant, Reason::default(), now));
         assert!(turns.offer(tenant, Reason::default(), now + Duration::from_secs(6)));
+    }
+
+    #[test]
+    fn what_comes_while_a_tenant_rests_has_its_turn_afterwards() {
+        let (now, tenant) = (Instant::now(), TenantId::new());
+        let mut turns = Turns::new(1);
+        turns.offer(tenant, Reason::default(), now);
+        turns.take();
+        assert!(turns.rest(tenant) && !turns.rest(tenant), "it rests once at a time");
+        turns.offer(tenant, marked(3), now);
+        assert!(!turns.end(tenant, now));
+        assert!(!turns.offer(tenant, Reason::default(), now));
+        assert_eq!(turns.take(), None);
+        assert!(turns.wake(tenant, now));
+        assert_eq!(turns.take(), Some((tenant, marked(3))));
+        // Nobody asked.
+        assert!(turns.rest(tenant));
+        assert!(!turns.end(tenant, now) && !turns.wake(tenant, now));
+        assert!(turns.standing.is_empty());
     }
 
     #[test]

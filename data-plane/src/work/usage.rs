@@ -17,13 +17,14 @@ use super::visit::{LEASE, OUT_OF_REACH, age, look_again_at};
 use crate::placements;
 
 /// Events that are reported at once, before it is the next tenant's turn.
-const AT_ONCE: i64 = 50;
+const AT_ONCE: usize = 50;
 
 /// Takes the tenant's turn. Never fails: what goes wrong is logged and tried again later.
 pub(super) async fn report(context: &WorkContext, ring: &Ring, worker: &str, tenant: TenantId) {
     match report_turn(context, worker, tenant).await {
-        Ok(true) => ring.offer(tenant, Reason::default()),
-        Ok(false) => {}
+        Ok(0) => {}
+        Ok(AT_ONCE) => ring.offer(tenant, Reason::default()),
+        Ok(_) => ring.gather(tenant),
         Err(error) => {
             tracing::warn!(tenant.id = %tenant, error = error.chain(), "usage has to wait");
             // The mark that came with it, or the one that its reservation keeps, leads here again.
@@ -33,8 +34,8 @@ pub(super) async fn report(context: &WorkContext, ring: &Ring, worker: &str, ten
     ring.end(tenant);
 }
 
-/// Says whether there may be more.
-async fn report_turn(context: &WorkContext, worker: &str, tenant: TenantId) -> Result<bool> {
+/// Says how many there were.
+async fn report_turn(context: &WorkContext, worker: &str, tenant: TenantId) -> Result<usize> {
     let found = async { placements::find_active(&context.platform.get().await?, tenant).await };
     // What was spent of a block while `saas_platform` was away may have no mark at all.
     let owe = |error: &Error| {
@@ -44,11 +45,11 @@ async fn report_turn(context: &WorkContext, worker: &str, tenant: TenantId) -> R
     };
     let placement = found.await.inspect_err(owe)?;
     // A tenant that may not be served keeps its events until it may.
-    let Some(placement) = placement else { return Ok(false) };
+    let Some(placement) = placement else { return Ok(0) };
     let connection = context.tenant(&placement).await?;
     let jobs = store::claim_usage(&connection, worker, LEASE, AT_ONCE).await?;
     if jobs.is_empty() {
-        return Ok(false);
+        return Ok(0);
     }
     match record(context, tenant, &jobs).await {
         Ok(()) => settle(context, tenant, &connection, worker, &jobs, Ok(())).await?,
@@ -61,7 +62,7 @@ async fn report_turn(context: &WorkContext, worker: &str, tenant: TenantId) -> R
         }
         Err(error) => settle(context, tenant, &connection, worker, &jobs, Err(error)).await?,
     }
-    Ok(i64::try_from(jobs.len()).is_ok_and(|found| found == AT_ONCE))
+    Ok(jobs.len())
 }
 
 async fn record(context: &WorkContext, tenant: TenantId, jobs: &[Job]) -> Result<()> {

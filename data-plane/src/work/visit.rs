@@ -58,6 +58,9 @@ async fn look(context: &WorkContext, ring: &Ring, worker: &str, tenant: TenantId
             let jobs = labels::gather(&connection, worker, job).await?;
             // A job takes a connection only while it needs one.
             drop(connection);
+            if labels::are_few(&jobs) {
+                ring.gather(tenant);
+            }
             // There may be more, and another worker may be free for it.
             ring.offer(tenant, reason);
             perform(context, &placement, worker, jobs).await
