@@ -311,30 +311,6 @@ begin
 end
 $$;
 
--- Moves an upload's part of a block from reserved to used; the rest stays leased. False where there is no such block. Not for
--- callers, who hold the organization's lock.
-create function quota_spend(block uuid, stored bigint) returns boolean
-language plpgsql
-set search_path = pg_catalog, public, pg_temp
-as $$
-declare
-    held quota_reservations;
-    part bigint;
-begin
-    select * into held from quota_reservations where id = block and is_block for no key update;
-    if held.id is null then
-        return false;
-    end if;
-    part := least(held.bytes, stored);
-    update quota_reservations set bytes = bytes - part where id = block;
-    update organizations set reserved_storage = reserved_storage - part, used_storage = used_storage + stored
-        where id = held.organization_id;
-    update tenants set reserved_storage = reserved_storage - part, used_storage = used_storage + stored where id = held.tenant_id;
-    update accounts set reserved_storage = reserved_storage - part, used_storage = used_storage + stored where id = held.account_id;
-    return true;
-end
-$$;
-
 -- Gives a reservation back, once: an upload that failed, or what is left of a block. Says whether there was one.
 create function quota_release(reservation uuid) returns boolean
 language plpgsql security definer
@@ -436,52 +412,115 @@ begin
 end
 $$;
 
--- Records a usage event, once, and says whether it was new. A storage event moves the used bytes (down too, never below
--- zero) and ends its reservation, or takes its part out of a block; one of `workspaces` moves their count. `at` is the event's own time and must be the same
--- whenever it is sent again.
-create function usage_record(event uuid, tenant uuid, at timestamptz, event_type text, quantity bigint, unit text,
-    details jsonb default '{}', reservation uuid default null, account uuid default null)
-returns boolean
+-- Records usage events of a tenant, each once, and says how many were new. Those of `storage` move the used bytes (down too, never
+-- below zero) and end their reservations, or take their parts out of blocks; those of `workspaces` move their count. An event's time
+-- must be the same whenever it is sent again. However many there are, each row that counts them is written once.
+create function usage_record_all(tenant uuid, events uuid[], times timestamptz[], event_types text[], quantities bigint[],
+    units text[], details jsonb[] default null, reservations uuid[] default null, accounts uuid[] default null)
+returns bigint
 language plpgsql security definer
 set search_path = pg_catalog, public, pg_temp
 as $$
 #variable_conflict use_column
 declare
     organization uuid;
-    is_new boolean;
-    counted integer;
+    has_reservations boolean := coalesce(array_remove(reservations, null) <> '{}', false);
+    fresh uuid[];
+    held quota_reservations[];
+    counted bigint;
+    charged uuid[];
+    stored_by bigint[];
+    freed_by bigint[];
 begin
     select organization_id into organization from tenants where id = tenant;
     if organization is null then
         raise exception 'tenant % does not exist', tenant using errcode = 'no_data_found';
     end if;
-    if usage_record.event_type in ('storage', 'workspaces') then
+    if has_reservations or event_types && '{storage,workspaces}' then
+        -- The organization's lock comes first; who loses the race for it finds reservations gone.
         perform from organizations where id = organization for no key update;
+        held := array(select reservation from quota_reservations reservation where id = any(reservations) order by id for no key update);
     end if;
-    insert into tenant_usage_logs (id, tenant_id, timestamp, event_type, quantity, unit, details)
-    values (event, tenant, at, usage_record.event_type, usage_record.quantity, usage_record.unit, coalesce(usage_record.details, '{}'))
-    on conflict do nothing;
-    is_new := found;
-    insert into org_usage_logs (id, organization_id, tenant_id, timestamp, event_type, quantity, unit, details)
-    values (event, organization, tenant, at, usage_record.event_type, usage_record.quantity, usage_record.unit, coalesce(usage_record.details, '{}'))
-    on conflict do nothing;
-    if is_new and usage_record.event_type = 'storage' then
-        if not quota_spend(reservation, usage_record.quantity) then
-            perform quota_settle(reservation, organization, tenant, account, usage_record.quantity);
-        end if;
-    elsif is_new and usage_record.event_type = 'workspaces' then
-        -- What its reservation has counted is counted.
-        delete from quota_reservations where id = reservation returning workspaces into counted;
-        perform workspace_count(organization, tenant, usage_record.quantity - coalesce(counted, 0));
-    elsif reservation is not null and not exists (select from quota_reservations where id = reservation and is_block) then
-        perform quota_settle(reservation, organization, tenant, account, 0);
+
+    with event as (
+        select * from unnest(events, times, event_types, quantities, units, details)
+            event (id, timestamp, event_type, quantity, unit, details)
+    ), organizations_own as (
+        insert into org_usage_logs (id, organization_id, tenant_id, timestamp, event_type, quantity, unit, details)
+        select id, organization, tenant, timestamp, event_type, quantity, unit, coalesce(details, '{}') from event
+        on conflict do nothing
+    ), recorded as (
+        insert into tenant_usage_logs (id, tenant_id, timestamp, event_type, quantity, unit, details)
+        select id, tenant, timestamp, event_type, quantity, unit, coalesce(details, '{}') from event
+        on conflict do nothing returning id
+    )
+    select coalesce(array_agg(id), '{}') into fresh from recorded;
+
+    if has_reservations then
+        update quota_reservations block set bytes = block.bytes - least(block.bytes, spent.bytes)
+        from (
+            select reservation, sum(quantity)::bigint as bytes
+            from unnest(events, event_types, quantities, reservations) event (id, event_type, quantity, reservation)
+            where event.id = any(fresh) and event_type = 'storage' group by reservation
+        ) spent
+        where block.id = spent.reservation and block.is_block;
+        -- Whatever an event came to, and also one that was recorded before, ends its reservation.
+        delete from quota_reservations where id = any(reservations) and not is_block;
+    end if;
+
+    -- An account and none: what they store more, and what is reserved no longer.
+    select array_agg(account), array_agg(stored), array_agg(freed) into charged, stored_by, freed_by
+    from (
+        select account, sum(stored)::bigint as stored, sum(freed)::bigint as freed
+        from (
+            select case when earlier.is_block then earlier.account_id else coalesce(earlier.account_id, event.account) end as account,
+                event.quantity as stored, 0 as freed
+            from unnest(events, event_types, quantities, reservations, accounts) event (id, event_type, quantity, reservation, account)
+            left join unnest(held) earlier on earlier.id = event.reservation
+            where event.id = any(fresh) and event_type = 'storage'
+            union all
+            select earlier.account_id, 0, earlier.bytes - coalesce(rest.bytes, 0)
+            from unnest(held) earlier left join quota_reservations rest on rest.id = earlier.id
+        ) moved
+        group by account
+    ) charge;
+    if charged is not null then
+        update organizations set reserved_storage = reserved_storage - freed, used_storage = greatest(0, used_storage + stored)
+            from (select sum(stored)::bigint as stored, sum(freed)::bigint as freed from unnest(stored_by, freed_by) charge (stored, freed)) moved
+            where id = organization;
+        update tenants set reserved_storage = reserved_storage - freed, used_storage = greatest(0, used_storage + stored)
+            from (select sum(stored)::bigint as stored, sum(freed)::bigint as freed from unnest(stored_by, freed_by) charge (stored, freed)) moved
+            where id = tenant;
+    end if;
+    if array_remove(charged, null) <> '{}' then
+        update accounts set reserved_storage = reserved_storage - freed, used_storage = greatest(0, used_storage + stored)
+            from unnest(charged, stored_by, freed_by) charge (account, stored, freed) where accounts.id = charge.account;
+    end if;
+
+    -- What reservations have counted is counted.
+    select coalesce(sum(quantity), 0) into counted from unnest(events, event_types, quantities) event (id, event_type, quantity)
+        where event.id = any(fresh) and event_type = 'workspaces';
+    select counted - coalesce(sum(workspaces), 0) into counted from unnest(held);
+    if counted <> 0 then
+        perform workspace_count(organization, tenant, counted);
     end if;
     -- The tenant has committed: whoever looked too early looks again.
-    if reservation is not null then
+    if has_reservations then
         perform work_mark(tenant);
     end if;
-    return is_new;
+    return cardinality(fresh);
 end
+$$;
+
+-- Records one, and says whether it was new.
+create function usage_record(event uuid, tenant uuid, at timestamptz, event_type text, quantity bigint, unit text,
+    details jsonb default '{}', reservation uuid default null, account uuid default null)
+returns boolean
+language sql
+set search_path = pg_catalog, public, pg_temp
+as $$
+    select usage_record_all(tenant, array[event], array[at], array[event_type], array[quantity], array[unit], array[details],
+        array[reservation], array[account]) > 0
 $$;
 
 -- What a tenant used in a period, by steps of the calendar in UTC (`hour`, `day`, `month`) and by what was used.
@@ -499,9 +538,10 @@ revoke all on function usage_buckets(uuid, timestamptz, timestamptz, text) from 
 grant execute on function usage_buckets(uuid, timestamptz, timestamptz, text) to rowhouse_data;
 revoke all on function work_mark(uuid, timestamptz), work_clear(uuid, bigint, timestamptz, interval), work_list(integer),
     quota_reserve(uuid, uuid, bigint, interval, uuid), quota_commit(uuid, uuid, bigint),
-    quota_settle(uuid, uuid, uuid, uuid, bigint), quota_spend(uuid, bigint), quota_release(uuid),
+    quota_settle(uuid, uuid, uuid, uuid, bigint), quota_release(uuid),
     quota_lease(uuid, uuid, bigint, bigint, interval, uuid), quota_give_back(uuid, bigint), quota_committing(uuid),
     quota_expire(integer), workspace_count(uuid, uuid, bigint), workspace_reserve(uuid, uuid, integer, interval),
+    usage_record_all(uuid, uuid[], timestamptz[], text[], bigint[], text[], jsonb[], uuid[], uuid[]),
     usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid) from public;
 -- A purge ends what its tenant had reserved.
 grant execute on function quota_release(uuid) to rowhouse_control;
@@ -509,5 +549,6 @@ grant execute on function work_mark(uuid, timestamptz), work_clear(uuid, bigint,
     quota_reserve(uuid, uuid, bigint, interval, uuid), quota_commit(uuid, uuid, bigint), quota_release(uuid), quota_expire(integer),
     quota_lease(uuid, uuid, bigint, bigint, interval, uuid), quota_give_back(uuid, bigint), quota_committing(uuid),
     workspace_reserve(uuid, uuid, integer, interval),
+    usage_record_all(uuid, uuid[], timestamptz[], text[], bigint[], text[], jsonb[], uuid[], uuid[]),
     usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid) to rowhouse_data, rowhouse_control;
 grant select on quota_reservations, org_usage_logs, tenant_usage_logs to rowhouse_control;

@@ -1,11 +1,11 @@
 -- Undoes V5: reservations and usage logs. Used and reserved bytes stay in the rows that hold them.
 drop function usage_buckets(uuid, timestamptz, timestamptz, text);
 drop function usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid);
+drop function usage_record_all(uuid, uuid[], timestamptz[], text[], bigint[], text[], jsonb[], uuid[], uuid[]);
 drop function workspace_reserve(uuid, uuid, integer, interval);
 drop function workspace_count(uuid, uuid, bigint);
 drop function quota_expire(integer);
 drop function quota_release(uuid);
-drop function quota_spend(uuid, bigint);
 drop function quota_give_back(uuid, bigint);
 drop function quota_lease(uuid, uuid, bigint, bigint, interval, uuid);
 drop function quota_settle(uuid, uuid, uuid, uuid, bigint);

@@ -272,10 +272,10 @@ async fn an_event_on_its_way_is_no_difference() {
     let id: rowhouse_domain::TenantId = rows[0].try_get(0).unwrap();
     let data = house.tenant_key(&id.to_string(), &["manage_workspaces", "read_files", "write_files"]).await;
     let workspace = data.post("/v1/workspaces", &json!({"name": "w"})).await.expect(201).text("id");
-    house.sql("revoke execute on function usage_record from rowhouse_data").await;
+    house.sql("revoke execute on function usage_record_all from rowhouse_data").await;
     let _ = data.upload(&format!("/v1/files?workspace_id={workspace}&name=a"), "five!").await.expect(201);
     house.expect_no_differences().await;
-    house.sql("grant execute on function usage_record to rowhouse_data").await;
+    house.sql("grant execute on function usage_record_all to rowhouse_data").await;
     house.expect_used(5).await;
     house.expect_no_differences().await;
 }

@@ -223,7 +223,7 @@ async fn what_was_spent_of_a_closed_block_stays_reserved_until_it_is_counted() {
     let given = house.tenant().await;
     leased(&house, &given.data, &given, "first").await;
     let watch = Watch::begin(&house, &given).await;
-    house.sql("revoke execute on function usage_record from rowhouse_data").await;
+    house.sql("revoke execute on function usage_record_all from rowhouse_data").await;
     for number in 0..5u8 {
         let _ = upload(&given.data, &given, &number.to_string(), vec![number; 1_000]).await.expect(201);
     }
@@ -235,7 +235,7 @@ async fn what_was_spent_of_a_closed_block_stays_reserved_until_it_is_counted() {
     // It is looked at, and left as it is.
     house.sql("select work_mark(id) from tenants where reserved_storage > 0").await;
     tokio::time::sleep(Duration::from_secs(3)).await;
-    house.sql("grant execute on function usage_record to rowhouse_data").await;
+    house.sql("grant execute on function usage_record_all to rowhouse_data").await;
     expect_exact(&house, &given).await;
     watch.end().await;
     house.expect_reserved(0).await;

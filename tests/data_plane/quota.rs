@@ -60,7 +60,7 @@ async fn many_at_once_never_pass_the_limit_by_a_byte() {
 async fn what_is_committed_stays_counted_while_its_usage_waits() {
     let house = crate::house_with(|settings| settings.uploads.reservation_ttl = Duration::from_millis(1_500)).await;
     let given = house.tenant().await;
-    house.sql("revoke execute on function usage_record from rowhouse_data").await;
+    house.sql("revoke execute on function usage_record_all from rowhouse_data").await;
     for number in 0..5u8 {
         let _ = given.upload(&number.to_string(), vec![number; 1_000]).await;
     }
@@ -74,7 +74,7 @@ async fn what_is_committed_stays_counted_while_its_usage_waits() {
     tokio::time::sleep(Duration::from_secs(4)).await;
     house.sql("select quota_expire(100)").await;
     house.expect_reserved(5_000).await;
-    house.sql("grant execute on function usage_record to rowhouse_data").await;
+    house.sql("grant execute on function usage_record_all to rowhouse_data").await;
     house.expect_used(5_000).await;
     house.expect_reserved(0).await;
 }

@@ -215,6 +215,60 @@ async fn a_block_is_spent_event_by_event_and_the_rest_comes_back_by_a_release_al
 }
 
 #[tokio::test]
+async fn many_events_are_counted_like_each_and_written_once() {
+    let platform = platform(100_000, None).await;
+    let connection = platform.data().await;
+    let tenant = platform.tenant;
+    let [block, own, workspaces, account] = [(); 4].map(|()| Uuid::now_v7());
+    run(&platform.admin, &format!("insert into accounts (id, tenant_id) values ('{account}', '{tenant}')")).await;
+    let lease = format!("select quota_lease('{block}', '{tenant}', 1, 500, interval '1 minute')");
+    assert_eq!(number(&connection, &lease).await, 500);
+    let reserve = format!("select held from quota_reserve('{own}', '{tenant}', 70, interval '1 minute', '{account}')");
+    assert_eq!(number(&connection, &reserve).await, 70);
+    let reserve = format!("select used::bigint from workspace_reserve('{workspaces}', '{tenant}', 2, interval '1 minute')");
+    assert_eq!(number(&connection, &reserve).await, 2);
+    let event = |kind: &str, quantity: i64, reservation: Option<Uuid>| {
+        let or_null = |id: Option<Uuid>| id.map_or_else(|| "null::uuid".to_owned(), |id| format!("'{id}'::uuid"));
+        let charged = or_null((reservation == Some(own)).then_some(account));
+        format!("('{}'::uuid, '{kind}', {quantity}::bigint, {}, {charged})", Uuid::now_v7(), or_null(reservation))
+    };
+    let (first, second) = (event("storage", 30, Some(block)), event("storage", 60, Some(own)));
+    let record = |events: &[&String]| {
+        let listed = events.iter().map(|event| event.as_str()).collect::<Vec<_>>().join(", ");
+        format!(
+            "select usage_record_all('{tenant}', array_agg(id), array_agg('2026-11-20T12:00:00Z'::timestamptz), array_agg(kind),
+                 array_agg(quantity), array_agg('bytes'::text), array_agg('{{}}'::jsonb), array_agg(reservation), array_agg(account))
+             from (values {listed}) event (id, kind, quantity, reservation, account)"
+        )
+    };
+    assert_eq!(number(&connection, &record(&[&first])).await, 1);
+    let others = [
+        event("storage", 40, Some(block)),
+        event("storage", 5, Some(own)),
+        event("storage", -10, None),
+        event("api", 7, None),
+        event("workspaces", 3, Some(workspaces)),
+    ];
+    let all: Vec<&String> = [&first, &second].into_iter().chain(&others).collect();
+    run(&platform.admin, "begin").await;
+    assert_eq!(number(&platform.admin, &record(&all)).await, 6, "one was there before");
+    let written = "select sum(n_tup_upd)::bigint from pg_stat_xact_user_tables where relname in ('organizations', 'accounts')";
+    // The count of workspaces is written by itself.
+    assert_eq!(number(&platform.admin, written).await, 3);
+    run(&platform.admin, "commit").await;
+    assert_eq!(number(&connection, &record(&all)).await, 0);
+    assert_eq!(platform.counters().await, [125, 430, 125, 430]);
+    let of = |what: &str| format!("select {what} from accounts");
+    assert_eq!(number(&platform.admin, &of("used_storage")).await, 65, "the account of the reservation");
+    assert_eq!(number(&platform.admin, &of("reserved_storage")).await, 0);
+    assert_eq!(number(&platform.admin, "select used_workspaces::bigint from tenants").await, 3);
+    assert_eq!(number(&platform.admin, "select bytes from quota_reservations").await, 430, "only the block is left");
+    for log in ["tenant_usage_logs", "org_usage_logs"] {
+        assert_eq!(number(&platform.admin, &format!("select count(*) from {log}")).await, 7);
+    }
+}
+
+#[tokio::test]
 async fn blocks_hold_a_tenth_of_what_is_left_at_most() {
     let platform = platform(100_000, Some(50_000)).await;
     let connection = platform.data().await;

@@ -50,10 +50,15 @@ pub(super) async fn buckets(platform: &impl Sql, tenant: TenantId, period: &Peri
 
 // A tenant that was purged meanwhile has no usage any more, and must not hold up the others'.
 const RECORD: &str = "
-    select count(usage_record(event.id, event.tenant, event.at, event.event_type, event.quantity, event.unit)) as recorded
-    from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::bigint[], $6::text[])
-        event (id, tenant, at, event_type, quantity, unit)
-    join tenants on tenants.id = event.tenant";
+    select count(usage_record_all(own.tenant, own.ids, own.times, own.event_types, own.quantities, own.units)) as recorded
+    from (
+        select event.tenant, array_agg(event.id) as ids, array_agg(event.at) as times, array_agg(event.event_type) as event_types,
+            array_agg(event.quantity) as quantities, array_agg(event.unit) as units
+        from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::bigint[], $6::text[])
+            event (id, tenant, at, event_type, quantity, unit)
+        join tenants on tenants.id = event.tenant
+        group by event.tenant
+    ) own";
 
 /// Records events, each once however often it is sent.
 pub(super) async fn record(platform: &impl Sql, events: &[Event]) -> Result<()> {

@@ -281,15 +281,7 @@ pub async fn active_after(platform: &impl Sql, after: Option<TenantId>, limit: i
     rows.iter().map(|row| row.column("id")).collect()
 }
 
-// Each after the one before it: what was given back must not be counted before it was taken.
-const RECORD_USAGE: &str = "
-    select count(usage_record(event.id, $1, event.at, event.event_type, event.quantity, event.unit, event.details,
-        event.reservation, event.account)) as recorded
-    from (
-        select * from unnest($2::uuid[], $3::timestamptz[], $4::text[], $5::bigint[], $6::text[], $7::jsonb[], $8::uuid[], $9::uuid[])
-            with ordinality listed (id, at, event_type, quantity, unit, details, reservation, account, number)
-        order by number
-    ) event";
+const RECORD_USAGE: &str = "select usage_record_all($1, $2, $3, $4, $5, $6, $7, $8, $9) as recorded";
 
 /// Records usage events of a tenant, all or none; the same events again change nothing.
 pub(super) async fn record_usage(
