@@ -169,6 +169,54 @@ async fn a_label_of_what_was_never_read_has_it_read() {
     all_found(&given, "q=sweet&mode=text", 1).await;
 }
 
+/// Each time that a search row is written its words are computed, and entered into every index.
+#[tokio::test]
+async fn what_nobody_can_read_is_written_once() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    for number in 0..10_u8 {
+        let _ = given.upload(&format!("photo{number}.bin"), vec![0, 159, 146, number]).await;
+    }
+    all_found(&given, "q=photo&mode=fuzzy", 10).await;
+    let written = "select coalesce(sum(n_tup_ins), 0)::bigint, coalesce(sum(n_tup_upd), 0)::bigint
+        from pg_stat_user_tables where relname = 'file_search'";
+    let begun = Instant::now();
+    loop {
+        let found = house.tenant_rows(&given, written).await;
+        let (made, changed): (i64, i64) = (found[0].try_get(0).unwrap(), found[0].try_get(1).unwrap());
+        assert_eq!(changed, 0, "{made} search rows were made and changed again");
+        if made == 10 {
+            break;
+        }
+        // A session tells of what it did ten seconds after it did nothing more.
+        assert!(begun.elapsed() < Duration::from_secs(30), "{made} search rows were made");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let passages = "select from file_embeddings where tenant_id = app_tenant_id()";
+    assert_eq!(house.tenant_rows(&given, passages).await.len(), 10);
+}
+
+#[tokio::test]
+async fn what_is_changed_while_it_is_introduced_is_seen_to_afterwards() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let file = given.upload("snow.bin", vec![0, 159, 146]).await;
+    all_found(&given, "q=snow&mode=fuzzy", 1).await;
+    let holder = house.inside(&given).await;
+    holder.run("begin; update files set name = 'marzipan.bin' where tenant_id = app_tenant_id()").await.unwrap();
+    // As if it had just come.
+    let anew = "with gone as (delete from file_search where tenant_id = app_tenant_id() returning file_id),
+            passages as (delete from file_embeddings where tenant_id = app_tenant_id())
+        insert into jobs (kind, subject_id) select 'index_label', file_id from gone returning id";
+    assert_eq!(house.tenant_rows(&given, anew).await.len(), 1, "{file}");
+    let _ = given.upload("moon.bin", vec![0, 159, 147]).await;
+    all_found(&given, "q=moon&mode=fuzzy", 1).await;
+    assert_eq!(search_now(&given, "q=marzipan&mode=fuzzy").await.len(), 0);
+    holder.run("commit").await.unwrap();
+    all_found(&given, "q=marzipan&mode=fuzzy", 1).await;
+    all_found(&given, "q=marzipan&mode=semantic", 1).await;
+}
+
 /// Waits until a search finds so many.
 async fn all_found(given: &Given, query: &str, count: usize) {
     let begun = Instant::now();

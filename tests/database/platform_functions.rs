@@ -225,7 +225,8 @@ async fn many_events_are_counted_like_each_and_written_once() {
     assert_eq!(number(&connection, &lease).await, 500);
     let reserve = format!("select held from quota_reserve('{own}', '{tenant}', 70, interval '1 minute', '{account}')");
     assert_eq!(number(&connection, &reserve).await, 70);
-    let reserve = format!("select used::bigint from workspace_reserve('{workspaces}', '{tenant}', 2, interval '1 minute')");
+    let reserve =
+        format!("select used::bigint from workspace_reserve('{workspaces}', '{tenant}', 2, interval '1 minute')");
     assert_eq!(number(&connection, &reserve).await, 2);
     let event = |kind: &str, quantity: i64, reservation: Option<Uuid>| {
         let or_null = |id: Option<Uuid>| id.map_or_else(|| "null::uuid".to_owned(), |id| format!("'{id}'::uuid"));
@@ -252,7 +253,8 @@ async fn many_events_are_counted_like_each_and_written_once() {
     let all: Vec<&String> = [&first, &second].into_iter().chain(&others).collect();
     run(&platform.admin, "begin").await;
     assert_eq!(number(&platform.admin, &record(&all)).await, 6, "one was there before");
-    let written = "select sum(n_tup_upd)::bigint from pg_stat_xact_user_tables where relname in ('organizations', 'accounts')";
+    let written =
+        "select sum(n_tup_upd)::bigint from pg_stat_xact_user_tables where relname in ('organizations', 'accounts')";
     // The count of workspaces is written by itself.
     assert_eq!(number(&platform.admin, written).await, 3);
     run(&platform.admin, "commit").await;

@@ -26,20 +26,22 @@ const MOST_TEXT: usize = 4 << 20;
 /// Where the tenant's database fails.
 pub async fn labels(transaction: &impl Sql, ids: &[FileId]) -> Result<Vec<FileId>> {
     let ids = Vec::from_iter(ids.iter().copied().collect::<BTreeSet<_>>());
-    store::ensure_searches(transaction, &ids).await?;
+    let are_new = introduce(transaction, &ids).await?;
     let found = store::lock_labels(transaction, &ids).await?;
     let seen: BTreeSet<FileId> = found.iter().map(|file| file.id).collect();
     let mut left: Vec<FileId> = ids.into_iter().filter(|id| !seen.contains(id)).collect();
     let (mut lines, mut text) = (Vec::new(), 0);
     for file in found {
         let is_unread = !file.is_indexed && is_readable(&file.mime_type);
-        let is_long = text + file.text_bytes > MOST_TEXT;
+        // Words are taught by one statement of a transaction, so that nobody waits in a ring: what was changed since it was introduced
+        // waits as well.
+        let must_wait = are_new || text + file.text_bytes > MOST_TEXT;
         // Where only the place of a file is another, there is nothing to write.
         let is_known = file.is_named_so && (file.is_indexed || is_unread);
-        if is_unread || is_long && !is_known {
+        if is_unread || must_wait && !is_known {
             left.push(file.id);
         }
-        if !is_long && !is_known {
+        if !must_wait && !is_known {
             text += file.text_bytes;
             lines.push(line(file, is_unread));
         }
@@ -49,6 +51,25 @@ pub async fn labels(transaction: &impl Sql, ids: &[FileId]) -> Result<Vec<FileId
         store::save_labels(transaction, &lines).await?;
     }
     Ok(left)
+}
+
+/// Makes the files' search rows where there are none. Says whether all of them were new, and are written already as they were found.
+async fn introduce(transaction: &impl Sql, ids: &[FileId]) -> Result<bool> {
+    let found = store::find_new(transaction, ids).await?;
+    let are_new = found.len() == ids.len();
+    if are_new {
+        let lines: Vec<Line> = found
+            .into_iter()
+            .map(|file| {
+                let is_unread = is_readable(&file.mime_type);
+                line(file, is_unread)
+            })
+            .collect();
+        store::introduce(transaction, &lines).await?;
+    } else if !found.is_empty() {
+        store::ensure_searches(transaction, ids).await?;
+    }
+    Ok(are_new)
 }
 
 /// A file without a text is found by its label as if that were its text; one that is still to be read, by its name meanwhile.

@@ -26,6 +26,69 @@ pub(super) struct Labelled {
     pub(super) is_named_so: bool,
 }
 
+const FIND_NEW: &str = "
+    select file.id, file.current_version, file.name, file.tags, file.metadata, version.mime_type
+    from files file
+    join file_versions version on version.tenant_id = file.tenant_id and version.file_id = file.id
+        and version.version_number = file.current_version
+    where file.tenant_id = app_tenant_id() and file.id = any($1)
+        and not exists (select from file_search search where search.tenant_id = file.tenant_id and search.file_id = file.id)";
+
+/// Files that have no search row, as they are right now.
+pub(super) async fn find_new(transaction: &impl Sql, ids: &[FileId]) -> Result<Vec<Labelled>> {
+    let rows = transaction.query(FIND_NEW, &[&ids]).await.context("looking for files that search knows nothing of")?;
+    let labelled = |row: &Row| -> Result<Labelled> {
+        Ok(Labelled {
+            id: row.column("id")?,
+            version: row.column("current_version")?,
+            mime_type: row.column("mime_type")?,
+            label: label_with_tags(row)?,
+            is_indexed: false,
+            has_text: false,
+            text_bytes: 0,
+            is_named_so: false,
+        })
+    };
+    rows.iter().map(labelled).collect()
+}
+
+// The search row comes first, in everybody's order, and whole: an update would compute its words and enter it into every index once
+// more. Who has made it meanwhile has made its passages too.
+const INTRODUCE: &str = "
+    with line as (
+        select * from unnest($2::uuid[], $3::integer[], $4::boolean[], $5::text[], $6::text[], $7::text[], $8::vector[])
+            line (id, version, keeps_content, name, metadata, label, embedding)
+    ), made as (
+        insert into file_search (file_id, version_number, state, name_text, metadata_text, content_vector, content_model, last_indexed)
+        select line.id, case when not keeps_content then version end, case when keeps_content then 'pending' else 'skipped' end,
+            line.name, line.metadata, embedding, case when embedding is not null then $1::text end, now()
+        from line join files file on file.tenant_id = app_tenant_id() and file.id = line.id order by line.id
+        on conflict (tenant_id, file_id) do nothing returning file_id
+    )
+    insert into file_embeddings (file_id, model, chunk_index, chunk_text, embedding_vector)
+    select line.id, $1, 0, line.label, line.embedding from line join made on made.file_id = line.id where line.embedding is not null";
+
+/// Makes search rows of files that have none, with the passages of those that are found by their labels. Without a lock on the files.
+pub(super) async fn introduce(transaction: &impl Sql, lines: &[Line]) -> Result<()> {
+    transaction
+        .execute(
+            INTRODUCE,
+            &[
+                &MODEL,
+                &each(lines, |line| line.file.id),
+                &each(lines, |line| line.file.version),
+                &each(lines, |line| line.keeps_content),
+                &each(lines, |line| line.file.label.name.as_str()),
+                &each(lines, |line| line.file.label.metadata.as_str()),
+                &each(lines, |line| line.text.as_str()),
+                &each(lines, |line| line.vector.as_ref()),
+            ],
+        )
+        .await
+        .context("introducing files to search")?;
+    Ok(())
+}
+
 const ENSURE_SEARCHES: &str = "
     insert into file_search (file_id)
     select id from files where tenant_id = app_tenant_id() and id = any($1) order by id
@@ -98,9 +161,6 @@ const SAVE_LABELS: &str = "
 
 /// Writes what search knows of files without reading them.
 pub(super) async fn save_labels(transaction: &impl Sql, lines: &[Line]) -> Result<()> {
-    fn each<'a, T>(lines: &'a [Line], part: impl Fn(&'a Line) -> T) -> Vec<T> {
-        lines.iter().map(part).collect()
-    }
     transaction
         .execute(
             SAVE_LABELS,
@@ -118,4 +178,8 @@ pub(super) async fn save_labels(transaction: &impl Sql, lines: &[Line]) -> Resul
         .await
         .context("writing files' labels")?;
     Ok(())
+}
+
+fn each<'a, T>(lines: &'a [Line], part: impl Fn(&'a Line) -> T) -> Vec<T> {
+    lines.iter().map(part).collect()
 }
