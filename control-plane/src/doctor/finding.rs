@@ -1,6 +1,6 @@
 //! A difference, and what can be done about it.
 
-use rowhouse_domain::{AccountId, OrganizationId, TenantId};
+use rowhouse_domain::{AccountId, GroupId, OrganizationId, TenantId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -36,6 +36,8 @@ pub(super) enum Repair {
     Inside { database: String, sql: String },
     /// The tenant's row says which version its schema has.
     SchemaVersion { tenant: TenantId, version: i32 },
+    /// The row of a shared database, and those of its tenants, say which version its schema has.
+    GroupVersion { group: GroupId, version: i32 },
     /// The organization's count is that of its tenants.
     Recount { organization: OrganizationId },
     /// What an organization uses is what its tenants use, and what is reserved is what reservations say.

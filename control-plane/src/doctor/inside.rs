@@ -6,9 +6,10 @@ use rowhouse_problem::Result;
 
 use super::finding::{Finding, Repair};
 use super::storage;
-use super::store::Recorded;
+use super::store::{Recorded, RecordedGroup};
 use crate::clusters::ClusterLink;
 use crate::context::Context;
+use crate::tenants::provision::PUBLIC;
 
 const LOOK: &str = "
     select to_regnamespace(quote_ident($1)) is not null as has_schema,
@@ -159,19 +160,41 @@ async fn identity(
     Ok(())
 }
 
+/// Looks at the schema that the tenants of a database share, which is there also while it has none.
+pub(super) async fn look_at_shared(
+    context: &Context,
+    link: &ClusterLink,
+    group: &RecordedGroup,
+) -> Result<Option<Finding>> {
+    let inside = link.open(context, &group.database).await?;
+    inside.run("set role rowhouse_owner").await.context("becoming the owner")?;
+    let found = applied(&inside, PUBLIC).await?;
+    if found == group.schema_version {
+        return Ok(None);
+    }
+    let detail = format!("Its row says version {}, its schema has {found}.", group.schema_version);
+    let finding = Finding::new("group.version", Some(&link.name), &group.database, detail);
+    let repair = Repair::GroupVersion { group: group.id, version: found };
+    Ok(Some(finding.fixed_by("write the schema's version into its row and its tenants'", repair)))
+}
+
+/// The version that a schema has by its own history.
+async fn applied(inside: &AdminConnection, schema: &str) -> Result<i32> {
+    let sql = format!(
+        "select coalesce(max(version), 0)::integer as version from {}.refinery_schema_history",
+        quote_ident(schema)
+    );
+    let rows = inside.query(&sql, &[]).await.context("reading a schema's version")?;
+    rows.first().map_or(Ok(0), |row| row.column("version"))
+}
+
 async fn version(
     inside: &AdminConnection,
     tenant: &Recorded,
     finding: &(impl Fn(&str, String) -> Finding + Sync),
     findings: &mut Vec<Finding>,
 ) -> Result<()> {
-    let sql = format!(
-        "select coalesce(max(version), 0)::integer as version from {}.refinery_schema_history",
-        quote_ident(&tenant.schema)
-    );
-    let rows = inside.query(&sql, &[]).await.context("reading a schema's version")?;
-    let Some(row) = rows.first() else { return Ok(()) };
-    let found: i32 = row.column("version")?;
+    let found = applied(inside, &tenant.schema).await?;
     if found != tenant.schema_version {
         let detail = format!("Its row says version {}, its schema has {found}.", tenant.schema_version);
         let repair = Repair::SchemaVersion { tenant: tenant.id, version: found };

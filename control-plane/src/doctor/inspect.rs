@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::finding::{Finding, Report};
-use super::store::Recorded;
+use super::store::{Recorded, RecordedGroup};
 use super::{catalog, databases, inside, platform, repair, roles, store};
 use crate::clusters::{self, ClusterLink};
 use crate::context::Context;
@@ -107,6 +107,12 @@ async fn look_at(context: &Context, link: &ClusterLink, wanted: &Examination, fo
         }
     }
     found.tenants += looks.len();
+    for group in rows.groups.iter().filter(|group| group.role.is_some() && wanted.tenant.is_none()) {
+        let database = catalog.databases.get(&group.database);
+        if database.is_some_and(|database| database.is_open && !database.is_invalid) {
+            looks.push(look_at_shared(context, link, group).boxed());
+        }
+    }
     let mut looks = futures::stream::iter(looks).buffer_unordered(AT_ONCE);
     while let Some(findings) = looks.next().await {
         found.findings.extend(findings);
@@ -121,6 +127,17 @@ async fn look_into(context: &Context, link: &ClusterLink, tenant: &Recorded) -> 
             tracing::warn!(tenant.id = %tenant.id, error = error.chain(), "a tenant could not be examined");
             let detail = format!("It could not be looked into: {}", error.detail());
             vec![Finding::new("tenant.unreachable", Some(&link.name), tenant.id.to_string(), detail)]
+        }
+    }
+}
+
+async fn look_at_shared(context: &Context, link: &ClusterLink, group: &RecordedGroup) -> Vec<Finding> {
+    match inside::look_at_shared(context, link, group).await {
+        Ok(finding) => finding.into_iter().collect(),
+        Err(error) => {
+            tracing::warn!(database = group.database, error = error.chain(), "a shared database could not be examined");
+            let detail = format!("It could not be looked into: {}", error.detail());
+            vec![Finding::new("group.unreachable", Some(&link.name), &group.database, detail)]
         }
     }
 }

@@ -13,6 +13,9 @@ use crate::context::Context;
 use crate::operations::{self, Kind, Work};
 
 const SET_VERSION: &str = "update tenants set schema_version = $2 where id = $1";
+const SET_GROUP_VERSION: &str = "
+    with shared as (update group_databases set schema_version = $2 where id = $1)
+    update tenants set schema_version = $2 where group_id = $1 and isolation = 'shared' and schema_version <> $2";
 // Under the organization's lock, which everybody takes who makes or removes a workspace.
 const RECOUNT: &str = "
     update organizations set used_workspaces = (
@@ -62,6 +65,10 @@ async fn carry_out(context: &Context, finding: &Finding, repair: &Repair) -> Res
         Repair::SchemaVersion { tenant, version } => {
             let connection = context.platform.get().await?;
             connection.execute(SET_VERSION, &[tenant, version]).await.context("recording a version")?;
+        }
+        Repair::GroupVersion { group, version } => {
+            let connection = context.platform.get().await?;
+            connection.execute(SET_GROUP_VERSION, &[group, version]).await.context("recording a version")?;
         }
         Repair::Recount { organization } => recount(context, *organization).await?,
         Repair::Storage { organization } => storage::count_again(context, *organization).await?,

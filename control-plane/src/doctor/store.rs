@@ -29,6 +29,8 @@ pub(super) struct RecordedGroup {
     pub(super) id: GroupId,
     pub(super) database: String,
     pub(super) role: Option<String>,
+    /// Of the schema that its tenants share, where they do.
+    pub(super) schema_version: i32,
 }
 
 /// All rows about a cluster.
@@ -55,7 +57,7 @@ const TENANTS: &str = "
     where tenant.cluster_id = $1 and tenant.status <> 'purged' and tenant.database_name is not null
     order by tenant.id";
 const GROUPS: &str =
-    "select id, database_name, role_name from group_databases where cluster_id = $1 and is_ready order by id";
+    "select id, database_name, role_name, schema_version from group_databases where cluster_id = $1 and is_ready order by id";
 const STOCK: &str =
     "select id, database_name, is_ready and not is_taken as is_waiting from stock_databases where cluster_id = $1";
 const TEMPLATES: &str = "select database_name from templates where cluster_id = $1 order by schema_version";
@@ -83,6 +85,7 @@ pub(super) async fn read(db: &impl Sql, cluster: ClusterId) -> Result<Rows> {
                     id: row.column("id")?,
                     database: row.column("database_name")?,
                     role: row.column("role_name")?,
+                    schema_version: row.column("schema_version")?,
                 })
             })
             .collect::<Result<_>>()?,

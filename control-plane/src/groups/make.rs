@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use rowhouse_database::{Columns, Described, quote_ident, quote_literal};
 use rowhouse_domain::{ClusterId, GroupId, Isolation};
 use rowhouse_keys::scram_verifier_of_derived;
+use rowhouse_migrations::{Options, unobserved};
 use rowhouse_problem::{Error, Result};
 
 use super::store::{self, Group};
 use crate::clusters::{self, ClusterLink, Kept};
 use crate::context::Context;
 use crate::templates;
-use crate::tenants::provision::{clone_closed, clone_template};
+use crate::tenants::provision::{PUBLIC, clone_closed, clone_template};
 
 /// How long to wait for another process that makes one.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -87,13 +88,9 @@ async fn make(context: &Context, link: &ClusterLink, admin: &Kept, isolation: Is
     );
     admin.run(&closed).await.context("closing a group database")?;
     admin.run("reset role").await.context("being oneself again")?;
-    let version = match &group.role {
-        None => 0,
-        Some(role) => {
-            create_login(context, admin, &group, role).await?;
-            context.schema_version()?
-        }
-    };
+    if let Some(role) = &group.role {
+        create_login(context, admin, &group, role).await?;
+    }
     let opened = format!("set role rowhouse_owner; alter database {database} allow_connections true; reset role");
     admin.run(&opened).await.context("opening a group database")?;
     let inside = link.open(context, &group.database).await?;
@@ -104,8 +101,21 @@ async fn make(context: &Context, link: &ClusterLink, admin: &Kept, isolation: Is
             .push_str(&format!("; grant usage on schema public to {role}; grant usage on schema extensions to {role}"));
     }
     inside.run(&granted).await.context("closing the schemas of a group database")?;
+    let version = if group.role.is_some() { bring_on(context, link, &group.database).await? } else { 0 };
     tracing::info!(database = group.database, cluster = link.name, "made a group database");
     store::set_ready(&context.platform.get().await?, group.id, version).await
+}
+
+/// Brings what tenants share to the newest version, and says which it has: a maker of an earlier release may have cloned it.
+async fn bring_on(context: &Context, link: &ClusterLink, database: &str) -> Result<i32> {
+    let mut inside = link.open_in(context, database, PUBLIC).await?;
+    let migrations = &context.tenant_migrations;
+    let mut version = rowhouse_migrations::current_version(inside.client()).await.map_err(Error::unavailable)?;
+    if version.unwrap_or(0) < migrations.latest() {
+        let report = rowhouse_migrations::run(inside.client(), migrations, &Options::default(), &unobserved).await;
+        version = report.map_err(Error::unavailable)?.version;
+    }
+    i32::try_from(version.unwrap_or(0)).map_err(Error::internal)
 }
 
 /// The one that somebody began to make, or a new one under the next free number.

@@ -281,6 +281,19 @@ pub(super) async fn set_schema_version(tx: &impl Sql, id: TenantId, version: i32
     tx.execute(SET_SCHEMA_VERSION, &[&id, &version]).await.context("recording a schema version").map(drop)
 }
 
+// Whoever migrates the database writes to its row, too: one of the two waits for the other.
+const SHARE_SCHEMA_VERSION: &str = "
+    with shared as (
+        select schema_version from group_databases
+        where id = (select group_id from tenants where id = $1) for share)
+    update tenants set schema_version = shared.schema_version from shared
+    where tenants.id = $1 and tenants.schema_version <> shared.schema_version";
+
+/// Records for a tenant which version the schema has that it shares.
+pub(super) async fn share_schema_version(tx: &impl Sql, id: TenantId) -> Result<()> {
+    tx.execute(SHARE_SCHEMA_VERSION, &[&id]).await.context("recording a shared schema's version").map(drop)
+}
+
 fn from_row(row: &Row) -> Result<Tenant> {
     let cluster: Option<ClusterId> = row.column("cluster_id")?;
     Ok(Tenant {

@@ -29,7 +29,7 @@ use crate::clusters::{ClusterLink, OWNER};
 use crate::context::Context;
 
 /// The schema of a tenant that does not have one of its own.
-const PUBLIC: &str = "public";
+pub(crate) const PUBLIC: &str = "public";
 
 /// A tenant that is being made, and where.
 struct Site<'a> {

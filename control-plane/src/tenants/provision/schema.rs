@@ -48,8 +48,12 @@ pub(super) async fn ensure(site: &Site<'_>) -> Result<()> {
         migrate(site.context, &mut inside).await?;
     }
     let mut version = fill(&inside, site).await?;
-    // What a shared schema is at concerns all who are in it: runs bring it on, and back, and leave it where it is held.
-    if site.tenant.isolation != Isolation::Shared && version != i64::from(site.context.schema_version()?) {
+    if site.tenant.isolation == Isolation::Shared {
+        // What it is at concerns all who are in it: runs bring it on, and back, and leave it where it is held. One may have
+        // done so since it was read.
+        return store::share_schema_version(&site.context.platform.get().await?, site.tenant.id).await;
+    }
+    if version != i64::from(site.context.schema_version()?) {
         // Its template is of an older release.
         version = migrate(site.context, &mut inside).await?;
     }
