@@ -102,7 +102,7 @@ async fn look(context: &Context, sweep: &Sweep, link: &ClusterLink, place: &Plac
             Seen { state, version: None, differences: Vec::new(), error }
         }
     };
-    let state = store::record(&mut context.platform.get().await?, place.schema_id, sweep.id, &seen).await?;
+    let state = store::record(&mut context.platform.get().await?, place, sweep.id, &seen).await?;
     if state == SchemaCheckState::Different {
         let what = shown(&seen.differences);
         tracing::warn!(schema = place.name, database = place.database, what, "a schema differs from its template");

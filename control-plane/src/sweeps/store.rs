@@ -1,5 +1,6 @@
 //! Platform tables `schema_sweeps` and `schema_checks`. Owns their SQL; decides nothing.
 
+use jiff::Timestamp;
 use rowhouse_database::{Columns, Described, PlatformConnection, PlatformTransaction, Sql};
 use rowhouse_domain::{ActorKind, ClusterId, MigrationRunId, SchemaCheckState, SweepCause, SweepId};
 use rowhouse_problem::{Error, Result};
@@ -38,8 +39,8 @@ const FOLLOW: &str = "
     cross join lateral (
         select count(*) as schemas from migration_run_schemas begun
         left join schema_checks seen on seen.schema_id = begun.schema_id
-        where begun.run_id = run.id and begun.state = 'done'
-            and (seen.schema_id is null or seen.checked_at < begun.finished_at)) begun
+        where begun.run_id = run.id and (begun.state = 'running' or begun.state = 'done'
+            and (seen.schema_id is null or seen.checked_at < begun.finished_at))) begun
     where run.id = $2 and run.dry_run is null and begun.schemas > 0";
 
 /// Has a look at what a run has migrated, now that it is over or halted.
@@ -81,10 +82,13 @@ pub(super) async fn list(db: &impl Sql, before: Option<SweepId>, limit: i64) -> 
     rows.iter().map(sweep).collect()
 }
 
-// While schemas are migrated, only what somebody waits for takes time from the server.
+// While schemas are migrated, only what somebody waits for takes time from the server. One after a run that halted or was
+// cancelled waits for the schemas that are still under way: it goes through them once.
 const NEXT: &str = concat!(
     sweeps!(),
     "where state = 'running'
+        and not exists (select from migration_run_schemas begun
+            where begun.run_id = schema_sweeps.run_id and begun.state = 'running')
         and (cause = 'operator' or not exists (select from migration_runs where state = 'running'))
     order by cause <> 'operator', id limit 1"
 );
@@ -123,10 +127,13 @@ pub(super) struct Place {
     pub(super) cluster: ClusterId,
     pub(super) database: String,
     pub(super) schema: String,
+    /// A moment before it is looked at.
+    pub(super) looked_at: Timestamp,
 }
 
 const AHEAD: &str = "
-    select fleet.schema_id, fleet.name, fleet.cluster_id, fleet.database_name, fleet.schema_name
+    select fleet.schema_id, fleet.name, fleet.cluster_id, fleet.database_name, fleet.schema_name,
+        statement_timestamp() as looked_at
     from schema_sweeps sweep cross join lateral fleet_selected(sweep.selection) fleet
     where sweep.id = $1 and (sweep.position is null or fleet.schema_id > sweep.position)
         and (sweep.run_id is null or exists (
@@ -146,6 +153,7 @@ pub(super) async fn ahead(db: &impl Sql, sweep: SweepId, most: i64) -> Result<Ve
             cluster: row.column("cluster_id")?,
             database: row.column("database_name")?,
             schema: row.column("schema_name")?,
+            looked_at: row.column("looked_at")?,
         })
     };
     rows.iter().map(read).collect()
@@ -162,26 +170,29 @@ macro_rules! blocks {
     };
 }
 
+// What was seen later says more, whoever comes first to writing it down.
 const RECORD: &str = concat!(
-    "insert into schema_checks (schema_id, sweep_id, state, version, differences, error, is_blocking)
-    values ($1, $2, $3, $4, $5, $6, $3::schema_check_state = 'different' and ",
+    "insert into schema_checks (schema_id, sweep_id, state, version, differences, error, checked_at, is_blocking)
+    values ($1, $2, $3, $4, $5, $6, $7, $3::schema_check_state = 'different' and ",
     blocks!(),
     ") on conflict (schema_id) do update
         set sweep_id = excluded.sweep_id, state = excluded.state, version = excluded.version,
-            differences = excluded.differences, error = excluded.error, checked_at = clock_timestamp(),
-            is_blocking = excluded.state not in ('same', 'accepted') and (schema_checks.is_blocking or excluded.is_blocking)"
+            differences = excluded.differences, error = excluded.error, checked_at = excluded.checked_at,
+            is_blocking = excluded.state not in ('same', 'accepted') and (schema_checks.is_blocking or excluded.is_blocking)
+        where schema_checks.checked_at <= excluded.checked_at"
 );
 
 /// Keeps what a sweep saw, and says what it amounts to.
 pub(super) async fn record(
     connection: &mut PlatformConnection,
-    schema: Uuid,
+    place: &Place,
     sweep: SweepId,
     seen: &Seen,
 ) -> Result<SchemaCheckState> {
     let tx = connection.transaction().await?;
+    let schema = place.schema_id;
     let (state, differences) = judged(&tx, schema, seen).await?;
-    tx.execute(RECORD, &[&schema, &sweep, &state, &seen.version, &differences, &seen.error])
+    tx.execute(RECORD, &[&schema, &sweep, &state, &seen.version, &differences, &seen.error, &place.looked_at])
         .await
         .context("recording what was seen of a schema")?;
     tx.commit().await?;
