@@ -30,7 +30,11 @@ fn row(schema: &Value) -> Value {
     let notes = schema["note"].as_str().map(str::to_owned).into_iter().chain(skipped);
     json!({
         "name": schema["name"],
-        "outcome": if schema["state"] == "failed" { "would fail" } else { "works" },
+        "outcome": match schema["state"].as_str() {
+            Some("failed") => "would fail",
+            Some("skipped") => "not tried",
+            _ => "works",
+        },
         "where": schema["rehearsed"],
         "took": format!("{took} ms"),
         "locks": locks.collect::<Vec<_>>().join(", "),
@@ -56,11 +60,13 @@ mod tests {
     fn a_row_has_the_locks_and_what_was_left_out() {
         let lock = json!({"relation": "files", "mode": "AccessExclusiveLock", "blocks_reads": true, "milliseconds": 3});
         let row = row(&json!({"name": "acme", "state": "done", "rehearsed": "in_place", "error": null,
-            "note": "not cloned: 1 sessions are connected to its database", "steps": [
+            "note": "in a hurry", "steps": [
                 {"version": 7, "name": "labels", "milliseconds": 3, "outcome": "works", "locks": [lock]},
                 {"version": 8, "name": "index", "milliseconds": 0, "outcome": "skipped", "locks": []}]}));
         assert_eq!((&row["outcome"], &row["took"]), (&json!("works"), &json!("3 ms")));
         assert_eq!(row["locks"], "files AccessExclusiveLock 3 ms");
         assert!(row["note"].as_str().unwrap().ends_with("; V8__index skipped"), "{row}");
+        let busy = json!({"name": "acme", "state": "skipped", "note": "not cloned: somebody is connected", "steps": []});
+        assert_eq!(self::row(&busy)["outcome"], "not tried");
     }
 }

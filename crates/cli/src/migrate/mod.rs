@@ -45,7 +45,8 @@ enum Command {
     /// See what a run would do: to which schemas, in which order, with which statements, and what the linter says of them.
     Plan(plan::Arguments),
     /// Start a run that brings schemas up to a version, and watch it. Exit code 0: all done; 3: halted; 4: some failed, or
-    /// would fail; 5: it was paused or cancelled
+    /// would fail; 5: it was paused or cancelled; 7: none failed, and some were passed by since they differ from their template,
+    /// or were not tried out
     #[command(alias = "up")]
     Run(start::Up),
     /// Start a run that takes schemas back to a version, and watch it. Exit codes as of `run`

@@ -44,6 +44,9 @@ pub(super) struct Rules {
     /// How long a statement may wait for a table, in milliseconds [default: 3000]
     #[arg(long, value_name = "MS")]
     lock_timeout: Option<u32>,
+    /// How long a statement may take in all, in milliseconds [default: 600000]
+    #[arg(long, value_name = "MS")]
+    statement_timeout: Option<u32>,
 }
 
 /// The order of a run.
@@ -64,7 +67,7 @@ pub(super) struct Up {
     #[arg(long, value_name = "VERSION")]
     to: Option<u32>,
     /// Only try it out, in a clone of each database that is dropped afterwards: which schemas would fail and why, how long each
-    /// migration takes, and which locks it holds. Where somebody is connected, in place
+    /// migration takes, and which locks it holds. Where somebody is connected nothing is tried out
     #[arg(long)]
     dry_run: bool,
     /// Try it out in the live schemas, in a transaction that is rolled back
@@ -143,6 +146,7 @@ impl Rules {
         put("order", self.order.map(|order| json!(order_name(order))));
         put("where", self.selection.as_deref().map(selection).transpose()?);
         put("lock_timeout_ms", self.lock_timeout.map(Value::from));
+        put("statement_timeout_ms", self.statement_timeout.map(Value::from));
         Ok(body)
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::dry_run;
 use crate::exit::Exit;
-use crate::remote::{Api, Connection, print};
+use crate::remote::{Api, Connection, is_away, print};
 
 const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
 /// Where there is no terminal, a line is written this often.
@@ -20,19 +20,35 @@ const BETWEEN_LINES: Duration = Duration::from_secs(5);
 const HALTED: u8 = 3;
 const SOME_FAILED: u8 = 4;
 const STOPPED: u8 = 5;
+const PASSED_BY: u8 = 7;
+
+/// How long a control plane may be away, as it is while it is replaced: the run goes on meanwhile, and so does the watch.
+const PATIENCE: Duration = Duration::from_secs(120);
+const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
 /// Watches a run until it is over, or somebody has to decide.
 pub(super) async fn watch(api: &Api<'_>, connection: &Connection, id: &str) -> Result<()> {
     let path = format!("/v1/migration-runs/{id}");
     let mut show = Show::new(connection);
     loop {
-        let run = api.get(&path).await?;
+        let run = look(api, &path).await?;
         show.step(&run);
         if run["state"] != "running" {
             show.end(&run);
             return conclude(api, connection, &path, &run).await;
         }
         tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+}
+
+/// Reads a run, of a control plane that may be away for a while. What it refuses is no such case.
+async fn look(api: &Api<'_>, path: &str) -> Result<Value> {
+    let begun = Instant::now();
+    loop {
+        match api.get(path).await {
+            Err(error) if is_away(&error) && begun.elapsed() < PATIENCE => tokio::time::sleep(BETWEEN_TRIES).await,
+            answer => return answer,
+        }
     }
 }
 
@@ -49,7 +65,10 @@ async fn conclude(api: &Api<'_>, connection: &Connection, path: &str, run: &Valu
     let id = run["id"].as_str().unwrap_or_default();
     let reason = run["reason"].as_str().unwrap_or_default();
     match run["state"].as_str().unwrap_or_default() {
-        "done" if failed == 0 => Ok(()),
+        "done" if failed == 0 => match passed_by(run) {
+            Some(reason) => Err(Exit::new(PASSED_BY, reason).into()),
+            None => Ok(()),
+        },
         "done" if !run["dry_run"].is_null() => {
             Err(Exit::new(SOME_FAILED, format!("{failed} schemas would fail")).into())
         }
@@ -60,6 +79,17 @@ async fn conclude(api: &Api<'_>, connection: &Connection, path: &str, run: &Valu
         }
         state => Err(Exit::new(STOPPED, format!("the run is {state}: {reason}")).into()),
     }
+}
+
+/// What a run is done without; who is gone or held back is not missed.
+fn passed_by(run: &Value) -> Option<String> {
+    let count = |name: &str| run["counts"][name].as_u64().filter(|number| *number > 0);
+    if let Some(number) = count("skipped").filter(|_| !run["dry_run"].is_null()) {
+        return Some(format!("{number} schemas were not tried out: --in-place tries them out where they are"));
+    }
+    count("blocked").map(|number| {
+        format!("{number} schemas differ from their template and were passed by: rowhouse migrate verify names them")
+    })
 }
 
 /// How progress is shown.
@@ -122,4 +152,20 @@ fn summary(run: &Value, watched: Duration) -> String {
     let state = run["state"].as_str().unwrap_or_default();
     let version = &run["target_version"];
     format!("{dry}run to version {version} {state} after {:.1} s: {}", watched.as_secs_f64(), counts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_was_passed_by_is_told() {
+        let run = |dry_run: Value, skipped: u64, blocked: u64| json!({"dry_run": dry_run, "counts": {"skipped": skipped, "blocked": blocked}});
+        assert_eq!(passed_by(&run(Value::Null, 1, 0)), None, "it is gone");
+        assert!(passed_by(&run(Value::Null, 0, 2)).unwrap().starts_with("2 schemas differ"));
+        assert!(passed_by(&run(json!("clone"), 3, 0)).unwrap().starts_with("3 schemas were not tried out"));
+        assert_eq!(passed_by(&run(json!("clone"), 0, 0)), None);
+    }
 }

@@ -1,6 +1,8 @@
 //! Calls to the control plane, and its problems as sentences.
 
-use anyhow::{Context, Result, bail};
+use std::fmt;
+
+use anyhow::{Context, Result, anyhow, bail};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 
@@ -79,8 +81,12 @@ impl<'a> Api<'a> {
         let answer = request.send().await.with_context(|| format!("cannot reach the control plane at {url}"))?;
         let status = answer.status();
         let bytes = answer.bytes().await?;
+        let is_away = matches!(status.as_u16(), 502..=504);
         let body: Value = if bytes.is_empty() {
             Value::Null
+        } else if is_away {
+            // What is before a control plane may say so in its own way.
+            serde_json::from_slice(&bytes).unwrap_or_default()
         } else {
             serde_json::from_slice(&bytes)
                 .with_context(|| format!("{url} did not answer with JSON; is it a control plane?"))?
@@ -89,6 +95,24 @@ impl<'a> Api<'a> {
             return Ok(body);
         }
         let part = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
-        bail!("{} ({}, {status}; request {})", part("detail"), part("code"), part("request_id"))
+        let said = format!("{} ({}, {status}; request {})", part("detail"), part("code"), part("request_id"));
+        Err(if is_away { Unavailable(said).into() } else { anyhow!(said) })
     }
+}
+
+/// The control plane, or what is before it, says that it can't answer now.
+#[derive(Debug)]
+struct Unavailable(String);
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unavailable {}
+
+/// Whether there was no control plane to answer, so that the same may go well in a moment.
+pub(crate) fn is_away(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<Unavailable>() || cause.is::<reqwest::Error>())
 }

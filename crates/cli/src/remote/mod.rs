@@ -14,7 +14,7 @@ mod tenants;
 use anyhow::Result;
 use clap::Args;
 
-pub(crate) use api::Api;
+pub(crate) use api::{Api, is_away};
 pub(crate) use clusters::Command as ClusterCommand;
 pub(crate) use doctor::{Doctor, run as doctor};
 pub(crate) use keys::Command as KeyCommand;
