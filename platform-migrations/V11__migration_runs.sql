@@ -57,6 +57,8 @@ create table migration_runs (
     waits_until timestamptz,
     -- Schemas begun since the last pause.
     begun_in_batch integer not null default 0,
+    -- Schemas that it ended without, since they differ from their template.
+    blocked bigint not null default 0,
     started_by_kind actor_kind not null,
     started_by uuid,
     ended_at timestamptz,

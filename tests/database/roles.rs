@@ -86,3 +86,18 @@ async fn the_audit_log_only_grows() {
     }
     assert_eq!(number(&control, "select count(*) from audit_logs where action = 'test.row'").await, 1);
 }
+
+#[tokio::test]
+async fn a_server_finds_out_by_itself_that_an_administrators_host_is_gone() {
+    // Each of them is nought or hours by itself, and the locks of a migration would be held as long.
+    let admin = TestCluster::get().admin("postgres").await;
+    for (name, expected) in [
+        ("tcp_keepalives_idle", "10"),
+        ("tcp_keepalives_interval", "5"),
+        ("tcp_keepalives_count", "3"),
+        ("tcp_user_timeout", "20000"),
+        ("client_connection_check_interval", "5s"),
+    ] {
+        assert_eq!(texts(&admin, &format!("select current_setting('{name}')")).await, [expected], "{name}");
+    }
+}

@@ -68,22 +68,32 @@ async fn a_dry_run_says_what_would_fail_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_somebody_is_connected_to_is_tried_out_in_place_within_the_cap() {
+async fn nothing_is_tried_out_in_a_live_schema_that_nobody_asked_for() {
     let house = house().await;
     let organization = house.organization().await;
     let tenants = make(&house, &organization, "dedicated", 2).await;
     go(&house, "down", OLD).await;
     let connection = crate::inside(&house, &tenants[0]).await;
+    // As long as this holds, an attempt in place would take its time and fail.
+    connection.run("begin; lock table workspaces in access share mode").await.unwrap();
     let (code, table, errors) = rowhouse(&house, &["run", "--dry-run"]).await;
-    assert_eq!(code, 0, "{table}{errors}");
-    assert!(table.contains("in_place") && table.contains("clone"), "{table}");
+    assert_eq!(code, 7, "{table}{errors}");
+    assert!(table.contains("not tried") && table.contains("works") && !table.contains("in_place"), "{table}");
     assert!(table.contains("workspaces") && table.contains("AccessExclusiveLock"), "{table}");
     let (_, json, _) = rowhouse(&house, &["run", "--dry-run", "--json"]).await;
     let run: Value = serde_json::from_str(&json).unwrap();
     let busy = run["schemas"].as_array().unwrap().iter().find(|one| one["tenant_id"] == json!(tenants[0])).unwrap();
     assert_eq!(busy["note"], "not cloned: 1 sessions are connected to its database", "{busy}");
+    assert_eq!((&busy["state"], &busy["rehearsed"]), (&json!("skipped"), &Value::Null), "{busy}");
+}
 
-    // Somebody holds the table: in place, the rehearsal gives up before it keeps others waiting for long.
+#[tokio::test]
+async fn what_is_tried_out_in_place_keeps_others_waiting_for_no_longer_than_it_may() {
+    let house = house().await;
+    let organization = house.organization().await;
+    let tenants = make(&house, &organization, "dedicated", 2).await;
+    go(&house, "down", OLD).await;
+    let connection = crate::inside(&house, &tenants[0]).await;
     connection.run("begin; lock table workspaces in access share mode").await.unwrap();
     let arguments = ["run", "--dry-run", "--in-place", "--lock-cap", "300", "--lock-timeout", "60000"];
     let (code, table, errors) = rowhouse(&house, &arguments).await;

@@ -5,7 +5,7 @@ use rowhouse_testkit::TestCluster;
 use serde_json::json;
 
 use crate::workers::{occupy, until_one_is_running, until_one_waits};
-use crate::{NEW, OLD, go, house, look, make, place, start, until};
+use crate::{NEW, OLD, go, house, look, make, number_in, place, start, until};
 
 #[tokio::test]
 async fn a_tenant_that_is_purged_under_a_workers_hands_is_passed_by() {
@@ -14,7 +14,7 @@ async fn a_tenant_that_is_purged_under_a_workers_hands_is_passed_by() {
     let tenants = make(&house, &organization, "dedicated", 3).await;
     go(&house, "down", OLD).await;
     let occupied = occupy(&house, &tenants[0]).await;
-    let body = json!({"parallel": 1, "max_failures": "1", "canary": "0", "lock_timeout_ms": 60_000});
+    let body = json!({"parallel": 1, "max_failures": "1", "canary": "1", "lock_timeout_ms": 60_000});
     let run = start(&house, body).await;
     until_one_is_running(&house, &run).await;
     until_one_waits(&house, &tenants[0]).await;
@@ -37,6 +37,10 @@ async fn a_tenant_that_is_purged_under_a_workers_hands_is_passed_by() {
     let skipped = house.admin.get(&format!("{run}/schemas?state=skipped")).await.expect(200).json();
     let said = skipped["items"][0]["error"].as_str().unwrap();
     assert!(said.contains("purged"), "{skipped}");
+    // It was to be the canary, so another one went first.
+    let canaries = "select count(*) from migration_run_schemas where phase = 'canary' and state = 'done'
+        and run_id = (select id from migration_runs order by created_at desc limit 1)";
+    assert_eq!(number_in(&house, canaries).await, 1);
     for tenant in &tenants[1..] {
         assert_eq!(look(&house, tenant).await, (true, NEW));
     }

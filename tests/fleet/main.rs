@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod accepted;
+mod backfills;
 mod canaries;
 mod deaths;
 mod drafts;
@@ -11,9 +12,11 @@ mod failures;
 mod faults;
 mod gone;
 mod notices;
+mod orders;
 mod outage;
 mod plans;
 mod platform;
+mod releases;
 mod runs;
 mod serving;
 mod together;

@@ -1,10 +1,11 @@
 //! Runs that go well.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
 
-use crate::{NEW, OLD, go, house, look, make, number_in, start, until};
+use crate::{NEW, OLD, go, house, inside, look, make, number_in, start, until};
 
 #[tokio::test]
 async fn every_schema_goes_back_and_forward_in_all_placements() {
@@ -58,6 +59,29 @@ async fn a_tenant_that_is_made_during_a_run_is_not_missed() {
     let done = until(&house, &run, "done").await;
     assert_eq!(done["counts"]["done"], 3, "{done}");
     assert_eq!(number_in(&house, &format!("select count(*) from tenants where schema_version < {NEW}")).await, 0);
+}
+
+#[tokio::test]
+async fn a_run_does_not_end_while_a_schema_is_being_made() {
+    let house = house().await;
+    let organization = house.organization().await;
+    let first = make(&house, &organization, "schema", 1).await.remove(0);
+    go(&house, "down", OLD).await;
+    // Whoever makes the next one waits for this, in the database that both are in.
+    let held = inside(&house, &first).await;
+    held.run("select pg_advisory_lock(hashtextextended('rowhouse.grants', 0))").await.unwrap();
+    let other = house.organization().await;
+    let one_is_made = async { make(&house, &other, "schema", 1).await };
+    let the_others_are_migrated = async {
+        while number_in(&house, "select count(*) from tenants where status = 'provisioning'").await == 0 {}
+        let run = start(&house, json!({"canary": "0"})).await;
+        while house.admin.get(&run).await.expect(200).json()["counts"]["done"] != 1 {}
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(house.admin.get(&run).await.expect(200).json()["state"], "running");
+        drop(held);
+        until(&house, &run, "done").await;
+    };
+    tokio::join!(one_is_made, the_others_are_migrated);
 }
 
 #[tokio::test]

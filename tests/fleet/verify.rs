@@ -7,7 +7,7 @@ use rowhouse_testkit::{TestCluster, TestHouse};
 use serde_json::{Value, json};
 
 use crate::workers::{occupy, until_one_is_running};
-use crate::{NEW, OLD, go, house, house_with, look, make, number_in, place, rowhouse, start, until};
+use crate::{NEW, OLD, go, house, house_with, look, make, number_in, place, rowhouse, spoil, start, until};
 
 const DROP: &str = "drop index files_tags_idx";
 
@@ -106,8 +106,10 @@ async fn runs_pass_by_what_differs_until_it_is_the_same_again() {
     assert_eq!((&status["blocked"], &status["behind"]), (&json!(1), &json!(3)), "{status}");
     let (_, said, _) = rowhouse(&house, &["status"]).await;
     assert!(said.contains("1 blocked"), "{said}");
-    let run = go(&house, "up", NEW).await;
+    let (code, said, errors) = rowhouse(&house, &["run", "--json"]).await;
+    let run: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((&run["counts"]["done"], &run["counts"]["failed"]), (&json!(2), &json!(0)), "{run}");
+    assert!(code == 7 && run["counts"]["blocked"] == 1 && errors.contains("1 schemas differ"), "{code} {run} {errors}");
     assert_eq!(look(&house, &tenants[1]).await, (false, OLD));
     let repair = differing(&house).await[0]["differences"][0]["repair"].as_str().unwrap().to_owned();
     meddle(&house, &tenants[1], &repair).await;
@@ -137,6 +139,47 @@ async fn a_canary_that_differs_has_failed_before_others_follow() {
 }
 
 #[tokio::test]
+async fn nothing_follows_a_canary_that_failed_and_a_failure_stays_one() {
+    let house = house().await;
+    let organization = house.organization().await;
+    let tenants = make(&house, &organization, "dedicated", 3).await;
+    go(&house, "down", OLD).await;
+    meddle(&house, &tenants[0], DROP).await;
+    // As many may fail as by default: not canaries.
+    let run = start(&house, json!({})).await;
+    let halted = until(&house, &run, "halted").await;
+    assert_eq!((&halted["counts"]["failed"], &halted["counts"]["left"]), (&json!(1), &json!(2)), "{halted}");
+    assert_eq!(halted["reason"], "1 of 1 canaries failed");
+    assert_eq!(look(&house, &tenants[1]).await, (false, OLD));
+
+    // It is blocked, and at the version: the run can't come to it again.
+    let resumed = house.admin.post(&format!("{run}/resume"), &json!({})).await.expect(200).json();
+    assert_eq!((&resumed["counts"]["failed"], &resumed["counts"]["blocked"]), (&json!(0), &json!(1)), "{resumed}");
+    let done = until(&house, &run, "done").await;
+    assert_eq!((&done["counts"]["done"], &done["counts"]["failed"]), (&json!(2), &json!(1)), "{done}");
+    let id = run.rsplit('/').next().unwrap();
+    let (code, table, errors) = rowhouse(&house, &["watch", id]).await;
+    assert!(code == 4 && table.contains("files_tags_idx"), "{code} {table} {errors}");
+}
+
+#[tokio::test]
+async fn a_canary_that_was_mended_by_hand_has_not_failed() {
+    let house = house().await;
+    let organization = house.organization().await;
+    let tenants = make(&house, &organization, "dedicated", 3).await;
+    go(&house, "down", OLD).await;
+    meddle(&house, &tenants[0], DROP).await;
+    let run = start(&house, json!({})).await;
+    until(&house, &run, "halted").await;
+    let repair = differing(&house).await[0]["differences"][0]["repair"].as_str().unwrap().to_owned();
+    meddle(&house, &tenants[0], &repair).await;
+    let _ = sweep(&house).await;
+    let _ = house.admin.post(&format!("{run}/resume"), &json!({})).await.expect(200);
+    let done = until(&house, &run, "done").await;
+    assert_eq!((&done["counts"]["done"], &done["counts"]["failed"]), (&json!(3), &json!(0)), "{done}");
+}
+
+#[tokio::test]
 async fn what_a_run_has_migrated_is_compared_when_it_is_over() {
     let house = house_with(|settings| settings.migrations.verify_after_runs = true).await;
     let organization = house.organization().await;
@@ -151,6 +194,43 @@ async fn what_a_run_has_migrated_is_compared_when_it_is_over() {
     // Those that the sweep after the first run was late with are not looked at twice.
     let schemas = differing(&house).await;
     assert_eq!((schemas.len(), &schemas[0]["tenant_id"]), (1, &json!(tenants[2])), "{sweep} {schemas:?}");
+}
+
+#[tokio::test]
+async fn the_look_after_a_run_that_halted_waits_for_what_is_under_way() {
+    let house = house_with(|settings| settings.migrations.verify_after_runs = true).await;
+    let organization = house.organization().await;
+    let tenants = make(&house, &organization, "dedicated", 3).await;
+    let back = start(&house, json!({"direction": "down", "to": OLD})).await;
+    until(&house, &back, "done").await;
+    followed(&house, &back).await;
+    spoil(&house, &tenants[2], "add").await;
+    let occupied = occupy(&house, &tenants[0]).await;
+    let run = start(&house, json!({"canary": "0", "max_failures": "1", "lock_timeout_ms": 60_000})).await;
+    let halted = until(&house, &run, "halted").await;
+    assert_eq!(halted["counts"]["running"], 1, "{halted}");
+    // As long as the leader needs for several looks.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    drop(occupied);
+    let sweep = followed(&house, &run).await;
+    let counts = (&sweep["same"], &sweep["different"], &sweep["passed_by"]);
+    assert_eq!(counts, (&json!(2), &json!(0), &json!(0)), "{sweep}");
+}
+
+#[tokio::test]
+async fn what_was_seen_later_is_not_written_over() {
+    let house = house().await;
+    let organization = house.organization().await;
+    let tenant = make(&house, &organization, "schema", 1).await.remove(0);
+    let _ = sweep(&house).await;
+    // As by somebody who looked after the sweep that is about to look.
+    house.sql("update schema_checks set checked_at = now() + interval '1 hour'").await;
+    meddle(&house, &tenant, DROP).await;
+    let _ = sweep(&house).await;
+    assert_eq!(differing(&house).await.len(), 0);
+    house.sql("update schema_checks set checked_at = now() - interval '1 hour'").await;
+    let _ = sweep(&house).await;
+    assert_eq!(differing(&house).await.len(), 1);
 }
 
 #[tokio::test]

@@ -9,12 +9,12 @@ use serde_json::json;
 use crate::{NEW, OLD, folder, go, house_with, inside, look, make, number_in, place, start, until};
 
 /// A house that takes requests for runs, and does none of the work.
-async fn idle_house() -> TestHouse {
+pub(crate) async fn idle_house() -> TestHouse {
     house_with(|settings| settings.migrations.parallel = 0).await
 }
 
 /// Brings all tenants back, with a worker that is gone afterwards.
-async fn back(house: &TestHouse) {
+pub(crate) async fn back(house: &TestHouse) {
     let worker = house.migration_worker(&folder(), 4);
     go(house, "down", OLD).await;
     worker.terminate().await;
@@ -133,6 +133,34 @@ async fn what_a_worker_claimed_and_lost_is_taken_over_while_it_lives() {
     assert_eq!(done["counts"]["done"], 2, "{done}");
     worker.terminate().await;
     assert_eq!(worker.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_worker_that_lost_its_schema_to_another_one_says_nothing_of_it() {
+    let house = idle_house().await;
+    let organization = house.organization().await;
+    let tenants = make(&house, &organization, "dedicated", 1).await;
+    back(&house).await;
+    let occupied = occupy(&house, &tenants[0]).await;
+    let run = start(&house, json!({"canary": "0", "lock_timeout_ms": 60_000})).await;
+    let worker = house.migration_worker(&folder(), 1);
+    until_one_is_running(&house, &run).await;
+    until_one_waits(&house, &tenants[0]).await;
+    house.sql("update migration_run_schemas set worker = 'another', leased_until = now() + interval '1 hour' where state = 'running'").await;
+    drop(occupied);
+    let begun = Instant::now();
+    while look(&house, &tenants[0]).await != (true, NEW) {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it is not migrated");
+    }
+    worker.terminate().await;
+    assert_eq!(worker.exit_code().await, Some(0));
+    let recorded = format!("select count(*) from tenants where schema_version = {OLD}");
+    assert_eq!(number_in(&house, &recorded).await, 1);
+    // Whoever has it now finds it where it is.
+    house.sql("update migration_run_schemas set leased_until = now() where state = 'running'").await;
+    let _worker = house.migration_worker(&folder(), 1);
+    until(&house, &run, "done").await;
+    assert_eq!(number_in(&house, &recorded).await, 0);
 }
 
 #[tokio::test]

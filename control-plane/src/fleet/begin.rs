@@ -1,7 +1,7 @@
 //! Starting a run, and telling one to pause, go on, or end.
 
 use rowhouse_database::Sql;
-use rowhouse_domain::{MigrationRunId, MigrationRunState};
+use rowhouse_domain::{MigrationDirection, MigrationRunId, MigrationRunState};
 use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::IdempotencyKey;
 
@@ -28,6 +28,7 @@ pub(super) async fn start(context: &Context, caller: &Caller, key: &IdempotencyK
     let selection = body.selection.resolve(&tx).await?;
     let schemas = store::count_selected(&tx, &selection).await?;
     let wanted = Wanted::parse(body, selection, &context.tenant_migrations, schemas)?;
+    can_be_taken_back(context, &tx, &wanted).await?;
     overlap::lock(&tx).await?;
     // Two runs at work on one schema would bring it to either's version.
     if let Some(rival) = overlap::rivals(&tx, &wanted.selection).await?.first() {
@@ -40,6 +41,19 @@ pub(super) async fn start(context: &Context, caller: &Caller, key: &IdempotencyK
     tx.commit().await?;
     context.fleet_woken.notify_one();
     Ok(run)
+}
+
+/// What a later release has applied, only that one can take back: this one's run would wait for a worker that may not exist.
+async fn can_be_taken_back(context: &Context, db: &impl Sql, wanted: &Wanted) -> Result<()> {
+    let known = context.schema_version()?;
+    let newest = store::newest_selected(db, &wanted.selection).await?.unwrap_or_default();
+    if wanted.direction == MigrationDirection::Up || newest <= known {
+        return Ok(());
+    }
+    let detail = format!(
+        "schemas are at version {newest}, and this release knows 1 to {known}: have one that knows it take them back"
+    );
+    Err(Error::invalid_field("/to", detail))
 }
 
 async fn is_in_the_way(db: &impl Sql, rival: &Rival) -> Result<Error> {
@@ -100,6 +114,7 @@ pub(super) async fn tell(context: &Context, caller: &Caller, id: MigrationRunId,
         }
         (Order::Pause, Running) => store::set_state(&tx, id, Paused, Some("paused by an operator")).await?,
         (Order::Cancel, Running | Paused | Halted) => {
+            store::settle(&tx, id).await?;
             store::set_state(&tx, id, Cancelled, Some("cancelled by an operator")).await?;
             claim::follow(&tx, id, &context.settings.migrations).await?;
         }

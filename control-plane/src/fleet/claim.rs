@@ -7,6 +7,7 @@ use rowhouse_database::{Columns, Described, PlatformConnection, Sql};
 use rowhouse_domain::{
     ClusterId, MigrationDirection, MigrationPhase, MigrationRehearsal, MigrationRunId, SchemaMigrationState, TenantId,
 };
+use rowhouse_migrations::Stop;
 use rowhouse_problem::Result;
 use rowhouse_settings::Migrations;
 use serde_json::Value;
@@ -41,6 +42,8 @@ pub(super) struct Task {
     pub(super) dry_run: Option<MigrationRehearsal>,
     /// How long that may hold locks in a live schema.
     pub(super) lock_cap: Duration,
+    /// Asked when its run is paused, halted or over, or its worker is to end.
+    pub(super) stop: Stop,
 }
 
 /// What a worker says of a schema.
@@ -56,18 +59,21 @@ pub(super) struct Outcome {
     pub(super) rehearsed: Option<MigrationRehearsal>,
     /// What else there is to say of it.
     pub(super) note: Option<String>,
+    /// It was stopped on the way, and goes on there as long as the run does.
+    pub(super) is_due_again: bool,
 }
 
 const ACTIVE: &str = "
     select id from migration_runs run
-    where state = 'running'
+    where target_version <= $1 and (state = 'running'
         or exists (select from migration_run_schemas begun
-            where begun.run_id = run.id and begun.state = 'running' and begun.leased_until < clock_timestamp())
+            where begun.run_id = run.id and begun.state = 'running' and begun.leased_until < clock_timestamp()))
     order by id";
 
-/// Runs that workers take part in, and those that a dead one left something of.
-pub(super) async fn active(db: &impl Sql) -> Result<Vec<MigrationRunId>> {
-    let rows = db.query(ACTIVE, &[]).await.context("listing the runs of migrations")?;
+/// Runs that workers take part in, and those that a dead one left something of. None to a version that a worker of an older
+/// release does not know: it would find nothing to do.
+pub(super) async fn active(db: &impl Sql, newest: i32) -> Result<Vec<MigrationRunId>> {
+    let rows = db.query(ACTIVE, &[&newest]).await.context("listing the runs of migrations")?;
     rows.iter().map(|row| row.column("id")).collect()
 }
 
@@ -80,11 +86,26 @@ const STANDING: &str = "
         parallelism::bigint as parallelism, max_failures::bigint as max_failures, waits_until,
         begun_in_batch::bigint as begun_in_batch, now() as now,
         case when phase = 'canary' then (select count(*) from migration_run_schemas
-            where run_id = run.id and phase = 'canary' and not is_due_again) else 0 end as begun_as_canaries,
+            where run_id = run.id and phase = 'canary' and not is_due_again and state <> 'skipped') else 0 end as begun_as_canaries,
+        (select count(*) from migration_run_schemas
+            where run_id = run.id and phase = 'canary' and state = 'failed' and not is_due_again) as failed_as_canaries,
         (select count(*) from migration_run_schemas where run_id = run.id and state = 'running') as running,
         (select count(*) from migration_run_schemas where run_id = run.id and state = 'failed' and not is_due_again) as failed,
         exists (select from migration_run_schemas
             where run_id = run.id and state = 'running' and leased_until < clock_timestamp()) as has_abandoned,
+        run.direction = 'up' and run.dry_run is null and exists (select from tenants tenant
+            where tenant.status = 'provisioning' and tenant.isolation <> 'shared'
+                and tenant.schema_version < run.target_version
+                and tenant.created_at < coalesce((select max(finished_at) from migration_run_schemas
+                    where run_id = run.id and state <> 'running'), run.created_at)
+                and (run.selection ->> 'type' is null or tenant.type = (run.selection ->> 'type')::tenant_type)
+                and (run.selection ->> 'cluster_id' is null or tenant.cluster_id is null
+                    or tenant.cluster_id = (run.selection ->> 'cluster_id')::uuid)
+                and (run.selection ->> 'organization_id' is null
+                    or tenant.organization_id = (run.selection ->> 'organization_id')::uuid)
+                and (run.selection ->> 'tenant_id' is null or tenant.id = (run.selection ->> 'tenant_id')::uuid)
+                and exists (select from operations
+                    where subject_id = tenant.id and state in ('queued', 'running'))) as has_unborn,
         case when run.max_error_rate is not null then (select json_build_object('tenant', tenant.id, 'name', tenant.name, 'errors', counted.errors,
                 'requests', counted.requests, 'most', run.max_error_rate)
             from migration_canaries counted join tenants tenant on tenant.id = counted.tenant_id
@@ -94,8 +115,7 @@ const STANDING: &str = "
     from migration_runs run where id = $1";
 
 const HALT: &str = "
-    update migration_runs set state = 'halted',
-        reason = coalesce($3, format('%s schemas failed; the run stops at %s', $2::bigint, max_failures)) where id = $1";
+    update migration_runs set state = 'halted', reason = $2 where id = $1";
 const SOAK: &str = "
     update migration_runs set phase = 'soak', waits_until = now() + make_interval(secs => soak_seconds) where id = $1";
 const FOLLOW: &str = "
@@ -105,15 +125,24 @@ const PAUSE: &str = "
 const GO_ON: &str = "update migration_runs set waits_until = null where id = $1";
 const END: &str = "update migration_runs set state = 'done', ended_at = now() where id = $1";
 
+/// Who claims.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Claimant<'a> {
+    pub(super) name: &'a str,
+    pub(super) settings: &'a Migrations,
+    /// The newest version that it knows. What is newer can be taken back only by another one.
+    pub(super) newest: i32,
+}
+
 /// Claims at most `most` schemas of a run, those of dead workers first. Nothing where none may be begun now.
 pub(super) async fn claim(
     connection: &mut PlatformConnection,
     run: MigrationRunId,
-    worker: &str,
-    settings: &Migrations,
+    claimant: Claimant<'_>,
     most: i64,
     sighted: &mut Sighted,
 ) -> Result<Vec<Task>> {
+    let Claimant { name: worker, settings, newest } = claimant;
     let lease = settings.lease;
     let tx = connection.transaction().await?;
     store::lock(&tx, run).await?;
@@ -121,10 +150,13 @@ pub(super) async fn claim(
     loop {
         let row = tx.query_one(STANDING, &[&run, &FEWEST_REQUESTS]).await.context("looking at a run of migrations")?;
         if row.column("has_abandoned")? {
-            tasks.extend(take_over(&tx, run, worker, lease, most - count(&tasks)).await?);
+            tasks.extend(take_over(&tx, run, claimant, most - count(&tasks)).await?);
         }
         let mut ahead = sighted.of_run(&tx, run, most.max(1)).await?;
         let standing = standing(&row, !ahead.is_empty())?;
+        let known: Vec<bool> = ahead.iter().map(|row| is_known(row, newest)).collect::<Result<_>>()?;
+        let mut known = known.into_iter();
+        ahead.retain(|_| known.next().unwrap_or(false));
         let decision = rules::next(&standing, row.column::<Timestamp>("now")?);
         let change = match decision {
             Step::Begin(some) => {
@@ -138,14 +170,16 @@ pub(super) async fn claim(
                 break;
             }
             Step::Wait => break,
-            Step::Halt => {
+            Step::Halt | Step::HaltForCanary => {
                 let unhealthy = row.column::<Option<Value>>("unhealthy")?.map(|one| said_of_canary(&one));
-                tx.execute(HALT, &[&run, &standing.failed, &unhealthy]).await.context("halting a run")?;
+                let reason = unhealthy.unwrap_or_else(|| said_of_failures(&standing, decision));
+                tx.execute(HALT, &[&run, &reason]).await.context("halting a run")?;
                 follow(&tx, run, settings).await?;
-                tracing::error!(run.id = %run, failed = standing.failed, unhealthy, "a run of migrations halted");
+                tracing::error!(run.id = %run, failed = standing.failed, reason, "a run of migrations halted");
                 break;
             }
             Step::End => {
+                store::settle(&tx, run).await?;
                 tx.execute(END, &[&run]).await.context("ending a run")?;
                 follow(&tx, run, settings).await?;
                 tracing::info!(run.id = %run, "a run of migrations is done");
@@ -167,8 +201,19 @@ pub(super) async fn follow(tx: &impl Sql, run: MigrationRunId, settings: &Migrat
     if settings.verify_after_runs { sweeps::follow(tx, run).await } else { Ok(()) }
 }
 
+fn is_known(row: &Row, newest: i32) -> Result<bool> {
+    Ok(row.column::<i32>("schema_version")? <= newest)
+}
+
 fn count(tasks: &[Task]) -> i64 {
     i64::try_from(tasks.len()).unwrap_or(i64::MAX)
+}
+
+fn said_of_failures(standing: &Standing, decision: Step) -> String {
+    if decision == Step::HaltForCanary {
+        return format!("{} of {} canaries failed", standing.failed_as_canaries, standing.begun_as_canaries);
+    }
+    format!("{} schemas failed; the run stops at {}", standing.failed, standing.max_failures)
 }
 
 fn said_of_canary(canary: &Value) -> String {
@@ -195,8 +240,10 @@ fn standing(row: &Row, has_more: bool) -> Result<Standing> {
         waits_until: row.column("waits_until")?,
         begun_in_batch: row.column("begun_in_batch")?,
         begun_as_canaries: row.column("begun_as_canaries")?,
+        failed_as_canaries: row.column("failed_as_canaries")?,
         running: row.column("running")?,
         failed: row.column("failed")?,
+        has_unborn: row.column("has_unborn")?,
         is_unhealthy: row.column::<Option<Value>>("unhealthy")?.is_some(),
         has_more,
     })
@@ -238,7 +285,7 @@ const SKIP: &str = "
 const TAKE_OVER: &str = "
     with abandoned as (
         select schema_id from migration_run_schemas
-        where run_id = $1 and state = 'running' and leased_until < clock_timestamp()
+        where run_id = $1 and state = 'running' and leased_until < clock_timestamp() and from_version <= $5
         order by leased_until limit $2 for no key update),
     taken as (
         update migration_run_schemas begun
@@ -255,13 +302,14 @@ const TAKE_OVER: &str = "
     where run.id = $1";
 
 /// Schemas whose workers are dead. They are finished also in a run that was halted or cancelled: none is left in between.
-async fn take_over(tx: &impl Sql, run: MigrationRunId, worker: &str, lease: Duration, most: i64) -> Result<Vec<Task>> {
+async fn take_over(tx: &impl Sql, run: MigrationRunId, claimant: Claimant<'_>, most: i64) -> Result<Vec<Task>> {
     if most <= 0 {
         return Ok(Vec::new());
     }
+    let Claimant { name: worker, settings, newest } = claimant;
     tx.execute(SKIP, &[&run]).await.context("passing by schemas that are gone")?;
     let rows = tx
-        .query(TAKE_OVER, &[&run, &most, &worker, &lease.as_secs_f64()])
+        .query(TAKE_OVER, &[&run, &most, &worker, &settings.lease.as_secs_f64(), &newest])
         .await
         .context("taking over from dead workers")?;
     rows.iter().map(|row| task(run, row)).collect()
@@ -287,7 +335,17 @@ fn task(run: MigrationRunId, row: &Row) -> Result<Task> {
         statement_timeout: milliseconds("statement_timeout_ms")?,
         dry_run: row.column("dry_run")?,
         lock_cap: milliseconds("lock_cap_ms")?,
+        stop: Stop::default(),
     })
+}
+
+const STILL: &str = "select id from migration_runs where id = any($1) and state <> 'running'";
+
+/// Those of some runs that are to begin with nothing further.
+pub(super) async fn stopped(db: &impl Sql, runs: &[MigrationRunId]) -> Result<Vec<MigrationRunId>> {
+    let runs: Vec<Uuid> = runs.iter().map(MigrationRunId::as_uuid).collect();
+    let rows = db.query(STILL, &[&runs]).await.context("looking for runs that were told to stop")?;
+    rows.iter().map(|row| row.column("id")).collect()
 }
 
 const EXTEND: &str = "
@@ -307,19 +365,30 @@ pub(super) async fn extend(
     extended.context("extending a worker's lease").map(drop)
 }
 
-// The version counts also where the lease was lost: whatever the schema has, it has. So does the schema where the platform's
-// server crashed and lost the claim itself: nobody would come to it again. One that failed is claimed again.
+// The version counts also where the platform's server crashed and lost the claim itself: nobody would come to the schema again.
+// One that failed is claimed again. Where the lease was lost to somebody, of this run or of a later one, that one says what it
+// has: this may be old by now.
 const RECORD: &str = "
-    with own as (update tenants set schema_version = $4 where id = $2 and schema_version <> $4),
-    shared as (update group_databases set schema_version = $4 where id = $2 and schema_version <> $4),
-    sharing as (
-        update tenants set schema_version = $4 where group_id = $2 and isolation = 'shared' and schema_version <> $4),
-    claimed as (
+    with claimed as (
         update migration_run_schemas
         set state = $5, to_version = $4, steps = steps || $6::jsonb, error = $7, sqlstate = $8, rehearsed = $9, note = $10,
-            worker = null, leased_until = null, finished_at = clock_timestamp()
+            worker = null, leased_until = null, finished_at = clock_timestamp(),
+            is_due_again = $14 and exists (select from migration_runs run where run.id = $1 and run.ended_at is null)
         where run_id = $1 and schema_id = $2 and worker = $3 and state = 'running'
-        returning run_id)
+        returning run_id),
+    known as (
+        select from claimed union all
+        select where not exists (select from migration_run_schemas later
+            join migration_runs run on run.id = later.run_id and run.dry_run is null
+            where later.schema_id = $2 and later.run_id >= $1)),
+    own as (
+        update tenants set schema_version = $4 where id = $2 and schema_version <> $4 and exists (select from known)),
+    shared as (
+        update group_databases set schema_version = $4
+        where id = $2 and schema_version <> $4 and exists (select from known)),
+    sharing as (
+        update tenants set schema_version = $4
+        where group_id = $2 and isolation = 'shared' and schema_version <> $4 and exists (select from known))
     insert into migration_run_schemas (run_id, schema_id, name, phase, from_version, to_version, state, steps, rehearsed,
         note, finished_at)
     select run.id, $2, $11, $12, $13, $4, $5, $6, $9, $10, clock_timestamp()
@@ -346,6 +415,7 @@ pub(super) async fn record(db: &impl Sql, task: &Task, worker: &str, outcome: &O
             &task.name,
             &phase,
             &task.from,
+            &outcome.is_due_again,
         ],
     )
     .await

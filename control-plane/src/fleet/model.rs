@@ -143,7 +143,7 @@ pub(crate) struct RunSchema {
     /// Where it was tried out, if the run is a dry one.
     #[schema(value_type = Option<String>, example = "clone")]
     pub(crate) rehearsed: Option<MigrationRehearsal>,
-    /// Why it was not tried out where the run says.
+    /// What else there is to say: why it was not tried out, for one.
     pub(crate) note: Option<String>,
     pub(crate) worker: Option<String>,
     #[schema(value_type = String, format = DateTime)]

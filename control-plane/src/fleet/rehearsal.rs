@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures::FutureExt;
 use rowhouse_database::{AdminConnection, Columns, Described, quote_ident};
 use rowhouse_domain::{MigrationRehearsal, SchemaMigrationState};
 use rowhouse_migrations::{Error as MigrationError, HeldLock, Options, Rehearsal, RehearsedStep, unobserved};
@@ -23,38 +24,45 @@ const IN_A_CLONE: Duration = Duration::from_secs(3600);
 
 /// What a rehearsal says of a schema.
 struct Rehearsed {
-    how: MigrationRehearsal,
-    note: Option<String>,
     steps: Vec<Value>,
     failed: Option<(String, Option<String>)>,
 }
 
-/// Tries out what a task would do, as its run says or, where that can't be, in place.
+/// Tries out what a task would do, as its run says: nothing is done in a live schema that nobody asked for.
 pub(super) async fn rehearse(context: &Context, link: &ClusterLink, task: &Task, how: MigrationRehearsal) -> Outcome {
     let rehearsed = match how {
-        MigrationRehearsal::InPlace => in_place(context, link, task, None).await,
+        MigrationRehearsal::InPlace => in_place(context, link, task).await.map(Ok),
         MigrationRehearsal::Clone => in_a_clone(context, link, task).await,
     };
-    let (rehearsed, error, sqlstate) = match rehearsed {
-        Ok(Rehearsed { failed: Some((error, sqlstate)), how, note, steps }) => {
-            (Some((how, note, steps)), Some(error), sqlstate)
-        }
-        Ok(Rehearsed { how, note, steps, .. }) => (Some((how, note, steps)), None, None),
-        Err(error) => (None, Some(error.chain().to_string()), None),
+    let none = Outcome {
+        state: SchemaMigrationState::Failed,
+        version: None,
+        steps: json!([]),
+        error: None,
+        sqlstate: None,
+        rehearsed: None,
+        note: None,
+        is_due_again: false,
     };
-    let state = if error.is_none() { SchemaMigrationState::Done } else { SchemaMigrationState::Failed };
-    let (rehearsed, note, steps) =
-        rehearsed.map_or((None, None, Vec::new()), |(how, note, steps)| (Some(how), note, steps));
-    Outcome { state, version: None, steps: Value::Array(steps), error, sqlstate, rehearsed, note }
+    match rehearsed {
+        Ok(Ok(Rehearsed { steps, failed })) => {
+            let state = if failed.is_none() { SchemaMigrationState::Done } else { SchemaMigrationState::Failed };
+            let (error, sqlstate) = failed.map_or((None, None), |(error, sqlstate)| (Some(error), sqlstate));
+            Outcome { state, steps: Value::Array(steps), error, sqlstate, rehearsed: Some(how), ..none }
+        }
+        Ok(Err(note)) => Outcome { state: SchemaMigrationState::Skipped, note: Some(note), ..none },
+        Err(error) => Outcome { error: Some(error.chain().to_string()), ..none },
+    }
 }
 
 /// Within one transaction of the live schema, which holds its locks for no longer than the run allows.
-async fn in_place(context: &Context, link: &ClusterLink, task: &Task, note: Option<String>) -> Result<Rehearsed> {
+async fn in_place(context: &Context, link: &ClusterLink, task: &Task) -> Result<Rehearsed> {
     let mut inside = link.open_in(context, &task.database, &task.schema_name).await?;
     let migrations = &context.tenant_migrations;
-    let done =
-        rowhouse_migrations::rehearse(inside.client(), migrations, &options(task, task.target), task.lock_cap).await;
-    let mut rehearsed = Rehearsed { how: MigrationRehearsal::InPlace, note, steps: Vec::new(), failed: None };
+    let (options, canceller) = (options(task, task.target), inside.canceller());
+    let cancel = || canceller.cancel().boxed();
+    let done = rowhouse_migrations::rehearse(inside.client(), migrations, &options, task.lock_cap, &cancel).await;
+    let mut rehearsed = Rehearsed { steps: Vec::new(), failed: None };
     match done {
         Ok(Rehearsal { steps, .. }) => {
             rehearsed.steps.extend(steps.iter().map(shown));
@@ -78,8 +86,8 @@ const LOOK: &str = "
             and usename <> session_user) as sessions
     from pg_database where datname = $1::text::name";
 
-/// In a clone, unless its making would keep the schema's users waiting.
-async fn in_a_clone(context: &Context, link: &ClusterLink, task: &Task) -> Result<Rehearsed> {
+/// In a clone, unless its making would keep the schema's users waiting: then why not.
+async fn in_a_clone(context: &Context, link: &ClusterLink, task: &Task) -> Result<Result<Rehearsed, String>> {
     let most = context.settings.migrations.clone_max_bytes;
     let name = format!("{CLONE}{}", task.schema.simple());
     let admin = context.administer_cluster(link).await?;
@@ -103,16 +111,16 @@ async fn in_a_clone(context: &Context, link: &ClusterLink, task: &Task) -> Resul
             Err(error) => return Err(error).context("cloning a database for a dry run"),
         }
     };
-    if refusal.is_some() {
+    if let Some(refusal) = refusal {
         drop(admin);
-        return in_place(context, link, task, refusal).await;
+        return Ok(Err(refusal));
     }
     let rehearsed = within(context, link, task, &admin, &name).await;
     // Whatever came of it: the doctor and the leader know of those that are left even so.
     drop_clone(&admin, &name).await?;
     admin.run("reset role").await.context("being oneself again")?;
     admin.give_back();
-    rehearsed
+    rehearsed.map(Ok)
 }
 
 /// As its owner, who may not end our own session there if that is still on its way out: it is waited for instead.
@@ -136,12 +144,15 @@ async fn within(
     );
     admin.run(&opened).await.context("opening the clone of a dry run")?;
     let mut inside = link.open_in(context, name, &task.schema_name).await?;
-    let mut rehearsed = Rehearsed { how: MigrationRehearsal::Clone, note: None, steps: Vec::new(), failed: None };
+    let mut rehearsed = Rehearsed { steps: Vec::new(), failed: None };
     let migrations = &context.tenant_migrations;
+    let canceller = inside.canceller();
+    let cancel = || canceller.cancel().boxed();
     for version in task.from + 1..=task.target {
         // Tried out for its locks, then applied for what comes behind it: also what runs outside a transaction.
         let options = options(task, version);
-        let step = match rowhouse_migrations::rehearse(inside.client(), migrations, &options, IN_A_CLONE).await {
+        let tried = rowhouse_migrations::rehearse(inside.client(), migrations, &options, IN_A_CLONE, &cancel).await;
+        let step = match tried {
             Ok(Rehearsal { mut steps, .. }) => steps.pop(),
             Err(error) => {
                 rehearsed.failed = Some(told(&error));

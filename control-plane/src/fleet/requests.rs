@@ -103,7 +103,8 @@ pub(crate) struct StartRun {
     /// How long a statement may take; 600000, unless given.
     pub(crate) statement_timeout_ms: Option<i32>,
     /// Only try out what the run would do, and change nothing: in a `clone` of each database, which is dropped afterwards, or
-    /// `in_place`, in a transaction of the live schema that is rolled back. No canaries then, and no halt, unless given.
+    /// `in_place`, in a transaction of the live schema that is rolled back. No canaries then, and no halt, unless given. A
+    /// database that can't be cloned, since somebody is connected to it, is skipped.
     #[schema(value_type = Option<String>, example = "clone")]
     pub(crate) dry_run: Option<MigrationRehearsal>,
     /// For how long a dry run may hold locks in a live schema; 1000, unless given.

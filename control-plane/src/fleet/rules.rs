@@ -16,14 +16,17 @@ pub(super) struct Standing {
     pub(super) max_failures: i64,
     pub(super) waits_until: Option<Timestamp>,
     pub(super) begun_in_batch: i64,
-    /// Schemas that were begun as canaries.
+    /// Schemas that were begun as canaries, and are not gone.
     pub(super) begun_as_canaries: i64,
+    pub(super) failed_as_canaries: i64,
     pub(super) running: i64,
     pub(super) failed: i64,
     /// The data plane fails a canary's requests more often than it may.
     pub(super) is_unhealthy: bool,
     /// Whether a schema is left that may be begun.
     pub(super) has_more: bool,
+    /// Whether one is being made, since before the last one was done, that may be at an older version.
+    pub(super) has_unborn: bool,
 }
 
 /// What follows.
@@ -33,8 +36,10 @@ pub(super) enum Step {
     Begin(i64),
     /// Nothing until something changes.
     Wait,
-    /// Too many failed, or a canary is not well.
+    /// Too many failed.
     Halt,
+    /// A canary failed, or is not well: nothing follows it.
+    HaltForCanary,
     /// The canaries are through: they are watched.
     Soak,
     /// They were watched for long enough: the others follow.
@@ -52,7 +57,10 @@ pub(super) fn next(run: &Standing, now: Timestamp) -> Step {
     if run.state != RunState::Running {
         return Step::Wait;
     }
-    if run.failed >= run.max_failures || run.is_unhealthy {
+    if run.is_unhealthy {
+        return Step::HaltForCanary;
+    }
+    if run.failed >= run.max_failures {
         return Step::Halt;
     }
     let is_over = run.waits_until.is_some_and(|end| end <= now);
@@ -77,8 +85,12 @@ pub(super) fn next(run: &Standing, now: Timestamp) -> Step {
         return Step::Wait;
     }
     match (run.phase, run.has_more) {
+        // That is what they go first for, however many may fail among the others.
+        (Phase::Canary, true) if run.failed_as_canaries > 0 => Step::HaltForCanary,
         (Phase::Canary, true) => Step::Soak,
         (Phase::Fleet, true) => Step::Pause,
+        // A control plane of an earlier release may be making it.
+        (_, false) if run.has_unborn => Step::Wait,
         (_, false) | (Phase::Soak, true) => Step::End,
     }
 }
@@ -101,10 +113,12 @@ mod tests {
             waits_until: None,
             begun_in_batch: 0,
             begun_as_canaries: 2,
+            failed_as_canaries: 0,
             running: 0,
             failed: 0,
             is_unhealthy: false,
             has_more: true,
+            has_unborn: false,
         }
     }
 
@@ -116,6 +130,7 @@ mod tests {
         assert_eq!(next(&Standing { running: 4, ..run() }, now), Step::Wait);
         assert_eq!(next(&Standing { running: 4, has_more: false, ..run() }, now), Step::Wait);
         assert_eq!(next(&Standing { has_more: false, ..run() }, now), Step::End);
+        assert_eq!(next(&Standing { has_more: false, has_unborn: true, ..run() }, now), Step::Wait);
     }
 
     #[test]
@@ -126,7 +141,7 @@ mod tests {
         }
         assert_eq!(next(&Standing { failed: 2, ..run() }, now), Step::Begin(4));
         assert_eq!(next(&Standing { failed: 3, running: 1, ..run() }, now), Step::Halt);
-        assert_eq!(next(&Standing { is_unhealthy: true, ..run() }, now), Step::Halt);
+        assert_eq!(next(&Standing { is_unhealthy: true, ..run() }, now), Step::HaltForCanary);
     }
 
     #[test]
@@ -138,6 +153,10 @@ mod tests {
         assert_eq!(next(&begun, now), Step::Wait);
         let through = Standing { running: 0, ..begun };
         assert_eq!(next(&through, now), Step::Soak);
+        let one_failed = Standing { failed: 1, failed_as_canaries: 1, ..through.clone() };
+        assert_eq!(next(&one_failed, now), Step::HaltForCanary);
+        assert_eq!(next(&Standing { begun_as_canaries: 1, ..one_failed.clone() }, now), Step::Begin(1), "all go first");
+        assert_eq!(next(&Standing { has_more: false, ..one_failed }, now), Step::End, "nobody is left to protect");
         assert_eq!(next(&Standing { has_more: false, ..through.clone() }, now), Step::End, "they were all there is");
         let watched = Standing { phase: Phase::Soak, waits_until: Some(now + SignedDuration::from_secs(5)), ..through };
         assert_eq!(next(&watched, now), Step::Wait);

@@ -74,16 +74,29 @@ async fn attempt(context: &Context, link: &ClusterLink, task: &Task) -> Option<O
     Some(match done {
         Ok(report) => {
             let version = report.version.and_then(|version| i32::try_from(version).ok()).or(Some(0));
+            if let Some(said) = falls_short(task, version.unwrap_or_default()) {
+                return Some(failed(version, steps, said, None));
+            }
             if let Some(said) = differs(context, link, &mut inside, task).await {
                 return Some(failed(version, steps, said, None));
             }
             let (state, steps) = (SchemaMigrationState::Done, Value::Array(steps));
-            Outcome { state, version, steps, error: None, sqlstate: None, rehearsed: None, note: None }
+            Outcome {
+                state,
+                version,
+                steps,
+                error: None,
+                sqlstate: None,
+                rehearsed: None,
+                note: None,
+                is_due_again: false,
+            }
         }
         // It was taken over from a worker that lives after all, and only was not heard of for a while; or, a first attempt as
         // far as anybody knows, its claim was lost with a server of `saas_platform` that crashed.
         Err(MigrationError::Locked { .. }) if task.attempts < PATIENCE => return None,
         Err(error) => {
+            let was_stopped = matches!(error, MigrationError::Stopped { .. });
             let version = rowhouse_migrations::current_version(inside.client()).await.ok().flatten();
             let version = version.and_then(|version| i32::try_from(version).ok());
             let sqlstate = error.sqlstate().map(str::to_owned);
@@ -93,7 +106,8 @@ async fn attempt(context: &Context, link: &ClusterLink, task: &Task) -> Option<O
             } else {
                 chain(&error)
             };
-            failed(version, steps, said, sqlstate)
+            let outcome = failed(version, steps, said, sqlstate);
+            if was_stopped { stopped(outcome) } else { outcome }
         }
     })
 }
@@ -144,6 +158,7 @@ async fn carry_out(
         target: Some(target),
         lock_timeout: task.lock_timeout,
         statement_timeout: Some(task.statement_timeout),
+        stop: task.stop.clone(),
         ..Options::default()
     };
     let migrations = &context.tenant_migrations;
@@ -155,9 +170,33 @@ async fn carry_out(
     }
 }
 
+/// What there is to say where nothing failed and the schema is not where it should be: the migrations that it lacks are not
+/// this program's.
+fn falls_short(task: &Task, version: i32) -> Option<String> {
+    let has_come = match task.direction {
+        MigrationDirection::Up => version >= task.target,
+        MigrationDirection::Down => version <= task.target,
+    };
+    let target = task.target;
+    (!has_come)
+        .then(|| format!("it was to be at version {target} and is at {version}: this worker has nothing in between"))
+}
+
 /// What is to be done about something that a row speaks of and that is not there.
 fn missing(what: &str, error: &str) -> String {
     format!("{what} is not there, and its row says that it is: `rowhouse doctor` says what else is wrong. {error}")
+}
+
+/// What can go on has not failed.
+fn stopped(outcome: Outcome) -> Outcome {
+    let (state, note) = (SchemaMigrationState::Skipped, outcome.error);
+    Outcome { state, error: None, note, is_due_again: true, ..outcome }
+}
+
+/// What came of a schema whose cluster is not ready for it.
+pub(super) fn not_begun(task: &Task, reason: &str) -> Outcome {
+    tracing::warn!(run.id = %task.run, schema = task.name, reason, "a schema was not migrated");
+    failed(None, Vec::new(), format!("it was not begun: {reason}"), None)
 }
 
 fn failed(version: Option<i32>, steps: Vec<Value>, error: String, sqlstate: Option<String>) -> Outcome {
@@ -169,6 +208,7 @@ fn failed(version: Option<i32>, steps: Vec<Value>, error: String, sqlstate: Opti
         sqlstate,
         rehearsed: None,
         note: None,
+        is_due_again: false,
     }
 }
 

@@ -49,6 +49,14 @@ pub(super) async fn count_selected(db: &impl Sql, selection: &Selection) -> Resu
     row.column("schemas")
 }
 
+const NEWEST_SELECTED: &str = "select max(schema_version) as newest from fleet_selected($1)";
+
+/// The newest version that one of them is at; none where there are none.
+pub(super) async fn newest_selected(db: &impl Sql, selection: &Selection) -> Result<Option<i32>> {
+    let row = db.query_one(NEWEST_SELECTED, &[&selection.stored()]).await.context("looking for the newest schema")?;
+    row.column("newest")
+}
+
 const INSERT: &str = "
     insert into migration_runs (id, direction, target_version, selection, ordering, canaries, soak_seconds, batch_size,
         pause_seconds, parallelism, max_failures, lock_timeout_ms, statement_timeout_ms, phase, started_by_kind, started_by,
@@ -94,7 +102,8 @@ macro_rules! runs {
     select run.id, run.direction, run.target_version, run.selection, run.ordering, run.canaries, run.soak_seconds,
         run.batch_size, run.pause_seconds, run.parallelism, run.max_failures, run.lock_timeout_ms, run.statement_timeout_ms,
         run.dry_run, run.lock_cap_ms, run.max_error_rate, run.state, run.phase, run.reason, run.waits_until, run.started_by_kind, run.started_by, run.created_at, run.ended_at,
-        begun.running, begun.done, begun.failed, begun.skipped, ahead.behind, ahead.held, ahead.blocked,
+        begun.running, begun.done, begun.failed, begun.skipped, ahead.behind, ahead.held,
+        case when run.ended_at is null then ahead.blocked else run.blocked end as blocked,
         slowest.name as slowest_name, slowest.seconds as slowest_seconds
     from migration_runs run
     cross join lateral (
@@ -113,8 +122,10 @@ macro_rules! runs {
             left join migration_holds hold on hold.schema_id = fleet.schema_id
             left join schema_checks seen on seen.schema_id = fleet.schema_id
             where run.ended_at is null
-                and case run.direction when 'up' then fleet.schema_version < run.target_version
+                and (case run.direction when 'up' then fleet.schema_version < run.target_version
                     else fleet.schema_version > run.target_version end
+                    or seen.is_blocking and exists (select from migration_run_schemas differs
+                        where differs.run_id = run.id and differs.schema_id = fleet.schema_id))
                 and not exists (select from migration_run_schemas begun
                     where begun.run_id = run.id and begun.schema_id = fleet.schema_id
                         and not begun.is_due_again)) schemas) ahead
@@ -222,6 +233,41 @@ const TRY_AGAIN: &str = "
 /// Lets what failed be tried again, after all that were not begun yet.
 pub(super) async fn try_again(tx: &impl Sql, id: MigrationRunId) -> Result<()> {
     tx.execute(TRY_AGAIN, &[&id]).await.context("letting what failed be tried again").map(drop)
+}
+
+// One that differed as a canary, and was mended by hand since, is where it should be and what it should be.
+const SETTLE: &str = "
+    with due as (
+        select begun.schema_id, begun.state = 'failed' and run.dry_run is null and exists (
+                select from fleet_schemas fleet where fleet.schema_id = begun.schema_id
+                    and case run.direction when 'up' then fleet.schema_version >= run.target_version
+                        else fleet.schema_version <= run.target_version end)
+            and not exists (select from schema_checks seen where seen.schema_id = begun.schema_id and seen.is_blocking)
+                as is_mended
+        from migration_run_schemas begun join migration_runs run on run.id = begun.run_id
+        where begun.run_id = $1 and begun.is_due_again)
+    update migration_run_schemas begun
+    set is_due_again = false, state = case when due.is_mended then 'done' else begun.state end,
+        error = case when due.is_mended then null else begun.error end,
+        sqlstate = case when due.is_mended then null else begun.sqlstate end,
+        note = case when due.is_mended then 'it had failed, and was mended by hand since' else begun.note end
+    from due where begun.run_id = $1 and begun.schema_id = due.schema_id";
+
+const COUNT_BLOCKED: &str = "
+    update migration_runs run set blocked = (
+        select count(*) from fleet_selected(run.selection) fleet
+        join schema_checks seen on seen.schema_id = fleet.schema_id and seen.is_blocking
+        where case run.direction when 'up' then fleet.schema_version < run.target_version
+                else fleet.schema_version > run.target_version end
+            and not exists (select from migration_run_schemas begun
+                where begun.run_id = run.id and begun.schema_id = fleet.schema_id))
+    where id = $1";
+
+/// Nothing of a run that ends is tried again any more: what failed and could not be come to again has failed. What it never
+/// came to since it differs is counted for good.
+pub(super) async fn settle(tx: &impl Sql, id: MigrationRunId) -> Result<()> {
+    tx.execute(SETTLE, &[&id]).await.context("settling what was to be tried again")?;
+    tx.execute(COUNT_BLOCKED, &[&id]).await.context("counting what a run ends without").map(drop)
 }
 
 const FORGET_CANARIES: &str = "delete from migration_canaries where run_id = $1";

@@ -1,10 +1,12 @@
 //! Takes part in every run that is under way, together with the workers of other processes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rowhouse_domain::{ClusterId, MigrationRunId};
+use rowhouse_migrations::Stop;
 use rowhouse_problem::Result;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +15,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::ahead::Sighted;
-use super::claim::{self, Task};
+use super::claim::{self, Claimant, Outcome, Task};
 use super::schema;
 use crate::clusters::{ClusterLink, find_link};
 use crate::context::Context;
@@ -50,6 +52,7 @@ pub(crate) async fn work(context: Arc<Context>, stop: CancellationToken) {
         }
     }
     worker.tasks.close();
+    worker.in_hand.stop(|_| true);
     worker.tasks.wait().await;
     alive.cancel();
     // It only sleeps.
@@ -66,21 +69,26 @@ struct Worker {
 
 /// What a worker is at work on. Its leases are extended for these only.
 #[derive(Clone, Default)]
-struct InHand(Arc<Mutex<HashSet<(MigrationRunId, Uuid)>>>);
+struct InHand(Arc<Mutex<HashMap<(MigrationRunId, Uuid), Stop>>>);
 
 impl InHand {
-    fn lock(&self) -> MutexGuard<'_, HashSet<(MigrationRunId, Uuid)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(MigrationRunId, Uuid), Stop>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many schemas of a run.
     fn of(&self, run: MigrationRunId) -> usize {
-        self.lock().iter().filter(|(of, _)| *of == run).count()
+        self.lock().keys().filter(|(of, _)| *of == run).count()
+    }
+
+    /// Stops what can go on later of some of them.
+    fn stop(&self, is_wanted: impl Fn(MigrationRunId) -> bool) {
+        self.lock().iter().filter(|((run, _), _)| is_wanted(*run)).for_each(|(_, stop)| stop.ask());
     }
 
     fn take(&self, task: &Task) -> Holding {
         let which = (task.run, task.schema);
-        self.lock().insert(which);
+        self.lock().insert(which, task.stop.clone());
         Holding { in_hand: self.clone(), which }
     }
 }
@@ -101,7 +109,8 @@ impl Worker {
     /// Begins with as many schemas as there are free hands. Whether there were any.
     async fn look(&self, stop: &CancellationToken, sighted: &mut HashMap<MigrationRunId, Sighted>) -> Result<bool> {
         let context = &self.context;
-        let mut runs = claim::active(&context.progress.get().await?).await?;
+        let newest = context.schema_version()?;
+        let mut runs = claim::active(&context.progress.get().await?, newest).await?;
         sighted.retain(|run, _| runs.contains(run));
         // None keeps the others waiting: the one with the fewest hands first, and no more than its share of those that are free.
         runs.sort_by_cached_key(|run| self.in_hand.of(*run));
@@ -118,7 +127,8 @@ impl Worker {
             let tasks = {
                 let mut connection = context.progress.get().await?;
                 let sighted = sighted.entry(run).or_default();
-                claim::claim(&mut connection, run, &self.name, settings, share, sighted).await
+                let claimant = Claimant { name: &self.name, settings, newest };
+                claim::claim(&mut connection, run, claimant, share, sighted).await
             };
             // What is wrong with one run is no reason to leave the others.
             let tasks = tasks.unwrap_or_else(|error| {
@@ -126,30 +136,28 @@ impl Worker {
                 Vec::new()
             });
             has_begun |= !tasks.is_empty();
-            self.begin(run, tasks).await?;
+            self.begin(run, tasks).await;
         }
         Ok(has_begun)
     }
 
-    async fn begin(&self, run: MigrationRunId, tasks: Vec<Task>) -> Result<()> {
-        let mut links: HashMap<ClusterId, Arc<ClusterLink>> = HashMap::new();
+    async fn begin(&self, run: MigrationRunId, tasks: Vec<Task>) {
+        let mut links: HashMap<ClusterId, Result<Arc<ClusterLink>, String>> = HashMap::new();
         let tasks: Vec<(Holding, Task)> = tasks.into_iter().map(|task| (self.in_hand.take(&task), task)).collect();
         for (holding, task) in tasks {
-            let link = match links.get(&task.cluster) {
-                Some(link) => Arc::clone(link),
-                None => {
-                    let link = Arc::new(find_link(&self.context.platform.get().await?, task.cluster).await?);
-                    // New tenants are born at the newest version of this build.
-                    if task.dry_run.is_none()
-                        && let Err(error) = templates::ensure(&self.context, &link).await
-                    {
-                        tracing::warn!(cluster = link.name, error = error.chain(), "a template could not be made");
-                    }
-                    links.insert(task.cluster, Arc::clone(&link));
-                    link
+            let link = match links.entry(task.cluster) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(missing) => missing.insert(self.prepare(&task).await),
+            };
+            let link = match link {
+                Ok(link) => Arc::clone(link),
+                // What is wrong with one cluster is no reason to leave the schemas of the others.
+                Err(reason) => {
+                    record(&self.context, &self.name, &task, &schema::not_begun(&task, reason)).await;
+                    continue;
                 }
             };
-            let Ok(hand) = Arc::clone(&self.hands).acquire_owned().await else { return Ok(()) };
+            let Ok(hand) = Arc::clone(&self.hands).acquire_owned().await else { return };
             let (context, name) = (Arc::clone(&self.context), self.name.clone());
             let span = tracing::info_span!("migration", run.id = %run, schema = task.name);
             let work = async move {
@@ -159,7 +167,20 @@ impl Worker {
             };
             self.tasks.spawn(work.instrument(span));
         }
-        Ok(())
+    }
+
+    /// How to get into the cluster of a task, once its template is there: new tenants are born at the newest version of this
+    /// build from before the first schema is at it. Or why not.
+    async fn prepare(&self, task: &Task) -> Result<Arc<ClusterLink>, String> {
+        let found = async { find_link(&self.context.platform.get().await?, task.cluster).await };
+        let link = found.await.map_err(|error| error.chain())?;
+        if task.dry_run.is_none()
+            && let Err(error) = templates::ensure(&self.context, &link).await
+        {
+            tracing::warn!(cluster = link.name, error = error.chain(), "a template could not be made");
+            return Err(format!("the template of the cluster {} could not be made: {}", link.name, error.chain()));
+        }
+        Ok(Arc::new(link))
     }
 
     /// Waits a moment for a quarter of the hands: a look costs the platform about as much as a small migration costs a tenant's
@@ -180,8 +201,13 @@ async fn carry_out(context: &Context, worker: &str, link: &ClusterLink, task: &T
     let begun = std::time::Instant::now();
     let outcome = schema::migrate(context, link, task).await;
     metrics::histogram!("rowhouse_schema_migration_seconds").record(begun.elapsed().as_secs_f64());
-    let Some(outcome) = outcome else { return };
-    let recorded = async { claim::record(&context.platform.get().await?, task, worker, &outcome).await };
+    if let Some(outcome) = outcome {
+        record(context, worker, task, &outcome).await;
+    }
+}
+
+async fn record(context: &Context, worker: &str, task: &Task, outcome: &Outcome) {
+    let recorded = async { claim::record(&context.platform.get().await?, task, worker, outcome).await };
     if let Err(error) = recorded.await {
         // The lease runs out, and another worker finds the schema where it is.
         tracing::warn!(error = error.chain(), "what came of a schema could not be recorded");
@@ -196,10 +222,16 @@ async fn breathe(context: Arc<Context>, worker: String, in_hand: InHand, end: Ca
             () = end.cancelled() => return,
             () = tokio::time::sleep(lease / 3) => {}
         }
-        let now: Vec<_> = in_hand.lock().iter().copied().collect();
-        let extended = async { claim::extend(&context.progress.get().await?, &worker, lease, &now).await };
-        if let Err(error) = extended.await {
-            tracing::warn!(error = error.chain(), "a worker's lease could not be extended");
+        let now: Vec<_> = in_hand.lock().keys().copied().collect();
+        let runs: Vec<MigrationRunId> = now.iter().map(|(run, _)| *run).collect();
+        let extended = async {
+            let connection = context.progress.get().await?;
+            claim::extend(&connection, &worker, lease, &now).await?;
+            claim::stopped(&connection, &runs).await
+        };
+        match extended.await {
+            Ok(stopped) => in_hand.stop(|run| stopped.contains(&run)),
+            Err(error) => tracing::warn!(error = error.chain(), "a worker's lease could not be extended"),
         }
     }
 }

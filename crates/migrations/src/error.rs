@@ -85,6 +85,14 @@ pub enum Error {
         /// What stands in the way.
         reason: String,
     },
+    /// A backfill was stopped between two batches, because somebody asked. It goes on there the next time.
+    #[error("{migration} was stopped after {rows} rows, and goes on there")]
+    Stopped {
+        /// Which one.
+        migration: String,
+        /// How many it has taken on so far, those of earlier runs included.
+        rows: u64,
+    },
     /// A statement around the migrations failed: the lock, the time limits, the history.
     #[error("{doing} failed{}", in_brackets(.sqlstate.as_deref()))]
     Database {
@@ -132,7 +140,8 @@ impl Error {
             | Self::DamagedHistory { .. }
             | Self::NoSchema
             | Self::Irreversible { .. }
-            | Self::Backfill { .. } => None,
+            | Self::Backfill { .. }
+            | Self::Stopped { .. } => None,
         }
     }
 

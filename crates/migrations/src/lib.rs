@@ -28,8 +28,8 @@ pub use fingerprint::{
 };
 pub use history::current_version;
 pub use migration::{InvalidSet, Migration, Migrations, Undo};
-pub use options::{Event, Observer, Options, Report, Step, unobserved};
-pub use rehearse::{HeldLock, Outcome, Rehearsal, RehearsedStep, rehearse};
+pub use options::{Event, Observer, Options, Report, Step, Stop, unobserved};
+pub use rehearse::{Cancel, HeldLock, Outcome, Rehearsal, RehearsedStep, rehearse};
 pub use run::run;
 pub use set::Set;
 pub use undo::undo_to;

@@ -1,8 +1,26 @@
 //! How far a run goes and how long it waits, what it tells while it is under way, and what it did.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::Migration;
+
+/// What stops a backfill between two batches; it goes on there the next time. All else is finished that was begun.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Stops whoever runs with it.
+    pub fn ask(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody has.
+    pub fn is_asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// How far to go, and how long to wait for what.
 #[derive(Debug, Clone)]
@@ -26,6 +44,8 @@ pub struct Options {
     /// How long a statement outside a transaction may wait. It keeps nobody else waiting meanwhile: it waits for those who
     /// began before it.
     pub concurrent_timeout: Duration,
+    /// Looked at between the batches of a backfill.
+    pub stop: Stop,
 }
 
 impl Default for Options {
@@ -40,6 +60,7 @@ impl Default for Options {
             longest_pause: Duration::from_secs(10),
             statement_timeout: Some(Duration::from_secs(600)),
             concurrent_timeout: Duration::from_secs(600),
+            stop: Stop::default(),
         }
     }
 }

@@ -86,6 +86,11 @@ impl<'a> Patience<'a> {
         Ok(())
     }
 
+    /// Somebody wants what can be done later to be left.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.options.stop.is_asked()
+    }
+
     /// What follows is sent as it is, outside a transaction.
     pub(crate) fn be_outside(&mut self) {
         self.before = 0;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use futures::future::BoxFuture;
 use tokio_postgres::Client;
 use tokio_postgres::types::{Oid, Type};
 
@@ -22,6 +23,12 @@ const LOCKS: &str = "
     order by class.relname, held.mode";
 const SET_LIMITS: &str = "
     select set_config('statement_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $1, true)";
+
+/// Before a statement that still runs is ended once more.
+const BETWEEN_CANCELS: Duration = Duration::from_millis(50);
+
+/// Ends what the connection of a rehearsal is running: only whoever has opened it knows how it is secured.
+pub type Cancel<'a> = &'a (dyn Fn() -> BoxFuture<'a, ()> + Send + Sync);
 
 /// How a rehearsal went.
 #[derive(Debug)]
@@ -71,9 +78,9 @@ pub enum Outcome {
 
 /// Tries out what [`run`](crate::run) would do, within `most` of time for all of it, and leaves nothing behind.
 ///
-/// On a live schema it holds its locks until the end. A statement is ended when the time is up; of a migration with many
-/// statements each is given what was left before the first. A lock that is not to be had in `lock_timeout` is not tried
-/// for again: then the migration fails with 55P03.
+/// On a live schema it holds its locks until the end. When the time is up `cancel` is called, which has to end what the
+/// connection is running from outside, as often as it takes: the server's own limit is for each of a migration's statements.
+/// A lock that is not to be had in `lock_timeout` is not tried for again: then the migration fails with 55P03.
 ///
 /// # Errors
 /// As [`run`](crate::run), but for a migration that fails, which is an outcome.
@@ -82,10 +89,11 @@ pub async fn rehearse(
     migrations: &Migrations,
     options: &Options,
     most: Duration,
+    cancel: Cancel<'_>,
 ) -> Result<Rehearsal, Error> {
     let client = &*client;
     let history = session::begin(client, migrations.set(), options).await?.unwrap_or_default();
-    let steps = within(client, migrations, &history, options, most).await;
+    let steps = within(client, migrations, &history, options, Cap { most, cancel }).await;
     let result = match client.batch_execute("rollback").await {
         Ok(()) => steps,
         Err(error) => steps.and(Err(Error::database("rolling back a rehearsal")(error))),
@@ -99,7 +107,7 @@ async fn within(
     migrations: &Migrations,
     applied: &[history::Applied],
     options: &Options,
-    most: Duration,
+    cap: Cap<'_>,
 ) -> Result<Rehearsal, Error> {
     const DOING: &str = "beginning a rehearsal";
     history::compare(applied, migrations)?;
@@ -117,7 +125,10 @@ async fn within(
         let step_started = Instant::now();
         let is_last = index + 1 == pending.len();
         let outcome = match migration.kind {
-            Kind::Transactional => attempt(client, migration, most.saturating_sub(started.elapsed()), is_last).await,
+            Kind::Transactional => {
+                let left = cap.most.saturating_sub(started.elapsed());
+                attempt(client, migration, Cap { most: left, ..cap }, is_last).await
+            }
             Kind::NoTransaction | Kind::Backfill(_) => Outcome::Skipped,
         };
         let elapsed = step_started.elapsed();
@@ -136,9 +147,31 @@ async fn within(
     Ok(Rehearsal { steps, elapsed: started.elapsed() })
 }
 
-async fn attempt(client: &Client, migration: &Migration, left: Duration, is_last: bool) -> Outcome {
+/// How long something may take, and how it is ended then.
+#[derive(Clone, Copy)]
+struct Cap<'a> {
+    most: Duration,
+    cancel: Cancel<'a>,
+}
+
+impl Cap<'_> {
+    async fn keep<T>(self, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        let mut wait = self.most;
+        loop {
+            if let Ok(done) = tokio::time::timeout(wait, &mut work).await {
+                return done;
+            }
+            // It may have come between two messages, which ends nothing.
+            (self.cancel)().await;
+            wait = BETWEEN_CANCELS;
+        }
+    }
+}
+
+async fn attempt(client: &Client, migration: &Migration, cap: Cap<'_>, is_last: bool) -> Outcome {
     // Nought would be no limit at all.
-    let limit = in_milliseconds(left.max(Duration::from_millis(1)));
+    let limit = in_milliseconds(cap.most.max(Duration::from_millis(1)));
     let attempt = async {
         client.query_typed(SET_LIMITS, &[(&limit, Type::TEXT)]).await?;
         client.batch_execute(migration.sql()).await?;
@@ -148,7 +181,7 @@ async fn attempt(client: &Client, migration: &Migration, left: Duration, is_last
         }
         Ok::<(), tokio_postgres::Error>(())
     };
-    match attempt.await {
+    match cap.keep(attempt).await {
         Ok(()) => Outcome::Works,
         Err(error) => Outcome::Fails(Database::from(error).into_failed(migration.to_string(), migration.sql(), 0)),
     }

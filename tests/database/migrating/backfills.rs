@@ -39,6 +39,26 @@ async fn every_row_is_taken_on_once_in_batches() {
 }
 
 #[tokio::test]
+async fn one_that_is_stopped_ends_between_two_batches_and_goes_on_there() {
+    let (_database, mut connection) = open().await;
+    let set = counting(250, "batch=100");
+    let options = quick();
+    let stop = options.stop.clone();
+    let observer = |event: rowhouse_migrations::Event<'_>| {
+        if let rowhouse_migrations::Event::Batch { .. } = event {
+            stop.ask();
+        }
+    };
+    let stopped = rowhouse_migrations::run(connection.client(), &set, &options, &observer).await.unwrap_err();
+    assert!(matches!(stopped, Error::Stopped { rows: 100, .. }), "{stopped:?}");
+    assert_eq!(number(&connection, "select count(*) from a where counter = 1").await, 100);
+    // By the same connection, which has nothing of it left.
+    assert_eq!(versions(&migrate(&mut connection, &set).await.unwrap()), [2]);
+    assert_eq!(number(&connection, "select count(*) from a where counter = 1").await, 250);
+    assert!(texts(&connection, LEFT_BEHIND).await.is_empty());
+}
+
+#[tokio::test]
 async fn a_number_of_rows_that_batches_divide_and_no_rows_at_all_come_to_an_end() {
     for rows in [0, 200] {
         let (_database, mut connection) = open().await;

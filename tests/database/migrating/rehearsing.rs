@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::FutureExt;
 use rowhouse_database::AdminConnection;
 use rowhouse_migrations::{Error, Fingerprint, Migrations, Outcome, Rehearsal};
 
@@ -11,7 +12,9 @@ use crate::support::{as_owner, number, run};
 const ENOUGH: Duration = Duration::from_secs(20);
 
 async fn rehearse(connection: &mut AdminConnection, set: &Migrations, most: Duration) -> Rehearsal {
-    rowhouse_migrations::rehearse(connection.client(), set, &quick(), most).await.unwrap()
+    let canceller = connection.canceller();
+    let cancel = || canceller.cancel().boxed();
+    rowhouse_migrations::rehearse(connection.client(), set, &quick(), most, &cancel).await.unwrap()
 }
 
 async fn fingerprint(connection: &mut AdminConnection) -> Fingerprint {
@@ -91,4 +94,21 @@ async fn a_rehearsal_keeps_to_its_time_and_waits_no_longer_than_others_may() {
     assert_eq!(error.sqlstate(), Some("55P03"));
     run(&other, "rollback").await;
     assert!(matches!(rehearse(&mut connection, &wider, ENOUGH).await.steps[0].outcome, Outcome::Works));
+}
+
+#[tokio::test]
+async fn the_time_is_for_all_statements_together() {
+    let (_database, mut connection) = open().await;
+    migrate(&mut connection, &set_of(&[TABLES], &[])).await.unwrap();
+    // Each of them is quick enough.
+    let slow = "lock table a; select pg_sleep(0.6); select pg_sleep(0.6); select pg_sleep(0.6)";
+    for set in [set_of(&[TABLES, slow], &[]), set_of(&[TABLES, "lock table a; select pg_sleep(0.6)", slow], &[])] {
+        let rehearsal = rehearse(&mut connection, &set, Duration::from_secs(1)).await;
+        let last = rehearsal.steps.last().unwrap();
+        let Outcome::Fails(error) = &last.outcome else { panic!("{rehearsal:?}") };
+        assert_eq!((last.version, error.sqlstate()), (set.latest(), Some("57014")), "{rehearsal:?}");
+        assert!(rehearsal.elapsed < Duration::from_millis(1_500), "{rehearsal:?}");
+    }
+    // And the connection is as before.
+    assert_eq!(number(&connection, "select count(*) from a").await, 0);
 }

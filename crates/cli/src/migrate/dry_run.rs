@@ -66,7 +66,8 @@ mod tests {
         assert_eq!((&row["outcome"], &row["took"]), (&json!("works"), &json!("3 ms")));
         assert_eq!(row["locks"], "files AccessExclusiveLock 3 ms");
         assert!(row["note"].as_str().unwrap().ends_with("; V8__index skipped"), "{row}");
-        let busy = json!({"name": "acme", "state": "skipped", "note": "not cloned: somebody is connected", "steps": []});
+        let busy =
+            json!({"name": "acme", "state": "skipped", "note": "not cloned: somebody is connected", "steps": []});
         assert_eq!(self::row(&busy)["outcome"], "not tried");
     }
 }
