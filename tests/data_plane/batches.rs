@@ -1,8 +1,12 @@
 //! Many files changed by one request.
 
+use std::time::{Duration, Instant};
+
 use reqwest::Method;
 use rowhouse_testkit::{Answer, Given, TestHouse};
 use serde_json::{Value, json};
+
+use super::s3::Setting;
 
 const PATH: &str = "/v1/files/batch";
 
@@ -230,4 +234,43 @@ async fn batches_that_meet_wait_for_each_other() {
             let _ = given.data.post(&format!("{path}/restore"), &json!({})).await.expect(200);
         }
     }
+}
+
+/// A version's number is free again when it is deleted: what is copied is what room was reserved for.
+#[tokio::test]
+async fn a_version_that_takes_the_number_of_a_copied_one_is_not_copied() {
+    let setting = Setting::new().await;
+    let (house, given) = (&setting.house, &setting.given);
+    // It is locked after the one that the copy goes to: until that is free, others get at its versions.
+    let source = given.data.post("/v1/workspaces", &json!({"name": "Source"})).await.expect(201).text("id");
+    let bucket = source.replace('_', "-");
+    let store = super::s3::store(setting.endpoint(), &bucket, &setting.key);
+    let path = object_store::path::Path::from("a.txt");
+    for content in ["two bytes", "2"] {
+        object_store::ObjectStoreExt::put(&store, &path, content.into()).await.unwrap();
+    }
+    let files = given.data.get(&format!("/v1/files?workspace_id={source}")).await.expect(200).json();
+    let file = files["items"][0]["id"].as_str().unwrap().to_owned();
+    house.expect_used(10).await;
+
+    let holder = house.inside(given).await;
+    let target = given.workspace.clone();
+    let first = "begin; select from workspaces where tenant_id = app_tenant_id() and name <> 'Source' for update";
+    holder.run(first).await.unwrap();
+    let (data, items) = (given.data.clone(), json!([{"action": "copy", "id": file, "workspace_id": target}]));
+    let copying = tokio::spawn(async move { data.post(PATH, &json!({"mode": "all", "items": items})).await });
+    let begun = Instant::now();
+    while house.rows("select from quota_reservations where expires_at = 'infinity' and not is_block").await.is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "nothing is reserved");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let object = format!("/{bucket}/a.txt");
+    let deleted = setting.request(Method::DELETE, (&object, "versionId=2"), &[]).send().await.unwrap();
+    assert_eq!(deleted.status(), 204);
+    let put = object_store::ObjectStoreExt::put(&store, &path, vec![7; 5_000].into()).await.unwrap();
+    assert_eq!(put.version.as_deref(), Some("2"));
+    holder.run("rollback").await.unwrap();
+    copying.await.unwrap().problem(409, "batch_failed");
+    house.expect_used(9 + 5_000).await;
+    house.expect_reserved(0).await;
 }

@@ -10,13 +10,13 @@ mod views;
 
 use std::collections::{BTreeSet, HashMap};
 
-use rowhouse_domain::{FileId, FolderId, ReservationId, WorkspaceId};
+use rowhouse_domain::{FileId, FolderId, ReservationId, VersionId, WorkspaceId};
 use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::IdempotencyKey;
 use serde_json::Value;
 
 use self::model::{Batch, Item, Mode, Task};
-use self::plan::{Done, World};
+use self::plan::{Chosen, Done, World};
 use super::room::{Refusal, apply_with_rooms};
 use crate::answer::Answer;
 use crate::authentication::Caller;
@@ -30,7 +30,7 @@ pub use views::{BatchErrorView, BatchItemView, BatchView};
 const ROUTE: &str = "POST /v1/files/batch";
 
 /// A version that is to be copied, or why there is no room for it.
-type Granted = Result<i32, Error>;
+type Granted = Result<Chosen, Error>;
 
 /// Does what the items ask for.
 pub(super) async fn batch(state: &AppState, caller: &Caller, key: &IdempotencyKey, body: Batch) -> Result<Answer> {
@@ -55,19 +55,16 @@ pub(super) async fn batch(state: &AppState, caller: &Caller, key: &IdempotencyKe
             let files: Vec<FileId> = copies.iter().map(|(_, id, _)| *id).collect();
             let numbers: Vec<Option<i32>> = copies.iter().map(|(_, _, version)| *version).collect();
             let found = store::versions(tenant, &files, &numbers).await?;
-            let found: Vec<(usize, i32, i64)> = found
-                .into_iter()
-                .map(|(place, (number, size))| (copies[place].0, number, size))
-                .collect::<BTreeSet<_>>()
-                .into_iter()
-                .collect();
-            let sizes = found.iter().map(|(_, _, size)| *size).collect();
+            let mut found: Vec<(usize, Chosen)> =
+                found.into_iter().map(|(place, chosen)| (copies[place].0, chosen)).collect();
+            found.sort_unstable_by_key(|(index, _)| *index);
+            let sizes = found.iter().map(|(_, chosen)| chosen.size).collect();
             Ok((found, sizes))
         },
         async |change, found, room| {
-            let granted = found.into_iter().zip(room.refused).map(|((index, number, _), refused)| {
+            let granted = found.into_iter().zip(room.refused).map(|((index, chosen), refused)| {
                 let granted = match refused {
-                    None => Ok(number),
+                    None => Ok(chosen),
                     Some(error) => Err(error),
                 };
                 (index, granted)
@@ -150,10 +147,9 @@ async fn look(change: &Change<'_>, items: &[Item], granted: &HashMap<usize, Gran
     world.sizes = store::sizes(change, &movers(&world, items)).await?;
     let wanted_names = world.wanted_names(items);
     world.set_names(store::taken(change, &wanted_names).await?);
-    let (files, numbers): (Vec<FileId>, Vec<i32>) =
-        granted.iter().filter_map(|(index, number)| Some((items[*index].id, *number.as_ref().ok()?))).unzip();
-    if !files.is_empty() {
-        world.sources = store::share(change, &files, &numbers).await?;
+    let versions: Vec<VersionId> = granted.values().filter_map(|chosen| Some(chosen.as_ref().ok()?.id)).collect();
+    if !versions.is_empty() {
+        world.sources = store::share(change, &versions).await?;
     }
     Ok(world)
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use rowhouse_domain::{BlobId, FileId, FolderId, WorkspaceId};
+use rowhouse_domain::{BlobId, FileId, FolderId, VersionId, WorkspaceId};
 use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::IfMatch;
 use serde_json::Value;
@@ -19,6 +19,14 @@ use crate::workspaces::model::Room;
 pub(super) type Place = (WorkspaceId, Option<FolderId>);
 /// A name in its place, in the form that is unique there.
 pub(super) type Name = (WorkspaceId, Option<FolderId>, String);
+
+/// The very version that is to be copied, as it was when its room was reserved.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Chosen {
+    pub(super) id: VersionId,
+    pub(super) number: i32,
+    pub(super) size: i64,
+}
 
 /// A version that is copied.
 #[derive(Debug, Clone)]
@@ -59,7 +67,7 @@ pub(super) struct World {
     /// Who has the names that are wanted.
     names: HashMap<Name, FileId>,
     had: HashMap<Name, FileId>,
-    pub(super) sources: HashMap<(FileId, i32), Source>,
+    pub(super) sources: HashMap<VersionId, Source>,
     writes: Writes,
 }
 
@@ -115,19 +123,19 @@ impl World {
         wanted.into_iter().collect()
     }
 
-    /// Does what an item asks for, or nothing. A copy is of the version with this number.
+    /// Does what an item asks for, or nothing. A copy is of this version.
     ///
     /// # Errors
     /// Those that it would be refused with alone.
-    pub(super) fn carry_out(&mut self, item: &Item, number: Option<i32>) -> Result<Done> {
+    pub(super) fn carry_out(&mut self, item: &Item, chosen: Option<Chosen>) -> Result<Done> {
         match &item.task {
             Task::Update(change) => self.update(item.id, &item.condition, change),
             Task::Copy { change, version } => {
-                let number = number.ok_or_else(|| match (self.live(item.id), version) {
+                let chosen = chosen.ok_or_else(|| match (self.live(item.id), version) {
                     (Ok(_), Some(version)) => versions::store::not_found(item.id, *version),
                     _ => Error::not_found("file", item.id),
                 })?;
-                self.copy(item.id, &item.condition, change, number)
+                self.copy(item.id, &item.condition, change, chosen)
             }
             Task::Delete => self.delete(item.id, &item.condition),
             Task::Restore => self.restore(item.id, &item.condition),
@@ -155,12 +163,13 @@ impl World {
         Ok(Done::Updated(id))
     }
 
-    fn copy(&mut self, id: FileId, condition: &IfMatch, change: &FileChange, number: i32) -> Result<Done> {
+    fn copy(&mut self, id: FileId, condition: &IfMatch, change: &FileChange, chosen: Chosen) -> Result<Done> {
         let file = self.live(id)?;
         condition.check(&etag(file))?;
         let mut copy = File { id: FileId::new(), ..file.clone() };
         change.apply(&mut copy);
-        let source = self.sources.get(&(id, number)).ok_or_else(|| versions::store::not_found(id, number))?.clone();
+        let source = self.sources.get(&chosen.id).cloned();
+        let source = source.ok_or_else(|| versions::store::not_found(id, chosen.number))?;
         self.check_place(&copy)?;
         self.check_name(&copy)?;
         self.charge(copy.workspace_id, source.size)?;

@@ -8,7 +8,7 @@ use rowhouse_problem::Result;
 use serde_json::{Value, json};
 use tokio_postgres::Row;
 
-use super::plan::{Copied, Place, Source};
+use super::plan::{Chosen, Copied, Place, Source};
 use crate::files::model::{File, file_type};
 use crate::files::store::{from_row, name_taken};
 
@@ -72,44 +72,41 @@ pub(super) async fn taken(
 }
 
 const VERSIONS: &str = "
-    select wanted.place, version.version_number, version.size
+    select wanted.place, version.id, version.version_number, version.size
     from unnest($1::uuid[], $2::integer[]) with ordinality wanted (file_id, number, place)
     join files file on file.id = wanted.file_id and file.deleted_at is null
     join file_versions version on version.file_id = file.id
         and version.version_number = coalesce(wanted.number, file.current_version)";
 
-/// Number and size of the versions that are to be copied, by the place of their items; none of files that are not there.
+/// The versions that are to be copied, by the place of their items; none of files that are not there.
 pub(super) async fn versions(
     tenant: &impl Sql,
     files: &[FileId],
     numbers: &[Option<i32>],
-) -> Result<HashMap<usize, (i32, i64)>> {
+) -> Result<HashMap<usize, Chosen>> {
     let rows = tenant.query(VERSIONS, &[&files, &numbers]).await.context("looking for versions to copy")?;
     rows.iter()
         .map(|row| {
             let place: i64 = row.column("place")?;
             let place = usize::try_from(place - 1).map_err(rowhouse_problem::Error::internal)?;
-            Ok((place, (row.column("version_number")?, row.column("size")?)))
+            let chosen =
+                Chosen { id: row.column("id")?, number: row.column("version_number")?, size: row.column("size")? };
+            Ok((place, chosen))
         })
         .collect()
 }
 
 // Every blob is locked after everything else, and by its id.
 const SHARE: &str = "
-    select version.file_id, version.version_number, version.size, version.checksum, version.mime_type,
-        version.declared_mime_type, version.user_metadata, blob.id as blob_id
-    from unnest($1::uuid[], $2::integer[]) wanted (file_id, number)
-    join file_versions version on version.file_id = wanted.file_id and version.version_number = wanted.number
-    join blobs blob on blob.id = version.blob_id
-    where blob.state = 'ready' order by blob.id for share of blob";
+    select version.id, version.size, version.checksum, version.mime_type, version.declared_mime_type,
+        version.user_metadata, blob.id as blob_id
+    from file_versions version join blobs blob on blob.id = version.blob_id
+    where version.id = any($1) and blob.state = 'ready' order by blob.id for share of blob";
 
-/// Versions that are to be copied, their blobs kept from being removed until the transaction ends.
-pub(super) async fn share(
-    transaction: &impl Sql,
-    files: &[FileId],
-    numbers: &[i32],
-) -> Result<HashMap<(FileId, i32), Source>> {
-    let rows = transaction.query(SHARE, &[&files, &numbers]).await.context("sharing the blobs of versions")?;
+/// Versions that are to be copied, their blobs kept from being removed until the transaction ends. They are found by their ids:
+/// a number that is free again is given to another content, which nobody has reserved room for.
+pub(super) async fn share(transaction: &impl Sql, versions: &[VersionId]) -> Result<HashMap<VersionId, Source>> {
+    let rows = transaction.query(SHARE, &[&versions]).await.context("sharing the blobs of versions")?;
     rows.iter()
         .map(|row| {
             let source = Source {
@@ -120,7 +117,7 @@ pub(super) async fn share(
                 declared_mime_type: row.column("declared_mime_type")?,
                 user_metadata: row.column("user_metadata")?,
             };
-            Ok(((row.column("file_id")?, row.column("version_number")?), source))
+            Ok((row.column("id")?, source))
         })
         .collect()
 }
