@@ -36,7 +36,7 @@ use crate::contents::{OpenKey, blob_failure};
 use crate::state::AppState;
 
 pub(crate) use super::copy::Said;
-pub(crate) use super::download::Delivery;
+pub(crate) use super::download::{Delivery, POLICY};
 pub(crate) use super::upload::Upload;
 pub(crate) use super::versions::Stored;
 

@@ -18,7 +18,7 @@ use crate::media::MediaType;
 use crate::state::AppState;
 
 /// Nothing in a file may run, load or frame anything, whatever a browser takes it for.
-const POLICY: &str = "sandbox; default-src 'none'";
+pub(crate) const POLICY: &str = "sandbox; default-src 'none'";
 /// Kept by the caller's own cache only, and asked about each time.
 const CACHING: &str = "private, no-cache";
 

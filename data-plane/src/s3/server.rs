@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::HeaderValue;
-use http::header::{CONNECTION, EXPECT};
+use http::header::{CONNECTION, CONTENT_SECURITY_POLICY, EXPECT, X_CONTENT_TYPE_OPTIONS};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
@@ -27,6 +27,7 @@ use uuid::Uuid;
 use super::authentication::{Keys, VISIT, Visit};
 use super::failure::failure;
 use super::operations::Door;
+use crate::files::doors;
 use crate::rate_limits::Standing;
 use crate::state::AppState;
 use crate::usage::Counts;
@@ -164,6 +165,9 @@ async fn answer(
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert("x-amz-request-id", value);
     }
+    // A presigned address may be opened by a browser.
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(doors::POLICY));
     // Clients of Amazon's for Python take the status of an answer that no `100 Continue` came before for that of the next one, too,
     // unless the connection ends with it (`botocore.awsrequest`). So it is with a body that is empty or was not asked for.
     if expects && !has_begun.load(Ordering::Relaxed) {
