@@ -168,7 +168,7 @@ async fn a_link_takes_one_file_of_its_size_and_type() {
     let house = crate::house().await;
     let given = house.tenant().await;
     let folder = given.folder("inbox", None).await;
-    let body = json!({"folder_id": folder, "media_type": "text/plain"});
+    let body = json!({"folder_id": folder, "media_type": "text/plain", "expires_in": 604_800});
     let link = upload_link(&given, body).await.expect(201).json();
     assert_eq!(link["method"], "PUT");
     let put = |body: &'static str, kind: &str| {
@@ -190,6 +190,14 @@ async fn a_link_takes_one_file_of_its_size_and_type() {
     assert_eq!(put("words", "text/plain").await.expect(201).text("id"), made.text("id"));
     put("other", "text/plain").await.problem(422, "idempotency_mismatch");
     open(&given, Method::GET, url(&link)).await.problem(403, "invalid_link");
+    house.expect_used(5).await;
+    // A day later as well, whatever the file is called by then.
+    let path = format!("/v1/files/{}", made.text("id"));
+    let _ = given.data.patch(&path, &json!({"name": "renamed.txt"})).await.expect(200);
+    let later = "update idempotency_keys set expires_at = expires_at - interval '25 hours'
+        where tenant_id = app_tenant_id() and route = 'PUT /v1/links' returning id";
+    assert_eq!(house.tenant_rows(&given, later).await.len(), 1);
+    assert_eq!(put("words", "text/plain").await.expect(201).text("id"), made.text("id"));
     house.expect_used(5).await;
     assert_eq!(given.data.get(&format!("/v1/files/{}/content", made.text("id"))).await.expect(200).bytes, b"words");
 }

@@ -10,6 +10,7 @@ use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
+use jiff::Timestamp;
 use rowhouse_blobs::{BlobBody, BlobError, BlobKey, BlobWriter};
 use rowhouse_database::Sql;
 use rowhouse_domain::{FileId, ReservationId, UploadId};
@@ -51,6 +52,8 @@ pub(crate) struct Incoming<'a> {
     /// What tells a repetition: the route, and the key under it.
     pub(crate) route: &'a str,
     pub(crate) key: &'a IdempotencyKey,
+    /// Until when it may be repeated.
+    pub(crate) until: Timestamp,
     pub(crate) place: Place,
     /// Its exact length, also where no header says one.
     pub(crate) length: Option<u64>,
@@ -73,6 +76,7 @@ pub(crate) async fn upload(
         ..stated
     };
     let identity = Identity::new(incoming.route, incoming.key, &declared.length);
+    let identity = Identity { until: Some(incoming.until), ..identity };
     let slot = state.upload_slots.enter(caller.tenant()).await?;
     let destination = Destination::New(FileId::new(), incoming.place);
     let begun = upload::begin(state, caller, destination, declared, &identity, slot, None).await?;

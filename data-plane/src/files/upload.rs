@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
+use jiff::Timestamp;
 use rowhouse_blobs::BlobWriter;
 use rowhouse_domain::{ReservationId, UploadId};
 use rowhouse_problem::{Code, Error, Result};
@@ -49,12 +50,14 @@ pub(super) struct Identity<'a> {
     pub(super) route: &'a str,
     pub(super) key: &'a IdempotencyKey,
     pub(super) hash: Vec<u8>,
+    /// How long retries may come for, where that is longer than any key is kept.
+    pub(super) until: Option<Timestamp>,
 }
 
 impl<'a> Identity<'a> {
     /// From everything that is known before the body.
     pub(super) fn new(route: &'a str, key: &'a IdempotencyKey, request: &impl Serialize) -> Self {
-        Self { route, key, hash: fingerprint(route, request) }
+        Self { route, key, hash: fingerprint(route, request), until: None }
     }
 }
 
@@ -104,7 +107,8 @@ pub(super) async fn begin(
     let (room, ticket, content_key) = {
         let mut tenant = caller.connection(state).await?;
         let transaction = tenant.transaction().await?;
-        let request = Request { caller, route: identity.route, key: identity.key, hash: identity.hash.clone() };
+        let (route, key, until) = (identity.route, identity.key, identity.until);
+        let request = Request { caller, route, key, hash: identity.hash.clone(), until };
         let ticket = match idempotency::claim(&transaction, &request, LEASE).await? {
             Claim::Replay(answer) => return Ok(Begun::Replay(answer, slot)),
             Claim::Fresh(ticket) => ticket,

@@ -7,6 +7,7 @@ mod store;
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rowhouse_database::Sql;
 use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::{IdempotencyKey, fingerprint};
@@ -28,12 +29,14 @@ pub struct Request<'a> {
     pub key: &'a IdempotencyKey,
     /// From `rowhouse_web::fingerprint`.
     pub hash: Vec<u8>,
+    /// How long repetitions may come for, where that is longer than any key is kept.
+    pub until: Option<Timestamp>,
 }
 
 impl<'a> Request<'a> {
     /// A request for `body` at `route`.
     pub fn new(caller: &'a Caller, route: &'a str, key: &'a IdempotencyKey, body: &impl Serialize) -> Self {
-        Self { caller, route, key, hash: fingerprint(route, body) }
+        Self { caller, route, key, hash: fingerprint(route, body), until: None }
     }
 }
 

@@ -12,8 +12,10 @@ use crate::answer::Answer;
 
 // A row past its time counts as none; so does one whose holder is gone, for the same request.
 const CLAIM: &str = "
-    insert into idempotency_keys as held (principal_kind, principal_id, route, key, request_hash, locked_by, locked_until)
-    values ('tenant_key', $1, $2, $3, $4, $5, now() + make_interval(secs => $6))
+    insert into idempotency_keys as held (principal_kind, principal_id, route, key, request_hash, locked_by, locked_until,
+        expires_at)
+    values ('tenant_key', $1, $2, $3, $4, $5, now() + make_interval(secs => $6),
+        greatest(now() + interval '24 hours', $7::timestamptz + interval '1 hour'))
     on conflict on constraint idempotency_keys_principal_route_key_key do update
     set state = 'in_flight', request_hash = excluded.request_hash, locked_by = excluded.locked_by,
         locked_until = excluded.locked_until, expires_at = excluded.expires_at,
@@ -29,10 +31,10 @@ pub(super) async fn claim(
     owner: Uuid,
     lease: Duration,
 ) -> Result<Option<Uuid>> {
-    let row = tenant
-        .query_opt(CLAIM, &[&request.caller.key(), &request.route, &key, &request.hash, &owner, &lease.as_secs_f64()])
-        .await
-        .context("claiming an idempotency key")?;
+    let lease = lease.as_secs_f64();
+    let parameters: rowhouse_database::Parameters<'_> =
+        &[&request.caller.key(), &request.route, &key, &request.hash, &owner, &lease, &request.until];
+    let row = tenant.query_opt(CLAIM, parameters).await.context("claiming an idempotency key")?;
     row.map(|row| row.column("id")).transpose()
 }
 

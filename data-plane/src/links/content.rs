@@ -132,12 +132,13 @@ pub async fn put_link_content(
     request: HttpRequest,
     payload: Payload,
 ) -> ApiResult<HttpResponse> {
+    let until = holder.terms.expires_at;
     let Grant::Upload { place, size, media_type } = holder.terms.grant else { return Err(invalid().into()) };
     check_headers(&request, size, media_type.as_deref())?;
     check(&holder.caller.connection(&state).await?, holder.terms.id).await?;
-    // The link stands for one upload, as an `Idempotency-Key` does.
+    // The link stands for one upload, as an `Idempotency-Key` does: for as long as it opens anything.
     let key = IdempotencyKey(Some(holder.terms.id.to_string()));
-    let incoming = Incoming { route: "PUT /v1/links", key: &key, place, length: Some(size), media_type };
+    let incoming = Incoming { route: "PUT /v1/links", key: &key, until, place, length: Some(size), media_type };
     Ok(doors::upload(&state, &holder.caller, incoming, &request, payload).await?.into())
 }
 

@@ -48,7 +48,7 @@ pub(super) fn hash(route: &str, body: &impl Serialize) -> Vec<u8> {
 pub(super) async fn create(state: &AppState, caller: &Caller, wanted: Wanted<'_>) -> Result<LinkView> {
     let mut connection = caller.connection(state).await?;
     let transaction = connection.transaction().await?;
-    let request = Request { caller, route: wanted.route, key: wanted.key, hash: wanted.hash };
+    let request = Request { caller, route: wanted.route, key: wanted.key, hash: wanted.hash, until: None };
     let link = match idempotency::claim(&transaction, &request, LEASE).await? {
         Claim::Replay(answer) => {
             let made: Made = serde_json::from_slice(&answer.body).map_err(Error::internal)?;

@@ -30,6 +30,7 @@ pub(crate) struct Terms {
     /// The prefix of the key that made it.
     pub(crate) key: String,
     pub(crate) grant: Grant,
+    pub(crate) expires_at: Timestamp,
 }
 
 /// The parameters beside the signature.
@@ -111,6 +112,7 @@ pub(crate) fn read(master: &MasterKey, method: &str, id: &str, query: &str) -> R
         tenant: stated.tenant,
         key: stated.key.clone(),
         grant: grant(stated)?,
+        expires_at,
     })
 }
 
