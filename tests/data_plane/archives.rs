@@ -166,6 +166,20 @@ async fn a_tenant_that_fetches_many_leaves_room_for_others() {
 }
 
 #[tokio::test]
+async fn a_folder_with_too_long_paths_is_refused() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let outer = given.folder("outer", None).await;
+    let mut inner = outer.clone();
+    for _ in 0..60 {
+        inner = given.folder(&"x".repeat(255), Some(&inner)).await;
+    }
+    fill(&house, &given, &inner, 4_500).await;
+    let problem = given.data.get(&format!("/v1/folders/{outer}/zip")).await.problem(422, "invalid_request");
+    assert!(problem.to_string().contains("paths"), "{problem}");
+}
+
+#[tokio::test]
 async fn too_large_a_folder_is_refused() {
     if !crate::suite::is_soak() {
         return;

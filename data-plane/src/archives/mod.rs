@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{self, Sender};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-use self::model::{Content, Place, places};
+use self::model::{Content, Place, path_bytes, places};
 use self::writer::Piece;
 use crate::authentication::Caller;
 use crate::contents::blob_failure;
@@ -23,6 +23,8 @@ use crate::state::AppState;
 
 /// Folders and files that one archive holds: its directory at the end, some hundred bytes for each, is kept in memory.
 const MOST_ENTRIES: usize = 100_000;
+/// Bytes of all their paths: they are in that directory, too, and a path may have 16 KiB.
+const MOST_PATH_BYTES: usize = 64 * 1024 * 1024;
 /// Files whose rows are read at once.
 const PAGE: i64 = 500;
 /// Pieces of content on their way to the archive, and of the archive on their way to the caller.
@@ -49,17 +51,25 @@ async fn plan(state: &AppState, caller: &Caller, root: FolderId) -> Result<(Stri
     let name = folders.first().ok_or_else(|| Error::not_found("folder", root))?.name.clone();
     let room = MOST_ENTRIES.checked_sub(folders.len()).ok_or_else(too_many)?;
     let ids: Vec<FolderId> = folders.iter().map(|folder| folder.id).collect();
-    if store::count_files(&connection, &ids, room + 1).await? > room {
+    let files = store::count_files(&connection, &ids, room + 1).await?;
+    if files.iter().map(|files| files.count).sum::<usize>() > room {
         return Err(too_many());
     }
-    Ok((
-        name.to_string(),
-        Archive { state: state.clone(), caller: caller.clone(), root, places: places(folders), place },
-    ))
+    let places = places(folders, MOST_PATH_BYTES).ok_or_else(too_deep)?;
+    if path_bytes(&places, &files) > MOST_PATH_BYTES {
+        return Err(too_deep());
+    }
+    Ok((name.to_string(), Archive { state: state.clone(), caller: caller.clone(), root, places, place }))
 }
 
 fn too_many() -> Error {
     let detail = format!("holds more than {MOST_ENTRIES} folders and files: ask for those in it, one by one");
+    Error::invalid_field("fld", detail)
+}
+
+fn too_deep() -> Error {
+    let detail =
+        format!("has paths of more than {MOST_PATH_BYTES} bytes in all: ask for the folders in it, one by one");
     Error::invalid_field("fld", detail)
 }
 

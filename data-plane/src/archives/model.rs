@@ -37,10 +37,11 @@ pub(super) struct Content {
     pub(super) changed_at: Timestamp,
 }
 
-/// The places of folders, of which the first is the archive's own.
-pub(super) fn places(folders: Vec<Folder>) -> Vec<Place> {
+/// The places of folders, of which the first is the archive's own; none where their paths come to more than so many bytes.
+pub(super) fn places(folders: Vec<Folder>, most_bytes: usize) -> Option<Vec<Place>> {
     let mut numbers: HashMap<FolderId, usize> = HashMap::with_capacity(folders.len());
     let mut places: Vec<Place> = Vec::with_capacity(folders.len());
+    let mut bytes = 0;
     for folder in folders {
         let parent = folder.parent.and_then(|parent| numbers.get(&parent)).map(|number| &mut places[*number]);
         let path = match parent {
@@ -50,10 +51,30 @@ pub(super) fn places(folders: Vec<Folder>) -> Vec<Place> {
                 format!("{}{}/", parent.path, folder.name)
             }
         };
+        bytes += path.len();
+        if bytes > most_bytes {
+            return None;
+        }
         numbers.insert(folder.id, places.len());
         places.push(Place { id: folder.id, path, taken: HashSet::new() });
     }
-    places
+    Some(places)
+}
+
+/// What the files of a folder come to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Files {
+    pub(super) folder: FolderId,
+    pub(super) count: usize,
+    /// Bytes of their names.
+    pub(super) names: usize,
+}
+
+/// Bytes of all paths in an archive.
+pub(super) fn path_bytes(places: &[Place], files: &[Files]) -> usize {
+    let lengths: HashMap<FolderId, usize> = places.iter().map(|place| (place.id, place.path.len())).collect();
+    let of_files = files.iter().map(|files| files.count * lengths.get(&files.folder).unwrap_or(&0) + files.names);
+    lengths.values().sum::<usize>() + of_files.sum::<usize>()
 }
 
 impl Place {
@@ -81,5 +102,29 @@ impl Content {
             || ["json", "xml", "javascript", "yaml", "sql", "rtf"].iter().any(|word| kind.contains(word));
         // The office formats are compressed already.
         self.size > 512 && is_text && !kind.contains("openxml")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_added_up_before_they_are_made() {
+        let ids: Vec<FolderId> = (0..4).map(|_| FolderId::new()).collect();
+        let chain = || {
+            let folder = |(place, id): (usize, &FolderId)| Folder {
+                id: *id,
+                parent: place.checked_sub(1).map(|outer| ids[outer]),
+                name: ItemName::parse("123456789").unwrap(),
+            };
+            ids.iter().enumerate().map(folder).collect::<Vec<_>>()
+        };
+        // The archive's own folder has no path, those in it have 10, 20 and 30 bytes.
+        assert!(places(chain(), 59).is_none());
+        let places = places(chain(), 60).unwrap();
+        assert_eq!(path_bytes(&places, &[]), 60);
+        let files = [Files { folder: ids[3], count: 100, names: 250 }, Files { folder: ids[0], count: 2, names: 7 }];
+        assert_eq!(path_bytes(&places, &files), 60 + 100 * 30 + 250 + 7);
     }
 }

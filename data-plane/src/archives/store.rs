@@ -6,7 +6,7 @@ use rowhouse_problem::{Error, Result};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::model::{Content, Folder};
+use super::model::{Content, Files, Folder};
 use crate::contents::Object;
 
 const FOLDERS: &str = "
@@ -27,13 +27,24 @@ pub(super) async fn folders(tenant: &impl Sql, root: FolderId, most: usize) -> R
         .collect()
 }
 
-const COUNT_FILES: &str = "select count(*) as files from (select from files where folder_id = any($1) and deleted_at is null limit $2) counted";
+const COUNT_FILES: &str = "
+    select folder_id, count(*) as files, sum(octet_length(name))::bigint as names
+    from (select folder_id, name from files where folder_id = any($1) and deleted_at is null limit $2) counted
+    group by folder_id";
 
-/// How many live files lie in the folders; it counts no further than `most`.
-pub(super) async fn count_files(tenant: &impl Sql, folders: &[FolderId], most: usize) -> Result<usize> {
+/// How many live files lie in each of the folders, and how long their names are; it counts no further than `most`.
+pub(super) async fn count_files(tenant: &impl Sql, folders: &[FolderId], most: usize) -> Result<Vec<Files>> {
     let most = i64::try_from(most).map_err(Error::internal)?;
-    let row = tenant.query_one(COUNT_FILES, &[&folders, &most]).await.context("counting the files of an archive")?;
-    usize::try_from(row.column::<i64>("files")?).map_err(Error::internal)
+    let rows = tenant.query(COUNT_FILES, &[&folders, &most]).await.context("counting the files of an archive")?;
+    rows.iter()
+        .map(|row| {
+            Ok(Files {
+                folder: row.column("folder_id")?,
+                count: usize::try_from(row.column::<i64>("files")?).map_err(Error::internal)?,
+                names: usize::try_from(row.column::<i64>("names")?).map_err(Error::internal)?,
+            })
+        })
+        .collect()
 }
 
 const FILES: &str = "
