@@ -311,6 +311,35 @@ begin
 end
 $$;
 
+-- Adds what other reservations of the tenant hold to one of the same account, and ends them: what came in pieces becomes one upload.
+-- Says how much that was. What an upload commits is counted on as it is, and blocks are many uploads'.
+create function quota_hand_over(sources uuid[], reservation uuid, tenant uuid) returns bigint
+language plpgsql security definer
+set search_path = pg_catalog, public, pg_temp
+as $$
+declare
+    receiver quota_reservations;
+    handed_over bigint;
+begin
+    -- The organization's lock comes first: whoever ends a reservation holds it.
+    perform from organizations where id = (select organization_id from tenants where id = tenant) for no key update;
+    select * into receiver from quota_reservations
+        where id = reservation and tenant_id = tenant and expires_at <> 'infinity' and not is_block;
+    if receiver.id is null then
+        return 0;
+    end if;
+    with ended as (
+        delete from quota_reservations
+        where id = any(sources) and id <> reservation and tenant_id = tenant and account_id is not distinct from receiver.account_id
+            and expires_at <> 'infinity' and not is_block
+        returning bytes
+    )
+    select coalesce(sum(bytes), 0) into handed_over from ended;
+    update quota_reservations set bytes = bytes + handed_over where id = reservation;
+    return handed_over;
+end
+$$;
+
 -- Gives a reservation back, once: an upload that failed, or what is left of a block. Says whether there was one.
 create function quota_release(reservation uuid) returns boolean
 language plpgsql security definer
@@ -539,7 +568,8 @@ grant execute on function usage_buckets(uuid, timestamptz, timestamptz, text) to
 revoke all on function work_mark(uuid, timestamptz), work_clear(uuid, bigint, timestamptz, interval), work_list(integer),
     quota_reserve(uuid, uuid, bigint, interval, uuid), quota_commit(uuid, uuid, bigint),
     quota_settle(uuid, uuid, uuid, uuid, bigint), quota_release(uuid),
-    quota_lease(uuid, uuid, bigint, bigint, interval, uuid), quota_give_back(uuid, bigint), quota_committing(uuid),
+    quota_lease(uuid, uuid, bigint, bigint, interval, uuid), quota_give_back(uuid, bigint),
+    quota_hand_over(uuid[], uuid, uuid), quota_committing(uuid),
     quota_expire(integer), workspace_count(uuid, uuid, bigint), workspace_reserve(uuid, uuid, integer, interval),
     usage_record_all(uuid, uuid[], timestamptz[], text[], bigint[], text[], jsonb[], uuid[], uuid[]),
     usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid) from public;
@@ -547,7 +577,8 @@ revoke all on function work_mark(uuid, timestamptz), work_clear(uuid, bigint, ti
 grant execute on function quota_release(uuid) to rowhouse_control;
 grant execute on function work_mark(uuid, timestamptz), work_clear(uuid, bigint, timestamptz, interval), work_list(integer),
     quota_reserve(uuid, uuid, bigint, interval, uuid), quota_commit(uuid, uuid, bigint), quota_release(uuid), quota_expire(integer),
-    quota_lease(uuid, uuid, bigint, bigint, interval, uuid), quota_give_back(uuid, bigint), quota_committing(uuid),
+    quota_lease(uuid, uuid, bigint, bigint, interval, uuid), quota_give_back(uuid, bigint),
+    quota_hand_over(uuid[], uuid, uuid), quota_committing(uuid),
     workspace_reserve(uuid, uuid, integer, interval),
     usage_record_all(uuid, uuid[], timestamptz[], text[], bigint[], text[], jsonb[], uuid[], uuid[]),
     usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid) to rowhouse_data, rowhouse_control;

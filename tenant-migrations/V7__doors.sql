@@ -58,6 +58,8 @@ create table upload_sessions (
     received bigint not null default 0,
     -- Of tus as its sender wrote it, of S3 what `file_versions.user_metadata` is to be.
     metadata text not null default '',
+    -- Of tus: the partial uploads that this one is made of. They end with it.
+    pieces uuid[] not null default '{}',
     -- The quota reservation in `saas_platform` that the upload holds.
     reservation_id uuid not null,
     -- What it has become. Kept for who asks again, until the upload is forgotten; no reference, as the file may go.

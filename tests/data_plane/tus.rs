@@ -342,13 +342,30 @@ async fn pieces_are_put_together() {
     };
     let unfinished = begin(&given, "x.txt", 5).await;
     together("no.txt", &[pieces[0].clone(), unfinished]).await.problem(409, "invalid_transition");
-    let made = together("all.txt", &pieces).await.expect(201);
-    assert_eq!(offset(&given.data, made.header("location")).await, 13);
+    // Where it comes to nothing, the pieces stay, with their room.
+    house.expect_reserved(13 + 5).await;
+    let workspace = format!("/v1/workspaces/{}", given.workspace);
+    let _ = given.data.patch(&workspace, &json!({"storage_quota": 12})).await.expect(200);
+    together("large.txt", &pieces).await.problem(413, "quota_exceeded");
+    let _ = given.data.patch(&workspace, &json!({"storage_quota": null})).await.expect(200);
+    house.expect_reserved(13 + 5).await;
+    // From absolute addresses, with no more room than for each byte once.
+    let quota = json!({"storage_quota": 13 + 5});
+    let _ = house.admin.patch(&format!("/v1/tenants/{}", given.tenant), &quota).await.expect(200);
+    let absolute: Vec<String> = pieces.iter().map(|piece| format!("http://example.org{piece}")).collect();
+    let made = together("all.txt", &absolute).await.expect(201);
     assert_eq!(content(&given, "all.txt").await.unwrap(), b"one two three");
-    // The other way round, from absolute addresses.
-    let back: Vec<String> = pieces.iter().rev().map(|piece| format!("http://example.org{piece}")).collect();
-    let _ = together("back.txt", &back).await.expect(201);
-    assert_eq!(content(&given, "back.txt").await.unwrap(), b"threetwo one ");
+    house.expect_used(13).await;
+    house.expect_reserved(5).await;
+    let path = made.header("location");
+    let head = Answer::of(request(&given.data, Method::HEAD, path)).await.expect(200);
+    assert_eq!((head.header("upload-offset"), head.header("upload-length")), ("13", "13"));
+    assert_eq!(head.header("upload-concat"), format!("final;{}", pieces.join(" ")));
+    Answer::of(patch(&given.data, path, 13).body("")).await.problem(403, "final_upload");
+    // The pieces end with it.
+    assert_eq!(Answer::of(request(&given.data, Method::HEAD, &pieces[0])).await.status.as_u16(), 404);
+    together("again.txt", &pieces).await.problem(404, "not_found");
+    house.expect_stored_objects(1).await;
 }
 
 #[tokio::test]

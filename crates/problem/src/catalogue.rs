@@ -49,6 +49,7 @@ catalogue! {
     RevokedLink "revoked_link" 403 "The link has been revoked";
     OrganizationSuspended "organization_suspended" 403 "The organization is suspended or cancelled";
     TenantSuspended "tenant_suspended" 403 "The tenant is suspended or inactive";
+    FinalUpload "final_upload" 403 "The upload is made of others and takes nothing more";
     TierLimit "tier_limit" 403 "The subscription tier does not allow that";
     NotFound "not_found" 404 "Not found";
     NoSuchRoute "no_such_route" 404 "There is nothing at this address";

@@ -102,6 +102,24 @@ pub(crate) async fn give_back(platform: &PlatformPool, reservation: ReservationI
     Ok(())
 }
 
+const HAND_OVER: &str = "select quota_hand_over($1, $2, $3)";
+
+/// Adds what other reservations of the tenant hold to this one, and ends them; those that are gone hold nothing.
+///
+/// # Errors
+/// `quota_unavailable` where nobody can tell.
+pub(crate) async fn hand_over(
+    platform: &PlatformPool,
+    from: &[ReservationId],
+    to: ReservationId,
+    tenant: TenantId,
+) -> Result<()> {
+    let connection = platform.get().await.map_err(unavailable)?;
+    let handed_over = connection.query_one(HAND_OVER, &[&from, &to, &tenant]).await;
+    handed_over.context("handing a reservation over").map_err(unavailable)?;
+    Ok(())
+}
+
 const COMMITTING: &str = "select reservation from quota_committing($1) reservation";
 
 /// The tenant's reservations that are kept by [`commit`], blocks aside.

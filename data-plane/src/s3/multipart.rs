@@ -57,6 +57,7 @@ pub(super) async fn create(
         media_type,
         length: None,
         metadata: metadata.map(|metadata| metadata.to_string()).unwrap_or_default(),
+        pieces: Vec::new(),
     };
     Ok(begin(state, caller, new).await.map_err(failure)?.new.id)
 }

@@ -54,8 +54,14 @@ pub(super) async fn forget(transaction: &impl Sql, id: UploadId) -> Result<()> {
 
 /// Says that an upload has become a file, in the transaction that records the file.
 pub(crate) async fn finish(transaction: &impl Sql, id: UploadId, file: &crate::files::model::File) -> Result<()> {
-    if !store::finish(transaction, id, file.id, file.current_version, &file.checksum).await? {
-        return Err(Error::new(rowhouse_problem::Code::RequestInFlight, "The upload has ended meanwhile."));
+    let pieces = store::finish(transaction, id, file.id, file.current_version, &file.checksum).await?;
+    let ended = || Error::new(rowhouse_problem::Code::RequestInFlight, "The upload has ended meanwhile.");
+    let pieces = pieces.ok_or_else(ended)?;
+    if !pieces.is_empty() {
+        // Their room is the file's now.
+        for piece in store::lock_pieces(transaction, &pieces).await? {
+            forget(transaction, piece).await?;
+        }
     }
     store::drop_parts(transaction, id).await
 }

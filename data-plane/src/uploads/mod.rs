@@ -57,6 +57,8 @@ pub(crate) struct NewSession {
     pub(crate) length: Option<i64>,
     /// As its sender wrote it, to be told again.
     pub(crate) metadata: String,
+    /// The pieces that it is made of, where others have brought them.
+    pub(crate) pieces: Vec<UploadId>,
 }
 
 /// An upload in parts.

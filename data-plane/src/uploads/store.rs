@@ -12,9 +12,9 @@ use super::{NewPart, NewSession, Protocol, Session, Stored};
 use crate::contents::Object;
 
 const INSERT: &str = "
-    insert into upload_sessions (id, protocol, workspace_id, folder_id, name, mime_type, length, metadata, reservation_id,
-        expires_at, created_by_kind, created_by)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $10), $11, $12)
+    insert into upload_sessions (id, protocol, workspace_id, folder_id, name, mime_type, length, metadata, pieces,
+        reservation_id, expires_at, created_by_kind, created_by)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now() + make_interval(secs => $11), $12, $13)
     returning expires_at";
 
 /// Records an upload of which nothing has come yet. Returns until when it is kept.
@@ -37,6 +37,7 @@ pub(super) async fn insert(
                 &new.media_type,
                 &new.length,
                 &new.metadata,
+                &new.pieces,
                 &reservation,
                 &ttl.as_secs_f64(),
                 &actor.kind,
@@ -61,6 +62,7 @@ fn from_row(row: &Row, protocol: Protocol) -> Result<Session> {
             media_type: row.column("mime_type")?,
             length: row.column("length")?,
             metadata: row.column("metadata")?,
+            pieces: row.column("pieces")?,
         },
         received: row.column("received")?,
         reservation: row.column("reservation_id")?,
@@ -71,7 +73,7 @@ fn from_row(row: &Row, protocol: Protocol) -> Result<Session> {
 }
 
 const FIND: &str = "
-    select id, workspace_id, folder_id, name, mime_type, length, metadata, received, reservation_id, made_version,
+    select id, workspace_id, folder_id, name, mime_type, length, metadata, pieces, received, reservation_id, made_version,
         made_checksum, expires_at, created_at
     from upload_sessions where id = $1 and protocol = $2 and expires_at > now()";
 
@@ -82,7 +84,7 @@ pub(crate) async fn find(tenant: &impl Sql, id: UploadId, protocol: Protocol) ->
 }
 
 const LIST: &str = "
-    select id, workspace_id, folder_id, name, mime_type, length, metadata, received, reservation_id, made_version,
+    select id, workspace_id, folder_id, name, mime_type, length, metadata, pieces, received, reservation_id, made_version,
         made_checksum, expires_at, created_at
     from upload_sessions
     where workspace_id = $1 and protocol = 's3' and made_version is null and expires_at > now() order by id limit 1000";
@@ -208,19 +210,28 @@ pub(super) async fn drop_parts(transaction: &impl Sql, id: UploadId) -> Result<(
 
 const FINISH: &str = "
     update upload_sessions set made_file_id = $2, made_version = $3, made_checksum = $4, received = coalesce(length, received)
-    where id = $1 and made_version is null";
+    where id = $1 and made_version is null
+    returning pieces";
 
-/// Says what an upload has become. Says whether it was open.
+/// Says what an upload has become. Gives the pieces that it was made of; nothing where it was not open.
 pub(super) async fn finish(
     transaction: &impl Sql,
     id: UploadId,
     file: FileId,
     version: i32,
     sha256: &[u8],
-) -> Result<bool> {
-    let finished =
-        transaction.execute(FINISH, &[&id, &file, &version, &sha256]).await.context("finishing an upload")?;
-    Ok(finished == 1)
+) -> Result<Option<Vec<UploadId>>> {
+    let row = transaction.query_opt(FINISH, &[&id, &file, &version, &sha256]).await.context("finishing an upload")?;
+    row.map(|row| row.column("pieces")).transpose()
+}
+
+const LOCK_PIECES: &str = "
+    select id from upload_sessions where id = any($1) and protocol = 'tus' and name is null order by id for update";
+
+/// Keeps partial uploads from others until the transaction ends, as far as they are there.
+pub(super) async fn lock_pieces(transaction: &impl Sql, ids: &[UploadId]) -> Result<Vec<UploadId>> {
+    let rows = transaction.query(LOCK_PIECES, &[&ids]).await.context("locking partial uploads")?;
+    rows.iter().map(|row| row.column("id")).collect()
 }
 
 const LOCK: &str = "select reservation_id from upload_sessions where id = $1 and protocol = $2 for update";

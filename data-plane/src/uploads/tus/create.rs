@@ -1,6 +1,6 @@
 //! What a `POST` asks for: an upload, a piece of one, or one made of pieces.
 
-use rowhouse_domain::{ItemName, UploadId};
+use rowhouse_domain::{ItemName, ReservationId, UploadId};
 use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::{IfMatch, parse_id};
 
@@ -8,9 +8,10 @@ use super::headers::metadata;
 use crate::authentication::Caller;
 use crate::files::doors::{self, Put};
 use crate::files::model::{Place, UploadQuery};
+use crate::quota;
 use crate::state::AppState;
 use crate::uploads::parts::{cover, moved_on, uncover};
-use crate::uploads::{NewSession, Protocol, Session, Stored, assemble, begin, store};
+use crate::uploads::{NewSession, Protocol, Session, Stored, abandon, assemble, begin, store};
 
 /// Most pieces of one upload.
 const MOST_PIECES: usize = 1000;
@@ -37,6 +38,7 @@ pub(super) fn wanted(query: UploadQuery, header: &str, length: Option<i64>, is_p
         media_type,
         length,
         metadata: header.to_owned(),
+        pieces: Vec::new(),
     })
 }
 
@@ -122,7 +124,7 @@ pub(super) async fn concatenate(
     if pieces.len() > MOST_PIECES {
         return Err(Error::invalid_field("Upload-Concat", format!("must name at most {MOST_PIECES} uploads")));
     }
-    let mut parts = Vec::new();
+    let (mut parts, mut sessions) = (Vec::new(), Vec::new());
     {
         let tenant = caller.connection(state).await?;
         for id in pieces {
@@ -132,16 +134,38 @@ pub(super) async fn concatenate(
                 return Err(Error::new(Code::InvalidTransition, detail));
             }
             parts.extend(store::parts(&tenant, *id).await?);
+            sessions.push(piece);
         }
     }
     let length: i64 = parts.iter().map(|part| part.size).sum();
-    new.length = Some(length);
+    doors::check_size(state, length.unsigned_abs())?;
+    new.pieces = pieces.to_vec();
     let place = place(&new)?.ok_or_else(|| Error::internal("a whole upload has a place"))?;
     let mut session = create(state, caller, new).await?;
-    if let Err(error) = make(state, caller, &session, place, &parts).await {
-        crate::uploads::abandon(state, caller, session.new.id, Protocol::Tus).await?;
+    let made = async {
+        // What the pieces have reserved is this one's now: they end with it. A piece that stands twice in it needs more.
+        let reservations: Vec<ReservationId> = sessions.iter().map(|piece| piece.reservation).collect();
+        quota::hand_over(&state.platform, &reservations, session.reservation, caller.tenant()).await?;
+        session = state_length(state, caller, session.clone(), length).await?;
+        make(state, caller, &session, place, &parts).await
+    };
+    if let Err(error) = made.await {
+        abandon(state, caller, session.new.id, Protocol::Tus).await?;
+        for piece in &sessions {
+            recover(state, caller, piece).await;
+        }
         return Err(error);
     }
     session.received = length;
     Ok(session)
+}
+
+/// Gives a piece back the room that it had handed over.
+async fn recover(state: &AppState, caller: &Caller, piece: &Session) {
+    if let Err(error) = cover(state, caller, piece, piece.received.unsigned_abs()).await {
+        // The next upload that is made of it reserves what is missing.
+        tracing::warn!(error = error.chain(), "a partial upload is left without room");
+        return;
+    }
+    uncover(state, caller, piece).await;
 }

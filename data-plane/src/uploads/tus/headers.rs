@@ -96,6 +96,15 @@ impl Concat {
     }
 }
 
+/// What `Upload-Concat` said when an upload was begun, its pieces by their addresses here.
+pub(super) fn concatenation(session: &Session) -> Option<String> {
+    if session.new.name.is_none() {
+        return Some("partial".to_owned());
+    }
+    let pieces: Vec<String> = session.new.pieces.iter().map(|piece| format!("/v1/uploads/{piece}")).collect();
+    if pieces.is_empty() { None } else { Some(format!("final;{}", pieces.join(" "))) }
+}
+
 /// Tells how an upload stands.
 pub(super) fn tell(answer: &mut HttpResponseBuilder, session: &Session) {
     answer.insert_header(("tus-resumable", VERSION));

@@ -9,7 +9,7 @@ use rowhouse_web::{ApiPath, ApiQuery, ApiResult, ProblemDocument};
 
 use super::checksum::{ALGORITHMS, Checksum};
 use super::create::{concatenate, create, finish, state_length, wanted};
-use super::headers::{Concat, EXTENSIONS, OFFSET_TYPE, Resumable, VERSION, bytes, tell, text};
+use super::headers::{Concat, EXTENSIONS, OFFSET_TYPE, Resumable, VERSION, bytes, concatenation, tell, text};
 use super::receive::{Body, receive};
 use crate::authentication::{Caller, Writer};
 use crate::files::doors;
@@ -170,8 +170,8 @@ pub async fn head_upload(
     if !session.new.metadata.is_empty() {
         answer.insert_header(("upload-metadata", session.new.metadata.as_str()));
     }
-    if session.new.name.is_none() {
-        answer.insert_header(("upload-concat", "partial"));
+    if let Some(told) = concatenation(&session) {
+        answer.insert_header(("upload-concat", told));
     }
     answer.insert_header((header::CACHE_CONTROL, "no-store"));
     Ok(answer.finish())
@@ -194,6 +194,7 @@ pub async fn head_upload(
     responses(
         (status = 204, description = "`Upload-Offset` says how much has come. With the last byte the file is there."),
         (status = 400, description = "A header can't be read, `Upload-Offset` is missing, the length is not as it was said before or less than has come, or the body ended early.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "It is made of partial uploads.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is none of this id, or it was forgotten.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "So much has not come, or more; or the file's name was taken meanwhile.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "It is longer than was said, or over a quota.", body = ProblemDocument, content_type = "application/problem+json"),
@@ -216,6 +217,9 @@ pub async fn continue_upload(
     let missing = || Error::new(Code::MalformedRequest, "`Upload-Offset` is missing.");
     let offset = bytes(&request, "upload-offset")?.ok_or_else(missing)?;
     let session = store::find(&writer.connection(&state).await?, id.0, Protocol::Tus).await?;
+    if !session.new.pieces.is_empty() {
+        return Err(Error::new(Code::FinalUpload, "Begin another one of other partial uploads.").into());
+    }
     if offset != session.received {
         let detail = format!("{} bytes have come. Go on behind them.", session.received);
         return Err(Error::new(Code::OffsetMismatch, detail).with("offset", session.received).into());
