@@ -16,6 +16,7 @@ pub(crate) fn pool_settings(change: impl FnOnce(&mut settings::Pools)) -> settin
         cluster_budget: 8,
         per_tenant: 4,
         per_slow_tenant: 8,
+        opening: 4,
         floor: 2,
         floor_kept: Duration::from_secs(60),
         replica_file: std::path::PathBuf::new(),

@@ -53,7 +53,7 @@ pub fn load_from(file: Option<&Path>, environment: Environment) -> Result<Settin
 /// Rules that need more than one key, or a range.
 fn check(settings: &Settings) -> Result<(), SettingsError> {
     let redirect = settings.blobs.redirect_downloads;
-    let rules: [(&str, bool, &str); 23] = [
+    let rules: [(&str, bool, &str); 24] = [
         (
             "platform.password",
             !settings.platform.password.expose_secret().is_empty(),
@@ -79,6 +79,7 @@ fn check(settings: &Settings) -> Result<(), SettingsError> {
             "must be at least 1 and at most pools.cluster_budget",
         ),
         ("pools.per_slow_tenant", settings.pools.per_slow_tenant > 0, "must be at least 1"),
+        ("pools.opening", (1..=8).contains(&settings.pools.opening), "must be 1 to 8"),
         (
             "pools.floor_kept",
             settings.pools.floor_kept > settings.auth.stale_max,
@@ -190,6 +191,8 @@ mod tests {
             ("ROWHOUSE__DATA_PLANE__PORT", "70000", "data_plane.port"),
             ("ROWHOUSE__POOLS__PER_TENANT", "0", "pools.per_tenant"),
             ("ROWHOUSE__POOLS__PER_SLOW_TENANT", "0", "pools.per_slow_tenant"),
+            ("ROWHOUSE__POOLS__OPENING", "0", "pools.opening"),
+            ("ROWHOUSE__POOLS__OPENING", "9", "pools.opening"),
             ("ROWHOUSE__AUTH__STALE_MAX", "90m", "pools.floor_kept"),
             ("ROWHOUSE__BLOBS__BACKEND", "s3", "blobs.bucket"),
             ("ROWHOUSE__BLOBS__REDIRECT_DOWNLOADS", "1m", "blobs.redirect_downloads"),

@@ -195,6 +195,7 @@ pub struct Pools {
     pub cluster_budget: usize,
     pub per_tenant: usize,
     pub per_slow_tenant: usize,
+    pub opening: usize,
     pub floor: usize,
     #[serde(with = "humantime_serde")]
     pub floor_kept: Duration,

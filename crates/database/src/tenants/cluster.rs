@@ -19,8 +19,7 @@ use super::loan::Loan;
 type Waiter = oneshot::Sender<Result<Loan, Refusal>>;
 type Actions = Vec<Action<TenantLink, Waiter>>;
 
-/// Connections that are opened at once on one cluster, and for one tenant: a storm of them would slow all of them down.
-const OPENING: usize = 4;
+/// Connections that are opened at once for one tenant, so that others' are opened beside them.
 const OPENING_PER_TENANT: usize = 2;
 /// Callers of one tenant that may wait; more could not be served in time anyway.
 const WAITING_PER_TENANT: usize = 5_000;
@@ -51,7 +50,7 @@ impl Cluster {
             per_slow_tenant: settings.per_slow_tenant.min(settings.per_tenant),
             slow: SLOW,
             waiting_per_tenant: WAITING_PER_TENANT,
-            opening: OPENING,
+            opening: settings.opening,
             opening_per_tenant: OPENING_PER_TENANT,
             turn: TURN,
             pause: PAUSE_WHEN_FULL,
