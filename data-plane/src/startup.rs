@@ -79,7 +79,7 @@ impl Application {
         let pools = state.tenants.clone();
         tasks.spawn(async move { pools.keep_tidy().await });
         let (pools, platform) = (state.tenants.clone(), state.platform.clone());
-        tasks.spawn(async move { pools.keep_leases(&platform).await });
+        tasks.spawn(async move { pools.keep_leases(&platform, crate::replica::remember).await });
         state.keys.recall();
         tasks.spawn(state.keys.clone().keep_saved());
         tasks.spawn(state.keys.clone().listen(state.settings.platform.clone()));

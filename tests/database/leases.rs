@@ -16,6 +16,7 @@ use crate::pools::pool_settings;
 use crate::support::{number, run};
 
 const PATIENCE: Duration = Duration::from_secs(20);
+const FLOOR_KEPT: Duration = Duration::from_secs(600);
 
 /// A platform with the cluster that all tests share, and a budget for it.
 struct Platform {
@@ -72,15 +73,18 @@ struct Running {
 
 impl Running {
     fn start(platform: PlatformPool, floor: usize) -> Self {
+        Self::start_as(platform, Replica::new(Uuid::now_v7(), floor, FLOOR_KEPT), floor)
+    }
+
+    fn start_as(platform: PlatformPool, replica: Replica, floor: usize) -> Self {
         let settings = pool_settings(|settings| {
             (settings.cluster_budget, settings.floor) = (100, floor);
-            settings.floor_kept = Duration::from_secs(600);
+            settings.floor_kept = FLOOR_KEPT;
             settings.checkout_timeout = Duration::from_secs(30);
         });
-        let replica = Replica::new(Uuid::now_v7(), floor, settings.floor_kept);
         let pools = TenantPools::leased(settings, Tls::Disabled, master_key(), replica);
         let keeper = pools.clone();
-        Self { pools, leases: tokio::spawn(async move { keeper.keep_leases(&platform).await }) }
+        Self { pools, leases: tokio::spawn(async move { keeper.keep_leases(&platform, |_| {}).await }) }
     }
 
     fn budget(&self) -> usize {
@@ -210,6 +214,22 @@ async fn a_replica_that_is_cut_off_falls_back_to_its_floor() {
     drop(replica.pools.checkout(&tenant.active()).await.unwrap());
     proxy.heal();
     replica.until("it is back", |budget| budget == 6).await;
+}
+
+#[tokio::test]
+async fn only_a_replica_that_was_granted_its_floor_before_has_it_from_the_start() {
+    let platform = Platform::with_budget(6).await;
+    let proxy = FaultProxy::before(TestCluster::get().port());
+    proxy.refuse();
+    let tenant = tenant_database().await;
+    let replica = Replica::new(Uuid::now_v7(), 2, FLOOR_KEPT);
+    let [new, known] =
+        [replica, replica.known()].map(|replica| Running::start_as(platform.pool(proxy.port()), replica, 2));
+    drop(known.pools.checkout(&tenant.active()).await.unwrap());
+    let active = tenant.active();
+    let asked = tokio::time::timeout(Duration::from_secs(4), new.pools.checkout(&active)).await;
+    assert!(asked.is_err(), "it took what nobody gave it");
+    assert_eq!((new.budget(), known.budget()), (0, 2));
 }
 
 #[tokio::test]

@@ -416,3 +416,32 @@ async fn a_tenant_whose_database_is_closed_troubles_nobody_else_on_its_cluster()
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+#[tokio::test]
+async fn a_database_that_lets_in_and_says_nothing_troubles_nobody_else_and_keeps_no_session() {
+    let (stuck, open) = (tenant_database().await, tenant_database().await);
+    let pools = pools(|settings| settings.connect_timeout = Duration::from_millis(500));
+    let admin = TestCluster::get().admin(&stuck.name).await;
+    admin.run("begin; lock table tenant_identity in access exclusive mode").await.unwrap();
+    for _ in 0..5 {
+        assert_eq!(pools.checkout(&stuck.active()).await.err().unwrap().code(), Code::Unavailable);
+        drop(pools.checkout(&open.active()).await.unwrap());
+        assert!(pools.loads(0).iter().all(|load| !load.connections.is_refusing));
+        // Its place is somebody else's now; the server must not be at it any more.
+        expect_sessions(&stuck, 0).await;
+        // For as long nobody tries again.
+        tokio::time::sleep(Duration::from_millis(1300)).await;
+    }
+    admin.run("rollback").await.unwrap();
+    assert!(pools.checkout(&stuck.active()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_server_is_asked_to_end_sessions_of_which_it_hears_nothing() {
+    let tenant = tenant_database().await;
+    let connection = pools(|_| {}).checkout(&tenant.active()).await.unwrap();
+    let sql = "select current_setting('tcp_user_timeout'), current_setting('client_connection_check_interval')";
+    let row = connection.query_one(sql, &[]).await.context("asking for settings").unwrap();
+    let [sending, running] = [0, 1].map(|place| row.try_get::<_, String>(place).unwrap());
+    assert_eq!((sending.as_str(), running.as_str()), ("20000", "5s"));
+}

@@ -11,7 +11,7 @@ use deadpool::managed::{Object, Pool};
 use deadpool_postgres::ClientWrapper;
 use rowhouse_domain::TenantId;
 use rowhouse_problem::Error;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{Severity, SqlState};
 use tokio_postgres::{Row, Statement};
 
 use crate::error::QueryError;
@@ -61,7 +61,8 @@ impl State {
             let silent = Error::unavailable("the database does not answer");
             return Err(QueryError::Recognised(silent));
         };
-        let broken = result.as_ref().is_err_and(|error| error.code().is_none() || is_stale_plan(error));
+        let broken =
+            result.as_ref().is_err_and(|error| error.code().is_none() || is_stale_plan(error) || is_last(error));
         self.set(if broken { BROKEN } else { CLEAN });
         result.map_err(QueryError::Database)
     }
@@ -71,6 +72,12 @@ impl State {
 fn is_stale_plan(error: &tokio_postgres::Error) -> bool {
     error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED)
         && error.as_db_error().is_some_and(|error| error.routine() == Some("RevalidateCachedQuery"))
+}
+
+/// Whether the server ends the session with what it says, which the driver notices a moment later.
+fn is_last(error: &tokio_postgres::Error) -> bool {
+    let severity = error.as_db_error().and_then(tokio_postgres::error::DbError::parsed_severity);
+    matches!(severity, Some(Severity::Fatal | Severity::Panic))
 }
 
 /// A connection and the pool that it goes back to.

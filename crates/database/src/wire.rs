@@ -73,9 +73,12 @@ impl AsyncWrite for Wire {
         loop {
             let mut buffer = ReadBuf::new(&mut unread);
             // An error tells as much as the end of the stream: nothing more will come.
-            let read = ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer));
-            if read.is_err() || buffer.filled().is_empty() {
-                return Poll::Ready(Ok(()));
+            match ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer)) {
+                Err(error) if is_silence(&error) => return Poll::Ready(Err(error)),
+                // An error tells as much as the end of the stream: nothing more will come.
+                Err(_) => return Poll::Ready(Ok(())),
+                Ok(()) if buffer.filled().is_empty() => return Poll::Ready(Ok(())),
+                Ok(()) => {}
             }
         }
     }
@@ -87,7 +90,7 @@ pub(crate) async fn connect(
     host: &str,
     port: u16,
     tls: &Tls,
-) -> Result<(Client, JoinHandle<()>), ConnectFailure> {
+) -> Result<(Client, JoinHandle<Ending>), ConnectFailure> {
     let wire = Wire::open(host, port).await.map_err(ConnectFailure::Network)?;
     match tls {
         Tls::Disabled => {
@@ -131,8 +134,24 @@ fn tls_to(connector: &Connector, host: &str) -> io::Result<<Connector as MakeTls
     MakeTlsConnect::<Wire>::make_tls_connect(&mut connector.clone(), host).map_err(io::Error::other)
 }
 
-async fn log_end(connection: impl Future<Output = Result<(), tokio_postgres::Error>>) {
-    if let Err(error) = connection.await {
-        tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended");
-    }
+/// What is known of a session's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The other side closed the connection.
+    Seen,
+    /// Nothing came any more: to the server the session may live.
+    Silence,
+}
+
+async fn log_end(connection: impl Future<Output = Result<(), tokio_postgres::Error>>) -> Ending {
+    let Err(error) = connection.await else { return Ending::Seen };
+    tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended");
+    let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    if cause.is_some_and(is_silence) { Ending::Silence } else { Ending::Seen }
+}
+
+/// Whether the network gave up, not the other side.
+fn is_silence(error: &io::Error) -> bool {
+    use io::ErrorKind::{HostUnreachable, NetworkDown, NetworkUnreachable, TimedOut};
+    matches!(error.kind(), TimedOut | HostUnreachable | NetworkUnreachable | NetworkDown)
 }

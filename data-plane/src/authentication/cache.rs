@@ -65,7 +65,8 @@ pub(super) struct Inner {
     pub(super) changes: AtomicU64,
     /// Held while the file of what is remembered is written.
     pub(super) saving: Mutex<()>,
-    flights: DashMap<Box<str>, Flight>,
+    /// Look-ups that are under way. Whoever comes after a notice does not join one from before it.
+    pub(super) flights: DashMap<Box<str>, Flight>,
     rate_limits: Arc<RateLimits>,
     pepper_version: i32,
     peppers: Mutex<HashMap<i32, Arc<Pepper>>>,
@@ -120,7 +121,7 @@ impl KeyCache {
         }))
     }
 
-    /// The key of a prefix, or none where there is none. `may_ask` is asked before anybody else is.
+    /// The key of a prefix, or none where there is none. `may_ask` is asked before anybody is asked for one that is not known.
     ///
     /// # Errors
     /// What `may_ask` says; unavailable, where nobody knows and `saas_platform` does not answer.
@@ -131,7 +132,9 @@ impl KeyCache {
     ) -> Result<Option<Arc<Remembered>>> {
         let inner = &self.0;
         let now = Moment::now();
-        if let Some(entry) = inner.entries.get(prefix) {
+        let entry = inner.entries.get(prefix);
+        let is_a_stranger = entry.is_none();
+        if let Some(entry) = entry {
             match entry.reading.standing(now) {
                 Standing::Right => {
                     inner.outcomes.hit.increment(1);
@@ -146,7 +149,10 @@ impl KeyCache {
             inner.outcomes.negative.increment(1);
             return Ok(None);
         }
-        may_ask().inspect_err(|_| inner.outcomes.refused_address.increment(1))?;
+        // Of a key that was there a moment ago no address can ask too often, whatever others behind it try.
+        if is_a_stranger {
+            may_ask().inspect_err(|_| inner.outcomes.refused_address.increment(1))?;
+        }
         inner.outcomes.miss.increment(1);
         if !inner.outage.is_to_be_tried(now) {
             return Err(Error::unavailable("saas_platform did not answer a moment ago"));
@@ -274,7 +280,8 @@ impl Inner {
             }
         }
         // Only now, when notices can reach what was remembered: one heard between the question and here may have found
-        // nothing yet. The requests that wait for this answer came before it.
+        // nothing yet. The requests that wait for this answer came before it: it
+        // ended the flight for others.
         if self.heard.load(Ordering::Acquire) != heard {
             prefixes.iter().for_each(|prefix| self.forget(prefix));
         }

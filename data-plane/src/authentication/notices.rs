@@ -141,6 +141,7 @@ impl Inner {
         };
         // Before anything is forgotten: whoever reads at this moment looks at it afterwards.
         self.heard.fetch_add(1, Ordering::AcqRel);
+        self.flights.clear();
         let missed = count.hear(notice.number);
         match (notice.kind.as_str(), notice.id.parse::<Uuid>()) {
             ("key", _) => self.forget(&notice.id),

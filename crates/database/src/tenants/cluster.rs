@@ -11,9 +11,11 @@ use rowhouse_settings as settings;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::door::{Door, TenantLink};
+use super::door::{Door, Shut, TenantLink};
 use super::lease::Lease;
-use super::ledger::{Action, Asked, Ledger, Limits, PoolId, Refusal, Snapshot, TenantLoad, Terms, Ticket};
+use super::ledger::{
+    Action, Asked, Attempt, Failure, Lapse, Ledger, Limits, PoolId, Refusal, Snapshot, TenantLoad, Terms, Ticket,
+};
 use super::loan::Loan;
 
 type Waiter = oneshot::Sender<Result<Loan, Refusal>>;
@@ -115,11 +117,10 @@ impl Cluster {
     pub(super) fn abandon(self: &Arc<Self>, terms: Terms, link: TenantLink, is_to_be_cancelled: bool) {
         self.lock().abandon();
         let cluster = Arc::clone(self);
-        let door = self.doors.get(&terms.pool).map(|door| Arc::clone(&door));
         self.spawn(async move {
-            if is_to_be_cancelled && let Some(door) = door {
+            if is_to_be_cancelled {
                 metrics::counter!("rowhouse_queries_cancelled_total").increment(1);
-                door.cancel(link.client.cancel_token()).await;
+                link.cancel().await;
             }
             link.close().await;
             cluster.tell(|ledger, now, actions| ledger.closed(Some(&terms), now, actions));
@@ -136,9 +137,9 @@ impl Cluster {
         self.doors.remove(&door.id);
     }
 
-    /// Changes how many connections there may be.
-    pub(super) fn set_budget(self: &Arc<Self>, budget: usize) {
-        self.tell(|ledger, now, actions| ledger.set_budget(budget, now, actions));
+    /// Changes how many connections there may be, until it lapses where it is to.
+    pub(super) fn set_budget(self: &Arc<Self>, budget: usize, lapse: Option<Lapse>) {
+        self.tell(|ledger, now, actions| ledger.set_budget(budget, lapse, now, actions));
     }
 
     /// Closes connections that idled for so long, or are too old.
@@ -193,13 +194,7 @@ impl Cluster {
                     let _ = to.send(Err(why));
                 }
                 Action::Open { pool, tenant } => self.spawn(Arc::clone(self).open(pool, tenant)),
-                Action::Close(link) => {
-                    let cluster = Arc::clone(self);
-                    self.spawn(async move {
-                        link.close().await;
-                        cluster.tell(|ledger, now, actions| ledger.closed(None, now, actions));
-                    });
-                }
+                Action::Close(link) => self.close(link),
                 Action::Probe { pool, after } => self.spawn(Arc::clone(self).probe(pool, after)),
                 Action::Wake { after } => {
                     let cluster = Arc::clone(self);
@@ -212,12 +207,25 @@ impl Cluster {
         }
     }
 
-    async fn open(self: Arc<Self>, pool: PoolId, tenant: TenantId) {
-        let outcome = self.try_door(pool).await;
-        self.tell(|ledger, now, actions| match outcome {
-            Ok(link) => ledger.opened(pool, tenant, link, now, actions),
-            Err(failure) => ledger.failed(pool, tenant, failure, now, actions),
+    /// Closes a connection that has a place.
+    fn close(self: &Arc<Self>, link: TenantLink) {
+        let cluster = Arc::clone(self);
+        self.spawn(async move {
+            link.close().await;
+            cluster.tell(|ledger, now, actions| ledger.closed(None, now, actions));
         });
+    }
+
+    async fn open(self: Arc<Self>, pool: PoolId, tenant: TenantId) {
+        let begun = Instant::now();
+        match self.try_door(pool).await {
+            Ok(link) => self.tell(|ledger, now, actions| ledger.opened(pool, tenant, link, now, actions)),
+            Err(Shut { failure, rest }) => {
+                let attempt = Attempt { failure, begun, is_ending: rest.is_some() };
+                self.tell(|ledger, now, actions| ledger.failed(pool, tenant, attempt, now, actions));
+                rest.into_iter().for_each(|link| self.close(link));
+            }
+        }
     }
 
     async fn probe(self: Arc<Self>, pool: PoolId, after: Duration) {
@@ -225,15 +233,19 @@ impl Cluster {
         let mut is_to_be_tried = false;
         self.tell(|ledger, _, actions| is_to_be_tried = ledger.probe(pool, actions));
         if is_to_be_tried {
-            let outcome = self.try_door(pool).await;
+            let (outcome, rest) = match self.try_door(pool).await {
+                Ok(link) => (Ok(link), None),
+                Err(Shut { failure, rest }) => (Err((failure, rest.is_some())), rest),
+            };
             self.tell(|ledger, now, actions| ledger.probed(pool, outcome, now, actions));
+            rest.into_iter().for_each(|link| self.close(link));
         }
     }
 
-    async fn try_door(&self, pool: PoolId) -> Result<TenantLink, super::ledger::Failure> {
+    async fn try_door(&self, pool: PoolId) -> Result<TenantLink, Shut> {
         // The door was shut for good in the meantime.
         let Some(door) = self.doors.get(&pool).map(|door| Arc::clone(&door)) else {
-            return Err(super::ledger::Failure::Refused);
+            return Err(Shut { failure: Failure::Refused, rest: None });
         };
         door.open().await
     }

@@ -1,30 +1,38 @@
 //! How connections of one login to one database are opened.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::ClientWrapper;
+use rowhouse_domain::ClusterId;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinHandle;
-use tokio_postgres::CancelToken;
 
 use super::identity::Identity;
 use super::ledger::{Connection, Failure, PoolId};
 use crate::error::ConnectError;
 use crate::link::jittered;
 use crate::tls::Tls;
-use crate::wire::{self, ConnectFailure};
+use crate::wire::{self, ConnectFailure, Ending};
 
 /// How long a server may take to end a session that said goodbye; then the connection is cut.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(20);
+/// How much later than we a server gives up a connection between which and us nothing passes, as it is asked to by
+/// [`SERVER_PATIENCE`].
+const LAG: Duration = Duration::from_secs(15);
+/// A server that hears nothing more of us ends our sessions, also in the middle of a statement; its own system would take two
+/// hours to notice (PostgreSQL manual, 20.3.2, TCP settings).
+pub(super) const SERVER_PATIENCE: &str = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 \
+                                          -c tcp_user_timeout=20000 -c client_connection_check_interval=5000";
 /// How long a server may take to hear that a statement is to be cancelled; it may be gone.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Opens connections of one login to one database.
 pub(crate) struct Door {
     pub(super) id: PoolId,
+    cluster: ClusterId,
     host: String,
     port: u16,
     config: tokio_postgres::Config,
@@ -39,6 +47,7 @@ pub(crate) struct Door {
 
 /// What a door needs to know.
 pub(super) struct Way {
+    pub(super) cluster: ClusterId,
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) config: tokio_postgres::Config,
@@ -50,10 +59,11 @@ pub(super) struct Way {
 
 impl Door {
     pub(super) fn new(id: PoolId, way: Way) -> Self {
-        let Way { host, port, mut config, tls, identity, connect_timeout, max_lifetime } = way;
+        let Way { cluster, host, port, mut config, tls, identity, connect_timeout, max_lifetime } = way;
         tls.apply(&mut config);
         Self {
             id,
+            cluster,
             host,
             port,
             config,
@@ -67,38 +77,42 @@ impl Door {
     }
 
     /// Opens a connection and makes sure that it leads where it should.
-    pub(super) async fn open(&self) -> Result<TenantLink, Failure> {
+    pub(super) async fn open(self: &Arc<Self>) -> Result<TenantLink, Shut> {
         let begun = Instant::now();
-        let connect = async {
-            let (client, task) = wire::connect(&self.config, &self.host, self.port, &self.tls).await?;
-            // The wrapper would cut the connection when it is dropped; it is to end properly.
-            let client = ClientWrapper::new(client, tokio::spawn(async {}));
-            let expires = Instant::now() + jittered(self.max_lifetime);
-            let link = TenantLink { client, task, expires, driver: current_driver() };
-            match self.identity.verify(&link.client).await {
-                Ok(()) => Ok(link),
-                Err(error) => {
-                    link.close().await;
-                    Err(Shut::Identity(error))
-                }
+        let outcome = self.try_to_open(begun).await;
+        metrics::histogram!("rowhouse_connect_seconds", "cluster" => self.cluster.to_string())
+            .record(begun.elapsed().as_secs_f64());
+        outcome.map_err(|(why, rest)| {
+            let text = why.to_string();
+            if matches!(why, Why::Identity(ConnectError::Identity(_))) {
+                tracing::error!(why = text, "a connection led to the wrong database");
+            } else {
+                tracing::warn!(why = text, "a tenant's connection could not be opened");
             }
-        };
-        let outcome = tokio::time::timeout(self.connect_timeout, connect).await;
-        metrics::histogram!("rowhouse_connect_seconds").record(begun.elapsed().as_secs_f64());
-        let shut = match outcome {
-            Ok(Ok(link)) => return Ok(link),
-            Ok(Err(shut)) => shut,
-            Err(_) => Shut::Silent,
-        };
-        let failure = shut.failure();
-        let text = shut.to_string();
-        if matches!(shut, Shut::Identity(ConnectError::Identity(_))) {
-            tracing::error!(why = text, "a connection led to the wrong database");
-        } else {
-            tracing::warn!(why = text, "a tenant's connection could not be opened");
+            *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+            Shut { failure: why.failure(), rest }
+        })
+    }
+
+    async fn try_to_open(self: &Arc<Self>, begun: Instant) -> Result<TenantLink, (Why, Option<TenantLink>)> {
+        let log_in = wire::connect(&self.config, &self.host, self.port, &self.tls);
+        let (client, task) = tokio::time::timeout(self.connect_timeout, log_in)
+            .await
+            .map_err(|_| (Why::Silent, None))?
+            .map_err(|failure| (Why::Connect(failure), None))?;
+        // The wrapper would cut the connection when it is dropped; it is to end properly.
+        let client = ClientWrapper::new(client, tokio::spawn(async {}));
+        let expires = Instant::now() + jittered(self.max_lifetime);
+        let link = TenantLink { client, task, expires, driver: current_driver(), door: Arc::clone(self) };
+        let left = self.connect_timeout.saturating_sub(begun.elapsed());
+        match tokio::time::timeout(left, self.identity.verify(&link.client)).await {
+            Ok(Ok(())) => Ok(link),
+            Ok(Err(error)) => Err((Why::Identity(error), Some(link))),
+            Err(_) => {
+                link.cancel().await;
+                Err((Why::Stuck, Some(link)))
+            }
         }
-        *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
-        Err(failure)
     }
 
     /// Why no connection could be opened last.
@@ -115,34 +129,35 @@ impl Door {
     pub(super) fn retire(&self) {
         self.is_retired.store(true, Ordering::Release);
     }
+}
 
-    /// Asks the server to end what a connection is running.
-    pub(super) async fn cancel(&self, token: CancelToken) {
-        match tokio::time::timeout(CANCEL_PATIENCE, wire::cancel(token, &self.host, self.port, &self.tls)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "an abandoned statement could not be cancelled"),
-            Err(_) => tracing::debug!("the server did not take the request to cancel a statement"),
-        }
-    }
+/// What came of opening a connection in vain.
+pub(super) struct Shut {
+    pub(super) failure: Failure,
+    /// A session that there is nevertheless, and that is to be closed.
+    pub(super) rest: Option<TenantLink>,
 }
 
 /// Why a connection could not be opened.
 #[derive(Debug, thiserror::Error)]
-enum Shut {
+enum Why {
     #[error("{}", explain(.0))]
     Connect(#[from] ConnectFailure),
     #[error("{0}")]
     Identity(ConnectError),
     #[error("the server accepts connections and says nothing")]
     Silent,
+    #[error("the database lets in, and then says nothing")]
+    Stuck,
 }
 
-impl Shut {
+impl Why {
     /// What it says of the cluster (PostgreSQL manual, appendix A, error codes).
     fn failure(&self) -> Failure {
         let error = match self {
             Self::Silent | Self::Connect(ConnectFailure::Network(_)) => return Failure::Unreachable,
-            Self::Identity(ConnectError::Identity(_)) => return Failure::Refused,
+            // What let us in is there; something in this database is locked, or its pooler waits for it.
+            Self::Stuck | Self::Identity(ConnectError::Identity(_)) => return Failure::Refused,
             Self::Connect(ConnectFailure::Server(error)) | Self::Identity(ConnectError::Connect(error)) => error,
         };
         let Some(database) = error.as_db_error() else { return Failure::Unreachable };
@@ -176,11 +191,13 @@ fn explain(failure: &ConnectFailure) -> String {
 /// An open connection.
 pub(crate) struct TenantLink {
     pub(crate) client: ClientWrapper,
-    /// Done when the server has let go of the connection.
-    task: JoinHandle<()>,
+    /// Done when the server has let go of the connection, or when nobody knows.
+    task: JoinHandle<Ending>,
     expires: Instant,
     /// The thread that its task runs on, where that is always the same.
     driver: Option<ThreadId>,
+    /// What it was opened through.
+    door: Arc<Door>,
 }
 
 /// The workers of the HTTP server are runtimes of one thread each; elsewhere a task runs now here, now there.
@@ -200,13 +217,30 @@ impl Connection for TenantLink {
 }
 
 impl TenantLink {
-    /// Says goodbye, and returns when the server's session is gone. A statement that still runs is waited for.
+    /// Asks the server to end what the connection is running.
+    pub(super) async fn cancel(&self) {
+        let Door { host, port, tls, .. } = &*self.door;
+        let token = self.client.cancel_token();
+        match tokio::time::timeout(CANCEL_PATIENCE, wire::cancel(token, host, *port, tls)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "an abandoned statement could not be cancelled"),
+            Err(_) => tracing::debug!("the server did not take the request to cancel a statement"),
+        }
+    }
+
+    /// Says goodbye, and returns when the server's session is gone. A statement that still runs is waited for; where nothing
+    /// more is heard, so is the moment at which the server must have noticed the same.
     pub(super) async fn close(self) {
         let Self { client, mut task, .. } = self;
         drop(client);
-        if tokio::time::timeout(CLOSE_PATIENCE, &mut task).await.is_err() {
-            tracing::warn!("a server did not end a session; the connection is cut");
-            task.abort();
+        match tokio::time::timeout(CLOSE_PATIENCE, &mut task).await {
+            Ok(Ok(Ending::Seen)) => {}
+            Ok(Ok(Ending::Silence) | Err(_)) => tokio::time::sleep(LAG).await,
+            Err(_) => {
+                tracing::warn!("a server did not end a session; the connection is cut");
+                task.abort();
+                tokio::time::sleep(LAG).await;
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use rowhouse_domain::ClusterId;
 use rowhouse_problem::{Code, Error, Result};
 use uuid::Uuid;
 
+use super::ledger::Lapse;
 use super::pools::TenantPools;
 use crate::error::Described;
 use crate::platform::PlatformPool;
@@ -35,14 +36,28 @@ pub struct Replica {
     floor: usize,
     /// How long after it was last heard of its floor is kept for it.
     kept: Duration,
+    /// Whether an earlier life of it was granted the floor.
+    has_floor: bool,
 }
 
 impl Replica {
-    /// One that begins now. `floor` connections to each cluster are its own even when `saas_platform` is away; they are kept
-    /// for it for so long after it was last heard of.
+    /// One that begins now. `floor` connections to each cluster are its own even when `saas_platform` is away, once they were
+    /// granted; they are kept for it for so long after it was last heard of.
     pub fn new(id: Uuid, floor: usize, kept: Duration) -> Self {
         let since_1970 = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-        Self { id, epoch: i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX), floor, kept }
+        let epoch = i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX);
+        Self { id, epoch, floor, kept, has_floor: false }
+    }
+
+    /// The same, of which an earlier life was granted its floor.
+    #[must_use]
+    pub fn known(self) -> Self {
+        Self { has_floor: true, ..self }
+    }
+
+    /// Who it is, in all of its lives.
+    pub fn id(&self) -> Uuid {
+        self.id
     }
 
     /// How its sessions are named in `pg_stat_activity`; at most 63 bytes.
@@ -69,12 +84,12 @@ impl Lease {
         Self { told: None, next: now }
     }
 
-    /// What may be held without an answer. Before the first answer it is the floor, which an earlier life of the replica was
-    /// granted; later no more than was told last, which is less where the floors of all are more than there is.
-    fn fallback(&self, floor: usize, now: Instant) -> Option<usize> {
+    /// What may be held without an answer. Before the first answer it is the floor, where an earlier life of the replica was
+    /// granted it; later no more than was told last, which is less where the floors of all are more than there is.
+    fn fallback(&self, replica: &Replica, now: Instant) -> Option<usize> {
         match self.told {
-            None => Some(floor),
-            Some((limit, ends)) => (ends <= now).then_some(floor.min(limit)),
+            None => replica.has_floor.then_some(replica.floor),
+            Some((limit, ends)) => (ends <= now).then_some(replica.floor.min(limit)),
         }
     }
 
@@ -138,12 +153,13 @@ async fn ask(
 }
 
 impl TenantPools {
-    /// Keeps the leases, for as long as the future is polled.
-    pub async fn keep_leases(&self, platform: &PlatformPool) {
+    /// Keeps the leases, for as long as the future is polled. `when_granted` is called with each that is given, the replica's
+    /// floor included.
+    pub async fn keep_leases(&self, platform: &PlatformPool, when_granted: impl Fn(&Replica)) {
         let Some(replica) = self.replica() else { return };
         let renew = async {
             loop {
-                self.renew_all(platform, &replica).await;
+                self.renew_all(platform, &replica, &when_granted).await;
                 tokio::select! {
                     () = tokio::time::sleep(BUSY) => {}
                     () = self.first_seen().notified() => {}
@@ -165,14 +181,14 @@ impl TenantPools {
         for cluster in self.leased_clusters() {
             let now = Instant::now();
             // Before the first answer nothing has ended; a failed question says what then.
-            let fallback = cluster.lease(|lease| lease.told.and_then(|_| lease.fallback(replica.floor, now)));
+            let fallback = cluster.lease(|lease| lease.told.and_then(|_| lease.fallback(replica, now)));
             if let Some(limit) = fallback {
-                cluster.set_budget(limit);
+                cluster.set_budget(limit, None);
             }
         }
     }
 
-    async fn renew_all(&self, platform: &PlatformPool, replica: &Replica) {
+    async fn renew_all(&self, platform: &PlatformPool, replica: &Replica, when_granted: &impl Fn(&Replica)) {
         let mut is_away = false;
         for cluster in self.leased_clusters() {
             let (is_pressed, holds, wants) = cluster.need();
@@ -189,17 +205,20 @@ impl TenantPools {
                     is_away |= matches!(why, Untold::Away);
                     let fallback = cluster.lease(|lease| {
                         lease.next = Instant::now() + CALM;
-                        lease.fallback(replica.floor, Instant::now())
+                        lease.fallback(replica, Instant::now())
                     });
                     if let Some(limit) = fallback {
-                        cluster.set_budget(limit);
+                        cluster.set_budget(limit, None);
                     }
                     continue;
                 }
             };
             let limit = told.limit.min(self.most());
-            cluster.lease(|lease| *lease = Lease { told: Some((limit, now + TTL - MARGIN)), next: now + CALM });
-            cluster.set_budget(limit);
+            let ends = now + TTL - MARGIN;
+            cluster.lease(|lease| *lease = Lease { told: Some((limit, ends)), next: now + CALM });
+            // The ledger looks at the time itself: after a process was stopped for a while, nothing is opened on an old lease.
+            cluster.set_budget(limit, Some(Lapse { at: ends, to: replica.floor.min(limit) }));
+            when_granted(replica);
             for gone in told.gone {
                 let buried = self.bury(platform, cluster.id, replica.kept, gone);
                 match tokio::time::timeout(PATIENCE_WITH_THE_DEAD, buried).await {

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use super::cluster::Cluster;
 use super::connection::TenantConnection;
-use super::door::{Door, Way};
+use super::door::{Door, SERVER_PATIENCE, Way};
 use super::group::Neighbours;
 use super::identity::Identity;
 use super::lease::Replica;
@@ -238,7 +238,7 @@ impl TenantPools {
     /// Changes how many connections this process may have to a cluster. Those beyond it close: idle ones now, others when
     /// they come back.
     pub fn set_budget(&self, cluster: ClusterId, budget: usize) {
-        self.0.cluster(cluster).set_budget(budget);
+        self.0.cluster(cluster).set_budget(budget, None);
     }
 
     /// Open connections of all tenants, and tenants that have a pool.
@@ -338,7 +338,13 @@ impl Inner {
             self.settings.connect_timeout,
         );
         config.password(placement.password(&self.master).expose_secret());
+        let is_direct = (&server.host, server.port) == (&placement.server.host, placement.server.port);
+        if is_direct {
+            // A pooler would have to be told to let this pass, and has keepalives of its own towards the server.
+            config.options(SERVER_PATIENCE);
+        }
         let way = Way {
+            cluster: placement.server.cluster,
             host: server.host.clone(),
             port: server.port,
             config,

@@ -120,6 +120,22 @@ pub(crate) enum Failure {
     Refused,
 }
 
+/// An attempt to open a connection that came to nothing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attempt {
+    pub(crate) failure: Failure,
+    pub(crate) begun: Instant,
+    /// Whether it left a session that has to be closed, of which [`Ledger::closed`] is told.
+    pub(crate) is_ending: bool,
+}
+
+/// When a budget ends that is not renewed, and what is left then.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lapse {
+    pub(crate) at: Instant,
+    pub(crate) to: usize,
+}
+
 /// What a caller is told at once.
 #[derive(Debug)]
 pub(crate) enum Asked<C> {
@@ -136,6 +152,8 @@ pub(crate) struct Ledger<C, W> {
     limits: Limits,
     /// Places that there are.
     budget: usize,
+    /// Until when, where that is bounded.
+    lapse: Option<Lapse>,
     /// Places that the server turned out to have, and until when that is believed.
     ceiling: Option<(usize, Instant)>,
     /// Places that are taken: by connections that are open, being opened or being closed.
@@ -151,6 +169,10 @@ pub(crate) struct Ledger<C, W> {
     /// Idle connections in the order in which they make room.
     idle: BTreeMap<Stamp, PoolId>,
     breaker: Breaker,
+    /// When the cluster was last known to answer: a connection came back in order, or was opened.
+    heard: Option<Instant>,
+    /// Where the last connection was opened, as long as that can be done again.
+    opened_last: Option<PoolId>,
     /// Until when nothing is opened, because the server had no connection to spare.
     paused_until: Option<Instant>,
     /// Numbers tickets and idle connections.
@@ -201,6 +223,7 @@ impl<C: Connection, W> Ledger<C, W> {
         Self {
             limits,
             budget,
+            lapse: None,
             ceiling: None,
             taken: 0,
             opening: 0,
@@ -210,6 +233,8 @@ impl<C: Connection, W> Ledger<C, W> {
             line: Line::default(),
             idle: BTreeMap::new(),
             breaker: Breaker::default(),
+            heard: None,
+            opened_last: None,
             paused_until: None,
             clock: 0,
             evicted: 0,
@@ -235,6 +260,7 @@ impl<C: Connection, W> Ledger<C, W> {
         if state.refused_until.is_some_and(|until| now < until) {
             return Asked::Refused(Refusal::Refused);
         }
+        self.refuse_elsewhere(pool, tenant, actions);
         let limits = self.limits;
         let member = self.tenants.entry(tenant).or_insert_with(|| Tenant::of(pool));
         if member.waiting.is_empty() {
@@ -275,6 +301,7 @@ impl<C: Connection, W> Ledger<C, W> {
 
     /// A connection comes back as it was lent.
     pub(crate) fn give_back(&mut self, terms: Terms, connection: C, now: Instant, actions: &mut Vec<Action<C, W>>) {
+        self.heard = Some(now);
         let has_much = self.has_more_than_its_share(terms.tenant);
         self.learn(&terms, now);
         self.let_go(terms.pool, terms.tenant);
@@ -282,6 +309,7 @@ impl<C: Connection, W> Ledger<C, W> {
         self.settle(connection, &terms, turn_is_over, now, actions);
         self.lend_idle(&terms, now, actions);
         self.forget(terms.tenant);
+        self.forget_pool(terms.pool);
         self.serve(now, actions);
     }
 
@@ -300,6 +328,7 @@ impl<C: Connection, W> Ledger<C, W> {
             self.let_go(terms.pool, terms.tenant);
             self.lend_idle(terms, now, actions);
             self.forget(terms.tenant);
+            self.forget_pool(terms.pool);
         }
         self.serve(now, actions);
     }
@@ -314,12 +343,14 @@ impl<C: Connection, W> Ledger<C, W> {
         actions: &mut Vec<Action<C, W>>,
     ) {
         self.breaker.succeeded();
+        (self.heard, self.opened_last) = (Some(now), Some(pool));
         self.no_longer_opening(pool, tenant);
         if let Some(state) = self.pools.get_mut(&pool) {
             state.refused_until = None;
         }
         self.settle(connection, &Terms { pool, tenant, turn: now, lent: now, loans: 0 }, false, now, actions);
         self.forget(tenant);
+        self.forget_pool(pool);
         self.serve(now, actions);
     }
 
@@ -328,13 +359,13 @@ impl<C: Connection, W> Ledger<C, W> {
         &mut self,
         pool: PoolId,
         tenant: TenantId,
-        failure: Failure,
+        attempt: Attempt,
         now: Instant,
         actions: &mut Vec<Action<C, W>>,
     ) {
         self.no_longer_opening(pool, tenant);
-        self.taken -= 1;
-        match failure {
+        self.vacate(attempt.is_ending);
+        match self.weigh(attempt) {
             Failure::Full => {
                 self.ceiling = Some((self.taken.max(1), now + self.limits.ceiling));
                 self.paused_until = Some(now + self.limits.pause);
@@ -356,7 +387,15 @@ impl<C: Connection, W> Ledger<C, W> {
         }
         self.line_up(tenant);
         self.forget(tenant);
+        self.forget_pool(pool);
         self.serve(now, actions);
+    }
+
+    /// What a failure says. A cluster that has answered others since the attempt was begun is not away: silence is this
+    /// database's own then.
+    fn weigh(&self, attempt: Attempt) -> Failure {
+        let has_answered = self.heard.is_some_and(|heard| heard > attempt.begun);
+        if attempt.failure == Failure::Unreachable && has_answered { Failure::Refused } else { attempt.failure }
     }
 
     /// Takes a place to try a cluster that does not answer; [`Self::probed`] follows. False where there is none, or nobody
@@ -375,11 +414,12 @@ impl<C: Connection, W> Ledger<C, W> {
         true
     }
 
-    /// The cluster was tried: it gave a connection, said that there is none, or did not answer.
+    /// The cluster was tried: it gave a connection, said that there is none, or did not answer; and whether a session is left
+    /// nevertheless, of whose end [`Self::closed`] tells.
     pub(crate) fn probed(
         &mut self,
         pool: PoolId,
-        outcome: Result<C, Failure>,
+        outcome: Result<C, (Failure, bool)>,
         now: Instant,
         actions: &mut Vec<Action<C, W>>,
     ) {
@@ -390,8 +430,8 @@ impl<C: Connection, W> Ledger<C, W> {
                 // There is nobody in the line to whom it could go.
                 self.keep(pool, connection, 0, now);
             }
-            Err(failure) => {
-                self.taken -= 1;
+            Err((failure, is_ending)) => {
+                self.vacate(is_ending);
                 self.probe_again(pool, failure != Failure::Unreachable, actions);
             }
         }
@@ -400,6 +440,8 @@ impl<C: Connection, W> Ledger<C, W> {
 
     fn probe_again(&mut self, pool: PoolId, has_answered: bool, actions: &mut Vec<Action<C, W>>) {
         if let Some(after) = self.breaker.probed(has_answered) {
+            // In turns with one that could be opened: what does not answer may be a single database.
+            let pool = self.opened_last.replace(pool).unwrap_or(pool);
             actions.push(Action::Probe { pool, after });
         }
     }
@@ -409,15 +451,23 @@ impl<C: Connection, W> Ledger<C, W> {
         self.serve(now, actions);
     }
 
-    /// Changes how many places there are. Connections beyond it close: idle ones now, others when they come back.
-    pub(crate) fn set_budget(&mut self, budget: usize, now: Instant, actions: &mut Vec<Action<C, W>>) {
-        self.budget = budget;
+    /// Changes how many places there are, until it lapses where it is to. Connections beyond it close: idle ones now, others
+    /// when they come back.
+    pub(crate) fn set_budget(
+        &mut self,
+        budget: usize,
+        lapse: Option<Lapse>,
+        now: Instant,
+        actions: &mut Vec<Action<C, W>>,
+    ) {
+        (self.budget, self.lapse) = (budget, lapse);
         while self.taken - self.closing > budget && self.evict(actions) {}
         self.serve(now, actions);
     }
 
     /// Closes a pool for good: idle connections now, others when they come back. Its callers are refused.
     pub(crate) fn retire(&mut self, pool: PoolId, now: Instant, actions: &mut Vec<Action<C, W>>) {
+        self.opened_last = self.opened_last.filter(|last| *last != pool);
         let Some(state) = self.pools.get_mut(&pool) else { return };
         state.is_retired = true;
         self.refuse_all(Some(pool), Refusal::Retired, actions);

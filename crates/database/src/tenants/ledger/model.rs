@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use rowhouse_domain::TenantId;
 use uuid::Uuid;
 
-use super::{Action, Asked, Connection, Failure, Ledger, Limits, PoolId, Terms, Ticket};
+use super::{Action, Asked, Attempt, Connection, Failure, Lapse, Ledger, Limits, PoolId, Terms, Ticket};
 
 /// A connection that knows its pool; a spent one ends at its next use.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,18 +51,26 @@ fn pool(number: u8) -> PoolId {
     PoolId(u64::from(number.min(4)))
 }
 
+/// Where a tenant's data lies after it moved; it may move back.
+fn other_pool(number: u8) -> PoolId {
+    PoolId(10 + u64::from(number))
+}
+
 #[derive(Debug, Clone)]
 enum Event {
     Ask(u8),
+    AskElsewhere(u8),
     GiveBack(usize),
     GiveBackSpent(usize),
     Abandon(usize),
     Opened(usize),
-    Failed(usize, Failure),
+    Failed(usize, Failure, bool),
     Closed(usize),
     Cancel(usize),
     Pass(u64),
     SetBudget(usize),
+    /// Of the budget so much is left after so many milliseconds.
+    LetLapse(usize, u64),
     Tidy,
     Retire(u8),
     Probe(bool),
@@ -76,11 +84,14 @@ fn event() -> impl Strategy<Value = Event> {
         1 => any::<usize>().prop_map(Event::GiveBackSpent),
         1 => any::<usize>().prop_map(Event::Abandon),
         6 => any::<usize>().prop_map(Event::Opened),
-        1 => (any::<usize>(), failure).prop_map(|(which, failure)| Event::Failed(which, failure)),
+        1 => (0..TENANTS).prop_map(Event::AskElsewhere),
+        1 => (any::<usize>(), failure, any::<bool>())
+            .prop_map(|(which, failure, is_ending)| Event::Failed(which, failure, is_ending)),
         5 => any::<usize>().prop_map(Event::Closed),
         1 => any::<usize>().prop_map(Event::Cancel),
         2 => (0u64..30).prop_map(Event::Pass),
         1 => (1usize..8).prop_map(Event::SetBudget),
+        1 => (1usize..8, 1u64..60).prop_map(|(left, after)| Event::LetLapse(left, after)),
         1 => Just(Event::Tidy),
         1 => (0..TENANTS).prop_map(Event::Retire),
         1 => any::<bool>().prop_map(Event::Probe),
@@ -92,11 +103,12 @@ struct World {
     ledger: Ledger<Fake, u64>,
     now: Instant,
     budget: usize,
+    lapse: Option<Lapse>,
     lent: Vec<(Terms, Fake)>,
     opening: Vec<(PoolId, TenantId)>,
     closing: Vec<Option<Terms>>,
     probes: Vec<PoolId>,
-    waiting: HashMap<u64, (TenantId, Ticket)>,
+    waiting: HashMap<u64, (PoolId, TenantId, Ticket)>,
     next: u64,
     /// In the order of their service.
     served: Vec<TenantId>,
@@ -110,6 +122,7 @@ impl World {
             ledger: Ledger::new(LIMITS, budget),
             now: Instant::now(),
             budget,
+            lapse: None,
             lent: Vec::new(),
             opening: Vec::new(),
             closing: Vec::new(),
@@ -125,8 +138,9 @@ impl World {
         for action in actions {
             match action {
                 Action::Lend { to, loan, connection } => {
-                    let (asked, _) = self.waiting.remove(&to).expect("lent to somebody who waits");
-                    assert_eq!(asked, loan.tenant);
+                    let (asked, tenant, _) = self.waiting.remove(&to).expect("lent to somebody who waits");
+                    assert_eq!(tenant, loan.tenant);
+                    assert_eq!(asked, loan.pool, "a connection of another pool than was asked for");
                     assert_eq!(connection.pool, loan.pool, "a connection of another pool was lent");
                     self.served.push(loan.tenant);
                     self.lent.push((loan, connection));
@@ -166,10 +180,11 @@ impl World {
         }
         let (mut actions, now) = (Vec::new(), self.now);
         match *event {
-            Event::Ask(number) => {
+            Event::Ask(number) | Event::AskElsewhere(number) => {
                 self.next += 1;
                 let waiter = self.next;
-                let (pool, tenant) = (pool(number), tenant(number));
+                let has_moved = matches!(event, Event::AskElsewhere(_));
+                let (pool, tenant) = (if has_moved { other_pool(number) } else { pool(number) }, tenant(number));
                 match self.ledger.ask(pool, tenant, || waiter, now, &mut actions) {
                     Asked::Lent(connection, terms) => {
                         assert_eq!(connection.pool, pool);
@@ -177,7 +192,7 @@ impl World {
                         self.lent.push((terms, connection));
                     }
                     Asked::Waits(ticket) => {
-                        self.waiting.insert(waiter, (tenant, ticket));
+                        self.waiting.insert(waiter, (pool, tenant, ticket));
                     }
                     Asked::Refused(_) => {}
                 }
@@ -202,9 +217,11 @@ impl World {
                     &mut actions,
                 );
             }
-            Event::Failed(which, failure) => {
+            Event::Failed(which, failure, is_ending) => {
                 let Some((pool, tenant)) = pick(&mut self.opening, which) else { return };
-                self.ledger.failed(pool, tenant, failure, now, &mut actions);
+                let attempt = Attempt { failure, begun: now, is_ending };
+                self.closing.extend(is_ending.then_some(None));
+                self.ledger.failed(pool, tenant, attempt, now, &mut actions);
             }
             Event::Closed(which) => {
                 let Some(abandoned) = pick(&mut self.closing, which) else { return };
@@ -214,16 +231,23 @@ impl World {
                 let mut all: Vec<u64> = self.waiting.keys().copied().collect();
                 all.sort_unstable();
                 let Some(waiter) = pick(&mut all, which) else { return };
-                let (tenant, ticket) = self.waiting.remove(&waiter).expect("it waits");
+                let (_, tenant, ticket) = self.waiting.remove(&waiter).expect("it waits");
                 self.ledger.cancel(tenant, ticket, now, &mut actions);
             }
             Event::Pass(milliseconds) => {
                 self.now += Duration::from_millis(milliseconds);
+                if let Some(lapse) = self.lapse.filter(|lapse| lapse.at <= self.now) {
+                    (self.budget, self.lapse) = (self.budget.min(lapse.to), None);
+                }
                 self.ledger.go_on(self.now, &mut actions);
             }
             Event::SetBudget(budget) => {
-                self.budget = budget;
-                self.ledger.set_budget(budget, now, &mut actions);
+                (self.budget, self.lapse) = (budget, None);
+                self.ledger.set_budget(budget, None, now, &mut actions);
+            }
+            Event::LetLapse(to, after) => {
+                self.lapse = Some(Lapse { at: now + Duration::from_millis(after), to });
+                self.ledger.set_budget(self.budget, self.lapse, now, &mut actions);
             }
             Event::Tidy => self.ledger.tidy(Duration::from_millis(40), now, &mut actions),
             Event::Retire(number) => self.ledger.retire(pool(number), now, &mut actions),
@@ -233,7 +257,7 @@ impl World {
                     let outcome = if answers {
                         Ok(Fake { pool, is_spent: false, is_at_hand: false })
                     } else {
-                        Err(Failure::Unreachable)
+                        Err((Failure::Unreachable, false))
                     };
                     self.ledger.probed(pool, outcome, now, &mut actions);
                 }
@@ -375,7 +399,7 @@ fn a_server_that_is_full_is_left_alone_and_idle_connections_make_room() {
     world.act(&Event::GiveBack(0));
     world.act(&Event::Ask(1));
     assert_eq!(world.opening.len(), 1);
-    world.act(&Event::Failed(0, Failure::Full));
+    world.act(&Event::Failed(0, Failure::Full, false));
     assert!(world.opening.is_empty(), "it is tried again at once");
     world.act(&Event::Pass(60));
     settle(&mut world);
@@ -389,11 +413,11 @@ fn a_silent_cluster_refuses_at_once_until_it_is_back() {
         world.act(&Event::Ask(number));
     }
     for _ in 0..3 {
-        world.act(&Event::Failed(0, Failure::Unreachable));
+        world.act(&Event::Failed(0, Failure::Unreachable, false));
     }
     assert!(world.waiting.is_empty(), "nobody waits for a cluster that does not answer");
     while !world.opening.is_empty() {
-        world.act(&Event::Failed(0, Failure::Unreachable));
+        world.act(&Event::Failed(0, Failure::Unreachable, false));
     }
     world.act(&Event::Probe(false));
     world.act(&Event::Ask(0));
@@ -402,6 +426,63 @@ fn a_silent_cluster_refuses_at_once_until_it_is_back() {
     world.act(&Event::Ask(0));
     settle(&mut world);
     assert!(world.served.contains(&tenant(0)));
+}
+
+#[test]
+fn one_silent_database_does_not_have_the_whole_cluster_refused() {
+    let mut world = World::new(6);
+    world.act(&Event::Ask(1));
+    settle(&mut world);
+    for _ in 0..5 {
+        world.act(&Event::Ask(0));
+        // It says nothing for a second, in which another tenant is answered.
+        let begun = world.now;
+        world.act(&Event::Pass(1000));
+        world.act(&Event::GiveBack(0));
+        let (pool, tenant) = world.opening.pop().expect("one is opened");
+        let mut actions = Vec::new();
+        let attempt = Attempt { failure: Failure::Unreachable, begun, is_ending: false };
+        world.ledger.failed(pool, tenant, attempt, world.now, &mut actions);
+        world.do_all(actions);
+        world.act(&Event::Ask(1));
+        assert_eq!(world.lent.len(), 1, "a neighbour is lent its connection");
+        world.act(&Event::Pass(200));
+    }
+    assert!(world.probes.is_empty());
+}
+
+#[test]
+fn a_cluster_is_tried_by_way_of_another_database_too() {
+    let mut world = World::new(6);
+    world.act(&Event::Ask(1));
+    settle(&mut world);
+    world.act(&Event::GiveBack(0));
+    world.act(&Event::Pass(1));
+    world.act(&Event::Ask(0));
+    world.act(&Event::Ask(0));
+    world.act(&Event::Ask(2));
+    for _ in 0..3 {
+        world.act(&Event::Failed(0, Failure::Unreachable, false));
+    }
+    let mut tried = BTreeSet::new();
+    for _ in 0..2 {
+        tried.extend(world.probes.last().copied());
+        world.act(&Event::Probe(false));
+    }
+    assert!(tried.contains(&pool(1)), "{tried:?}");
+    assert_eq!(tried.len(), 2);
+}
+
+#[test]
+fn nothing_is_opened_on_a_budget_that_has_lapsed() {
+    let mut world = World::new(6);
+    world.act(&Event::LetLapse(1, 10));
+    world.act(&Event::Ask(0));
+    // The process stood still; nobody has told the ledger of it.
+    world.now += Duration::from_millis(20);
+    (world.budget, world.lapse) = (1, None);
+    world.act(&Event::Ask(1));
+    assert_eq!(world.opening.len(), 1);
 }
 
 #[test]

@@ -33,6 +33,9 @@ impl<W> Tenant<W> {
 impl<C: Connection, W> Ledger<C, W> {
     /// Places that may be taken now.
     fn places(&mut self, now: Instant) -> usize {
+        if let Some(lapse) = self.lapse.filter(|lapse| lapse.at <= now) {
+            (self.budget, self.lapse) = (self.budget.min(lapse.to), None);
+        }
         match self.ceiling {
             Some((_, until)) if now >= until => {
                 self.ceiling = None;
@@ -154,6 +157,15 @@ impl<C: Connection, W> Ledger<C, W> {
         }
     }
 
+    /// Gives a place back, at once or when the session in it has ended.
+    pub(super) fn vacate(&mut self, is_ending: bool) {
+        if is_ending {
+            self.closing += 1;
+        } else {
+            self.taken -= 1;
+        }
+    }
+
     /// Keeps a connection for the next of its pool.
     pub(super) fn keep(&mut self, pool: PoolId, connection: C, loans: u32, now: Instant) {
         self.clock += 1;
@@ -230,6 +242,16 @@ impl<C: Connection, W> Ledger<C, W> {
                 state.idle.push_back(idle);
             }
         }
+    }
+
+    /// Tells those of a tenant who wait for a connection of another pool that there will be none: the tenant has moved.
+    pub(super) fn refuse_elsewhere(&mut self, pool: PoolId, tenant: TenantId, actions: &mut Vec<Action<C, W>>) {
+        let Some(member) = self.tenants.get_mut(&tenant).filter(|member| member.pool != pool) else { return };
+        let waiting = std::mem::take(&mut member.waiting);
+        let left = std::mem::replace(&mut member.pool, pool);
+        actions.extend(waiting.into_iter().map(|(_, to)| Action::Refuse { to, why: Refusal::Retired }));
+        self.line_up(tenant);
+        self.forget_pool(left);
     }
 
     /// Tells all who wait, or those of one pool, that there will be nothing.
