@@ -47,3 +47,98 @@ async fn names_in_lists_are_encoded_where_that_is_asked_for() {
         (vec!["d%26r%20%3C%2B%3E/".to_owned()], vec![encoded[1].to_owned()])
     );
 }
+
+/// All pages of a list, as a client goes through them: what is told in `item` on each.
+async fn pages(setting: &Setting, asked: &[String], markers: [(&str, &str); 2], item: &str) -> Vec<Vec<String>> {
+    let path = format!("/{}", setting.bucket());
+    let (mut pages, mut behind) = (Vec::new(), Vec::new());
+    loop {
+        // Sorted, as they are signed.
+        let mut query = [asked, &behind].concat();
+        query.sort();
+        let answer = setting.request(Method::GET, (&path, &query.join("&")), &[]).send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert_eq!(status, 200, "{text}");
+        pages.push(all(&text, item));
+        assert!(pages.len() < 20, "it does not end");
+        if all(&text, "IsTruncated") != ["true"] {
+            return pages;
+        }
+        behind = markers.map(|(marker, told)| format!("{marker}={}", all(&text, told)[0].replace('/', "%2F"))).to_vec();
+    }
+}
+
+/// Asserts that the pages are full but for the last, and together everything.
+fn assert_whole(pages: &[Vec<String>], most: usize, whole: &[String]) {
+    assert_eq!(pages.concat(), whole, "{most}");
+    let (last, full) = pages.split_last().unwrap();
+    assert!(last.len() <= most && full.iter().all(|page| page.len() == most), "{most}: {pages:?}");
+}
+
+#[tokio::test]
+async fn versions_come_in_pages_of_versions() {
+    let setting = Setting::new().await;
+    for (key, versions) in [("a.txt", 5), ("b.txt", 1), ("c.txt", 3)] {
+        for version in 0..versions {
+            let path = format!("/{}/{key}", setting.bucket());
+            let put = setting.request(Method::PUT, (&path, ""), &[]).body(format!("{key} {version}"));
+            assert_eq!(put.send().await.unwrap().status(), 200);
+        }
+    }
+    let markers = [("key-marker", "NextKeyMarker"), ("version-id-marker", "NextVersionIdMarker")];
+    let whole: Vec<String> = [5, 4, 3, 2, 1, 1, 3, 2, 1].iter().map(ToString::to_string).collect();
+    for most in [1, 2, 5, 6, 8, 9, 100] {
+        let asked = [format!("max-keys={most}"), "versions=".to_owned()];
+        assert_whole(&pages(&setting, &asked, markers, "VersionId").await, most, &whole);
+    }
+}
+
+#[tokio::test]
+async fn versions_come_in_pages_beside_prefixes() {
+    let setting = Setting::new().await;
+    for key in ["a.txt", "a.txt", "b/1", "b/1", "b/2", "c.txt", "d/1"] {
+        let path = format!("/{}/{key}", setting.bucket());
+        assert_eq!(setting.request(Method::PUT, (&path, ""), &[]).body("text").send().await.unwrap().status(), 200);
+    }
+    let markers = [("key-marker", "NextKeyMarker"), ("version-id-marker", "NextVersionIdMarker")];
+    for most in [1, 2, 3, 4, 5] {
+        let asked = [
+            "delimiter=%2F".to_owned(),
+            "encoding-type=url".to_owned(),
+            format!("max-keys={most}"),
+            "versions=".to_owned(),
+        ];
+        let keys = pages(&setting, &asked, markers, "Key").await;
+        assert_eq!(keys.concat(), ["a.txt", "a.txt", "c.txt"], "{most}");
+        // The outer element is the list's own prefix, which was not asked for.
+        let prefixes = pages(&setting, &asked, markers, "Prefix").await.concat();
+        assert_eq!(prefixes, ["b/", "d/"], "{most}");
+        assert!(keys.len() >= 5_usize.div_ceil(most), "{most}: {keys:?}");
+    }
+    // A marker outside of what is asked for tells of nothing itself.
+    let path = format!("/{}", setting.bucket());
+    let query = "key-marker=a.txt&prefix=b%2F&version-id-marker=2&versions=";
+    let text = setting.request(Method::GET, (&path, query), &[]).send().await.unwrap().text().await.unwrap();
+    assert_eq!(all(&text, "Key"), ["b/1", "b/1", "b/2"], "{text}");
+}
+
+#[tokio::test]
+async fn uploads_come_in_pages() {
+    let setting = Setting::new().await;
+    let mut begun = Vec::new();
+    for key in ["b", "a", "a", "c", "a", "B"] {
+        let path = format!("/{}/{key}", setting.bucket());
+        let answer = setting.request(Method::POST, (&path, "uploads="), &[]).send().await.unwrap();
+        let upload = all(&answer.text().await.unwrap(), "UploadId")[0].clone();
+        begun.push((key, upload));
+    }
+    begun.sort();
+    let whole: Vec<String> = begun.into_iter().map(|(_, upload)| upload).collect();
+    let markers = [("key-marker", "NextKeyMarker"), ("upload-id-marker", "NextUploadIdMarker")];
+    for most in [1, 2, 5, 6, 100] {
+        let asked = [format!("max-uploads={most}"), "uploads=".to_owned()];
+        assert_whole(&pages(&setting, &asked, markers, "UploadId").await, most, &whole);
+    }
+    let asked = ["max-uploads=2".to_owned(), "prefix=a".to_owned(), "uploads=".to_owned()];
+    assert_whole(&pages(&setting, &asked, markers, "UploadId").await, 2, &whole[1..4]);
+}

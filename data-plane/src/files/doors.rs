@@ -41,9 +41,6 @@ pub(crate) use super::download::{Delivery, POLICY};
 pub(crate) use super::upload::Upload;
 pub(crate) use super::versions::Stored;
 
-/// Versions of one file that a list of versions tells of.
-const MOST_VERSIONS: i64 = 1000;
-
 /// What streams of other crates fail with.
 type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -176,9 +173,14 @@ pub(crate) async fn find(tenant: &impl Sql, file: FileId, version: Option<i32>) 
     versions::store::find_stored(tenant, file, version).await
 }
 
-/// The versions of a file, newest first, as far as anybody looks back.
-pub(crate) async fn versions(tenant: &impl Sql, file: FileId) -> Result<Vec<Version>> {
-    versions::store::list(tenant, file, i32::MAX, MOST_VERSIONS).await
+/// The first versions of these files: one file after the other, each's newest first.
+pub(crate) async fn versions(tenant: &impl Sql, files: &[FileId], most: usize) -> Result<Vec<Version>> {
+    versions::store::list_all(tenant, files, i64::try_from(most).map_err(Error::internal)?).await
+}
+
+/// The versions of a file before one of them, newest first.
+pub(crate) async fn versions_before(tenant: &impl Sql, file: FileId, before: i32, most: usize) -> Result<Vec<Version>> {
+    versions::store::list(tenant, file, before, i64::try_from(most).map_err(Error::internal)?).await
 }
 
 /// Refuses a file that is not there.

@@ -15,12 +15,12 @@ use super::authentication::also_reads;
 use super::encoding::Encoding;
 use super::failure::failure;
 use super::integrity::Integrity;
-use super::listing::Item;
 use super::metadata;
 use super::multipart;
 use super::objects::{self, etag};
 use super::operations::{Door, body, caller, length, time};
 use crate::files::doors;
+use crate::uploads::store::Behind;
 
 type Answer<T> = S3Result<S3Response<T>>;
 
@@ -176,10 +176,19 @@ impl Door {
         let input = request.input;
         let encoding = Encoding::read(input.encoding_type.as_ref())?;
         let prefix = input.prefix.clone().unwrap_or_default();
-        let found = multipart::list(&self.0, &caller, &input.bucket).await?;
-        let uploads =
-            found.into_iter().filter(|session| session.new.name.as_ref().is_some_and(|key| key.starts_with(&prefix)));
-        let uploads = uploads.map(|session| MultipartUpload {
+        let key = input.key_marker.clone().unwrap_or_default();
+        // It counts with its key only.
+        let upload = match input.upload_id_marker.as_deref().filter(|text| !text.is_empty() && !key.is_empty()) {
+            Some(text) => Some(text.parse().map_err(|_| s3_error!(InvalidArgument, "the marker is no upload's id"))?),
+            None => None,
+        };
+        let behind = Behind { key: &key, upload };
+        let most = usize::try_from(input.max_uploads.unwrap_or(1000).clamp(1, 1000)).unwrap_or(1000);
+        let (found, is_truncated) = multipart::list(&self.0, &caller, (&input.bucket, &prefix), &behind, most).await?;
+        let last = found.last().filter(|_| is_truncated);
+        let next = last.map(|session| (session.new.name.clone().unwrap_or_default(), session.new.id.to_string()));
+        let (next_key, next_upload) = next.unzip();
+        let uploads = found.into_iter().map(|session| MultipartUpload {
             key: session.new.name.map(|key| encoding.text(key)),
             upload_id: Some(session.new.id.to_string()),
             initiated: Some(time(session.created_at)),
@@ -190,7 +199,12 @@ impl Door {
             bucket: Some(input.bucket),
             prefix: input.prefix.map(|prefix| encoding.text(prefix)),
             encoding_type: encoding.told(),
-            is_truncated: Some(false),
+            key_marker: input.key_marker.map(|key| encoding.text(key)),
+            upload_id_marker: input.upload_id_marker,
+            next_key_marker: next_key.map(|key| encoding.text(key)),
+            next_upload_id_marker: next_upload,
+            max_uploads: input.max_uploads,
+            is_truncated: Some(is_truncated),
             ..ListMultipartUploadsOutput::default()
         }))
     }
@@ -203,45 +217,33 @@ impl Door {
         let input = request.input;
         let encoding = Encoding::read(input.encoding_type.as_ref())?;
         let how = (input.prefix.as_deref(), input.delimiter.as_deref());
-        let after = input.key_marker.clone().unwrap_or_default();
-        let page = self.list(&caller, &input.bucket, how, &after, input.max_keys).await?;
-        let tenant = caller.connection(&self.0).await.map_err(failure)?;
-        let (mut found, mut prefixes) = (Vec::new(), Vec::new());
-        for item in page.items {
-            match item {
-                Item::Prefix(prefix) => prefixes.push(CommonPrefix { prefix: Some(encoding.text(prefix)) }),
-                Item::Object { key, found: object } => {
-                    let key = encoding.text(key);
-                    for version in doors::versions(&tenant, object.id).await.map_err(failure)? {
-                        found.push(ObjectVersion {
-                            key: Some(key.clone()),
-                            version_id: Some(version.version_number.to_string()),
-                            is_latest: Some(version.version_number == object.version),
-                            e_tag: Some(etag(&version.checksum)),
-                            size: Some(version.size),
-                            last_modified: Some(time(version.created_at)),
-                            storage_class: Some(ObjectVersionStorageClass::from_static(
-                                ObjectVersionStorageClass::STANDARD,
-                            )),
-                            ..ObjectVersion::default()
-                        });
-                    }
-                }
-            }
-        }
-        // All versions of a key are on one page, so the next one begins behind the key.
+        let behind = (input.key_marker.as_deref(), input.version_id_marker.as_deref());
+        let page = self.list_versions(&caller, &input.bucket, how, behind, input.max_keys).await?;
+        let (next_key, next_version) = page.next.unzip();
+        let versions = page.versions.into_iter().map(|(key, is_latest, version)| ObjectVersion {
+            key: Some(encoding.text(key)),
+            version_id: Some(version.version_number.to_string()),
+            is_latest: Some(is_latest),
+            e_tag: Some(etag(&version.checksum)),
+            size: Some(version.size),
+            last_modified: Some(time(version.created_at)),
+            storage_class: Some(ObjectVersionStorageClass::from_static(ObjectVersionStorageClass::STANDARD)),
+            ..ObjectVersion::default()
+        });
+        let prefixes = page.prefixes.into_iter().map(|prefix| CommonPrefix { prefix: Some(encoding.text(prefix)) });
         Ok(S3Response::new(ListObjectVersionsOutput {
-            versions: Some(found),
-            common_prefixes: Some(prefixes),
+            versions: Some(versions.collect()),
+            common_prefixes: Some(prefixes.collect()),
             name: Some(input.bucket),
             prefix: input.prefix.map(|prefix| encoding.text(prefix)),
             delimiter: input.delimiter,
             key_marker: input.key_marker.map(|key| encoding.text(key)),
             encoding_type: encoding.told(),
             max_keys: input.max_keys,
-            is_truncated: Some(page.next.is_some()),
-            next_version_id_marker: page.next.as_ref().map(|_| "1".to_owned()),
-            next_key_marker: page.next.map(|key| encoding.text(key)),
+            version_id_marker: input.version_id_marker,
+            is_truncated: Some(next_key.is_some()),
+            next_version_id_marker: next_version,
+            next_key_marker: next_key.map(|key| encoding.text(key)),
             ..ListObjectVersionsOutput::default()
         }))
     }

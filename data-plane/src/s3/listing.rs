@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use rowhouse_database::Sql;
-use rowhouse_domain::{FolderId, ItemName, WorkspaceId};
+use rowhouse_domain::{FileId, FolderId, ItemName, WorkspaceId};
 use rowhouse_problem::Result;
 
 use super::store::{self, Found, Span};
@@ -17,7 +17,7 @@ const BATCH: i64 = 1000;
 /// Folders that one list goes into at most. One that finds little in many is cut short, and goes on where it was.
 const MOST_FOLDERS: usize = 1000;
 /// Behind every character that a name can have.
-const END: char = char::MAX;
+pub(super) const END: char = char::MAX;
 
 /// What is asked for.
 pub(super) struct Wanted<'a> {
@@ -34,6 +34,16 @@ pub(super) struct Wanted<'a> {
 pub(super) enum Item {
     Object { key: String, found: Found },
     Prefix(String),
+}
+
+impl Item {
+    /// The file of a key.
+    pub(super) fn file(&self) -> Option<FileId> {
+        match self {
+            Self::Object { found, .. } => Some(found.id),
+            Self::Prefix(_) => None,
+        }
+    }
 }
 
 /// A page of a list.

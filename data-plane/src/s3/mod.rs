@@ -17,5 +17,6 @@ mod objects;
 mod operations;
 mod server;
 pub(crate) mod store;
+mod version_list;
 
 pub(crate) use server::S3Server;

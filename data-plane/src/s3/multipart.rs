@@ -210,11 +210,21 @@ pub(super) async fn abort(state: &AppState, caller: &Caller, session: &Session) 
     abandon(state, caller, session.new.id, Protocol::S3).await.map_err(of_upload)
 }
 
-/// The uploads of a bucket that are under way.
-pub(super) async fn list(state: &AppState, caller: &Caller, bucket: &str) -> S3Result<Vec<Session>> {
+/// The uploads of a bucket that are under way: at most so many, and whether there are more.
+pub(super) async fn list(
+    state: &AppState,
+    caller: &Caller,
+    (bucket, prefix): (&str, &str),
+    behind: &store::Behind<'_>,
+    most: usize,
+) -> S3Result<(Vec<Session>, bool)> {
     let tenant = caller.connection(state).await.map_err(failure)?;
     let workspace = objects::workspace(&tenant, bucket).await?;
-    store::list(&tenant, workspace).await.map_err(failure)
+    let limit = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
+    let mut found = store::list(&tenant, workspace, prefix, behind, limit).await.map_err(failure)?;
+    let is_truncated = found.len() > most;
+    found.truncate(most);
+    Ok((found, is_truncated))
 }
 
 #[cfg(test)]

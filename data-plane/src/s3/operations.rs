@@ -35,7 +35,7 @@ use crate::folders;
 use crate::state::AppState;
 
 /// Most keys of a list, as with S3.
-const MOST_KEYS: i32 = 1000;
+pub(super) const MOST_KEYS: i32 = 1000;
 
 /// The tenant's files as objects.
 pub(super) struct Door(pub(super) AppState);

@@ -87,11 +87,30 @@ const LIST: &str = "
     select id, workspace_id, folder_id, name, mime_type, length, metadata, pieces, received, reservation_id, made_version,
         made_checksum, expires_at, created_at
     from upload_sessions
-    where workspace_id = $1 and protocol = 's3' and made_version is null and expires_at > now() order by id limit 1000";
+    where workspace_id = $1 and protocol = 's3' and made_version is null and expires_at > now()
+        and name collate \"C\" >= $2 and name collate \"C\" <= $2::text || $3::text
+        and (name collate \"C\" > $4 or (name = $4 and id > $5))
+    order by name collate \"C\", id limit $6";
 
-/// A workspace's uploads under way by S3, in the order of their making.
-pub(crate) async fn list(tenant: &impl Sql, workspace: WorkspaceId) -> Result<Vec<Session>> {
-    let rows = tenant.query(LIST, &[&workspace]).await.context("listing uploads")?;
+/// Where a list of uploads goes on: behind a key, or behind an upload of it.
+pub(crate) struct Behind<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) upload: Option<UploadId>,
+}
+
+/// A workspace's uploads under way by S3 whose keys begin with `prefix`, in the order of their keys and of their making.
+pub(crate) async fn list(
+    tenant: &impl Sql,
+    workspace: WorkspaceId,
+    prefix: &str,
+    behind: &Behind<'_>,
+    limit: i64,
+) -> Result<Vec<Session>> {
+    // Behind every character that a key can have.
+    let end = char::MAX.to_string();
+    let parameters: rowhouse_database::Parameters<'_> =
+        &[&workspace, &prefix, &end, &behind.key, &behind.upload, &limit];
+    let rows = tenant.query(LIST, parameters).await.context("listing uploads")?;
     rows.iter().map(|row| from_row(row, Protocol::S3)).collect()
 }
 

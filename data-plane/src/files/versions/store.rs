@@ -61,6 +61,22 @@ pub(in crate::files) async fn list(tenant: &impl Sql, file: FileId, before: i32,
     rows.iter().map(version_from_row).collect()
 }
 
+const LIST_ALL: &str = "
+    select version.id, version.file_id, version.version_number, version.size, version.checksum, version.mime_type,
+        version.user_metadata, version.created_at
+    from unnest($1::uuid[]) with ordinality wanted (file_id, place)
+    cross join lateral (
+        select id, file_id, version_number, size, checksum, mime_type, user_metadata, created_at from file_versions
+        where file_versions.file_id = wanted.file_id order by version_number desc limit $2
+    ) version
+    order by wanted.place, version.version_number desc limit $2";
+
+/// Versions of these files in their order, newest first, but no more than so many in all.
+pub(in crate::files) async fn list_all(tenant: &impl Sql, files: &[FileId], limit: i64) -> Result<Vec<Version>> {
+    let rows = tenant.query(LIST_ALL, &[&files, &limit]).await.context("listing versions of files")?;
+    rows.iter().map(version_from_row).collect()
+}
+
 const GET: &str = "
     select id, file_id, version_number, size, checksum, mime_type, user_metadata, created_at from file_versions
     where file_id = $1 and version_number = $2";
