@@ -74,6 +74,42 @@ async fn a_wrong_digest_is_refused_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn each_header_that_states_a_hash_is_checked() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let base64 = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+    let sha256 = |text: &str| format!("sha-256=:{}:", base64(&Sha256::digest(text)));
+    let (md5, other_md5) = ("iXWeEoTiR5uZHSZp3hBJQg==", "JcbZd1Ozyz+udRzA+u10SQ==");
+    let path = |name: &str| format!("/v1/files?workspace_id={}&name={name}", given.workspace);
+    let send = |name: &str, header: &str, value: String| {
+        Answer::of(given.data.request(Method::POST, &path(name)).header(header, value).body("words"))
+    };
+    for (header, value) in [
+        ("repr-digest", sha256("other words")),
+        ("content-digest", sha256("other words")),
+        ("content-md5", other_md5.to_owned()),
+    ] {
+        send("wrong", header, value).await.problem(400, "digest_mismatch");
+    }
+    // One that nobody checks is not taken for one that was.
+    for value in ["sha-512=:AA==:", "md5=:AA==:"] {
+        send("wrong", "repr-digest", value.to_owned()).await.problem(400, "malformed_request");
+    }
+    house.expect_stored_objects(0).await;
+    house.expect_reserved(0).await;
+    let made = send("a", "repr-digest", sha256("words")).await.expect(201).text("id");
+    // It is noted also where the bytes are there already.
+    let again = send("b", "content-md5", md5.to_owned()).await.expect(201).text("id");
+    let content = given.data.get(&format!("/v1/files/{again}/content")).await.expect(200);
+    assert_eq!(content.header("content-digest"), sha256("words"));
+    assert_eq!(content.header("repr-digest"), sha256("words"));
+    let version = given.data.get(&format!("/v1/files/{made}/versions/1")).await.expect(200).json();
+    assert_eq!(version["md5"], "89759e1284e2479b991d2669de104942");
+    let part = given.data.request(Method::GET, &format!("/v1/files/{again}/content")).header("range", "bytes=0-1");
+    assert!(!Answer::of(part).await.expect(206).headers.contains_key("content-digest"));
+}
+
+#[tokio::test]
 async fn a_client_that_goes_away_leaves_nothing() {
     let house = crate::house().await;
     let given = house.tenant().await;

@@ -15,9 +15,10 @@ impl Expected {
     /// Reads the headers' values.
     ///
     /// # Errors
-    /// `malformed_request` for a hash of ours that can't be read; other algorithms are passed over.
+    /// `malformed_request` for a hash of ours that can't be read. Other algorithms are passed over beside ours; alone they would
+    /// have their sender believe that something was checked.
     pub(super) fn read(digests: &[Option<&str>], content_md5: Option<&str>) -> Result<Self> {
-        let mut sha256 = None;
+        let (mut sha256, mut is_unchecked) = (None, false);
         for text in digests.iter().copied().flatten() {
             if let Some(stated) = member(text, "sha-256") {
                 let hash = decode::<32>(stated.and_then(|value| value.strip_prefix(':')?.strip_suffix(':')))
@@ -26,7 +27,12 @@ impl Expected {
                     return Err(malformed("the same hash in both headers"));
                 }
                 sha256 = Some(hash);
+            } else if !text.trim().is_empty() && content_md5.is_none() {
+                is_unchecked = true;
             }
+        }
+        if is_unchecked && sha256.is_none() {
+            return Err(malformed("`sha-256`, which is the one that is checked here (or `Content-MD5`)"));
         }
         let md5 = match content_md5 {
             Some(text) => Some(decode::<16>(Some(text.trim())).ok_or_else(|| malformed("16 bytes in base64"))?),
@@ -107,9 +113,12 @@ mod tests {
     }
 
     #[test]
-    fn other_algorithms_are_passed_over_and_nonsense_is_not() {
-        assert_eq!(Expected::read(&[Some("sha-512=:AA==:")], None).unwrap(), Expected::default());
-        for text in ["sha-256=:AA==:", "sha-256=abc", "sha-256", "sha-256=:%:"] {
+    fn other_algorithms_are_passed_over_beside_ours_and_nonsense_is_not() {
+        let ours = header_value(&[7; 32]);
+        let both = Expected::read(&[Some("sha-512=:AA==:"), Some(&ours)], None).unwrap();
+        assert_eq!(both.sha256, Some([7; 32]));
+        assert!(Expected::read(&[Some("sha-512=:AA==:")], Some("AAAAAAAAAAAAAAAAAAAAAA==")).is_ok());
+        for text in ["sha-512=:AA==:", "md5=:AA==:", "sha-256=:AA==:", "sha-256=abc", "sha-256", "sha-256=:%:"] {
             assert_eq!(Expected::read(&[Some(text)], None).unwrap_err().code(), Code::MalformedRequest, "{text}");
         }
         assert!(Expected::read(&[], Some("AA==")).is_err());

@@ -88,6 +88,10 @@ pub(super) async fn send(state: &AppState, stored: Stored, wish: Wish<'_>) -> Re
         .insert_header((header::CONTENT_SECURITY_POLICY, POLICY));
     if digest::is_wanted(text(wish.request, "want-repr-digest")) {
         answer.insert_header(("repr-digest", digest::header_value(&stored.sha256)));
+        if !is_partial {
+            // Nothing is encoded on its way: what is sent is the content itself.
+            answer.insert_header(("content-digest", digest::header_value(&stored.sha256)));
+        }
     }
     let range = part.clone().unwrap_or(0..size);
     let length = several.as_ref().map_or(range.end - range.start, Byteranges::length);

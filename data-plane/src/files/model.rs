@@ -43,6 +43,7 @@ pub struct Version {
     pub checksum: Vec<u8>,
     pub mime_type: String,
     pub user_metadata: Option<Value>,
+    pub md5: Option<Vec<u8>>,
     pub created_at: Timestamp,
 }
 

@@ -86,6 +86,9 @@ pub struct VersionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     user_metadata: Option<Value>,
+    /// MD5 in hexadecimal, where a sender of these bytes has stated it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    md5: Option<String>,
     created_at: Timestamp,
 }
 
@@ -99,6 +102,7 @@ impl From<Version> for VersionView {
             sha256: hex::encode(version.checksum),
             mime_type: version.mime_type,
             user_metadata: version.user_metadata,
+            md5: version.md5.map(hex::encode),
             created_at: version.created_at.into(),
         }
     }

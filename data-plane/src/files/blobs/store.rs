@@ -26,6 +26,7 @@ const REPLACE_DAMAGED: &str = "
     )
     update blobs set bucket = $2, object_key = $3, content_key_id = $4, verified_at = now(), damage = null, damaged_at = null
     from damaged where blobs.tenant_id = app_tenant_id() and blobs.id = damaged.id returning blobs.id";
+const NOTE_MD5: &str = "update blobs set md5_hash = $2 where sha256 = $1 and state = 'ready' and md5_hash is null";
 const SHARE_BLOB: &str = "select id from blobs where sha256 = $1 and state = 'ready' for share";
 
 /// The blob of these bytes, and whether it was there before: then the new object is not needed.
@@ -64,6 +65,10 @@ pub(in crate::files) async fn insert_or_share(
             .context("replacing a damaged object")?;
         if let Some(row) = replaced {
             return Ok((row.column("id")?, false));
+        }
+        if let Some(md5) = new.md5 {
+            // Before it is shared: of two who share it already, neither could change it.
+            transaction.execute(NOTE_MD5, &[&new.sha256, &md5]).await.context("noting a content's MD5")?;
         }
         let shared = transaction.query_opt(SHARE_BLOB, &[&new.sha256]).await.context("sharing a blob")?;
         if let Some(row) = shared {

@@ -52,7 +52,9 @@ pub(in crate::files) async fn insert(
 }
 
 const LIST: &str = "
-    select id, file_id, version_number, size, checksum, mime_type, user_metadata, created_at from file_versions
+    select id, file_id, version_number, size, checksum, mime_type, user_metadata, created_at,
+        (select md5_hash from blobs where id = file_versions.blob_id) as md5
+    from file_versions
     where file_id = $1 and version_number < $2 order by version_number desc limit $3";
 
 /// Versions of a file, newest first, before the one numbered `before`.
@@ -63,7 +65,7 @@ pub(in crate::files) async fn list(tenant: &impl Sql, file: FileId, before: i32,
 
 const LIST_ALL: &str = "
     select version.id, version.file_id, version.version_number, version.size, version.checksum, version.mime_type,
-        version.user_metadata, version.created_at
+        version.user_metadata, version.created_at, null::bytea as md5
     from unnest($1::uuid[]) with ordinality wanted (file_id, place)
     cross join lateral (
         select id, file_id, version_number, size, checksum, mime_type, user_metadata, created_at from file_versions
@@ -78,7 +80,9 @@ pub(in crate::files) async fn list_all(tenant: &impl Sql, files: &[FileId], limi
 }
 
 const GET: &str = "
-    select id, file_id, version_number, size, checksum, mime_type, user_metadata, created_at from file_versions
+    select id, file_id, version_number, size, checksum, mime_type, user_metadata, created_at,
+        (select md5_hash from blobs where id = file_versions.blob_id) as md5
+    from file_versions
     where file_id = $1 and version_number = $2";
 
 /// A version of a file.
@@ -190,6 +194,7 @@ fn version_from_row(row: &Row) -> Result<Version> {
         checksum: row.column("checksum")?,
         mime_type: row.column("mime_type")?,
         user_metadata: row.column("user_metadata")?,
+        md5: row.column("md5")?,
         created_at: row.column("created_at")?,
     })
 }
