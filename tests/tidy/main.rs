@@ -64,6 +64,42 @@ fn every_module_says_what_it_owns() {
     assert_none("begin with `//!`", &offenders);
 }
 
+/// What stands before the bracket that closes the one before `rest`.
+fn arguments(rest: &str) -> &str {
+    let mut depth = 1;
+    let end = rest.find(|letter| {
+        depth += i32::from(letter == '(') - i32::from(letter == ')');
+        depth == 0
+    });
+    &rest[..end.unwrap_or(rest.len())]
+}
+
+#[test]
+fn nothing_that_a_tenants_connection_runs_outlives_its_transaction() {
+    // A connection goes on to the next request as it is: a pin, a role or a path that stays set would go with it.
+    const LASTING: [&str; 8] =
+        ["set role", "set session", "set search_path", "set app.", "reset all", "reset role", "reset app.", "discard "];
+    let settings = |text: &str| -> Vec<String> {
+        let calls = text.split("set_config(").skip(1).map(|rest| arguments(rest).to_owned());
+        calls.filter(|call| !call.trim_end().ends_with("true")).collect()
+    };
+    let mut offenders = Vec::new();
+    for (name, text) in files(&["data-plane/src", "crates/database/src/tenants"], "rs")
+        .into_iter()
+        .chain(files(&["crates/database/src"], "rs").into_iter().filter(|(name, _)| name.ends_with("/session.rs")))
+    {
+        let text = text.to_lowercase();
+        let lasting = LASTING.iter().filter(|statement| text.contains(*statement));
+        offenders.extend(lasting.map(|statement| format!("{name}: {statement}")));
+        offenders.extend(settings(&text).into_iter().map(|call| format!("{name}: set_config({call:.60}")));
+    }
+    for (name, text) in files(&["tenant-migrations"], "sql") {
+        offenders
+            .extend(settings(&text.to_lowercase()).into_iter().map(|call| format!("{name}: set_config({call:.60}")));
+    }
+    assert_none("what is set, is set for one transaction (`set_config(…, true)`)", &offenders);
+}
+
 #[test]
 fn http_stays_in_its_rooms() {
     // `routes → behaviour → store`: actix is for routes, guards and the wiring.
