@@ -7,6 +7,7 @@ drop function workspace_count(uuid, uuid, bigint);
 drop function quota_expire(integer);
 drop function quota_release(uuid);
 drop function quota_give_back(uuid, bigint);
+drop function quota_hand_over(uuid[], uuid, uuid);
 drop function quota_lease(uuid, uuid, bigint, bigint, interval, uuid);
 drop function quota_settle(uuid, uuid, uuid, uuid, bigint);
 drop function quota_committing(uuid);

@@ -84,7 +84,7 @@ pub(super) async fn recount(house: &TestHouse, given: &Given) -> i64 {
 }
 
 /// A key whose uploads are charged to an account of the tenant, which has a quota of its own.
-async fn with_an_account(house: &TestHouse, given: &Given) -> Client {
+pub(crate) async fn with_an_account(house: &TestHouse, given: &Given) -> Client {
     let data = house.tenant_key(&given.tenant, &["read_files", "write_files"]).await;
     let prefix = data.key().split('_').nth(1).unwrap();
     let tenant = given.tenant.parse::<TenantId>().unwrap().as_uuid();

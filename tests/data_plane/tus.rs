@@ -12,6 +12,8 @@ use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::recount;
+
 const OFFSET: &str = "application/offset+octet-stream";
 
 fn request(client: &Client, method: Method, path: &str) -> RequestBuilder {
@@ -366,6 +368,21 @@ async fn pieces_are_put_together() {
     assert_eq!(Answer::of(request(&given.data, Method::HEAD, &pieces[0])).await.status.as_u16(), 404);
     together("again.txt", &pieces).await.problem(404, "not_found");
     house.expect_stored_objects(1).await;
+}
+
+#[tokio::test]
+async fn pieces_that_another_account_brought_keep_no_room_of_its() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let brings = recount::with_an_account(&house, &given).await;
+    let begin = request(&brings, Method::POST, "/v1/uploads").header("upload-length", 5);
+    let begin = begin.header("upload-concat", "partial").header("content-type", OFFSET).body("words");
+    let piece = Answer::of(begin).await.expect(201).header("location").to_owned();
+    house.expect_reserved(5).await;
+    let joins = request(&given.data, Method::POST, "/v1/uploads").header("upload-concat", format!("final;{piece}"));
+    let _ = Answer::of(joins.header("upload-metadata", metadata(&given, "all.txt"))).await.expect(201);
+    house.expect_used(5).await;
+    house.expect_reserved(0).await;
 }
 
 #[tokio::test]

@@ -57,7 +57,8 @@ async fn requests_and_bytes_are_counted() {
 /// What is written after an upload costs as much as the upload itself where each has it written by itself.
 #[tokio::test]
 async fn what_follows_from_uploads_is_written_for_many_at_once() {
-    let house = crate::house().await;
+    // A tenant has one turn at a time then.
+    let house = crate::house_with(|settings| settings.work.parallel = 2).await;
     let given = house.tenant().await;
     let begun = Instant::now();
     for number in 0..30_u8 {

@@ -10,7 +10,7 @@ use rowhouse_problem::{Code, Error};
 pub use blocks::Blocks;
 
 pub use store::{commit, release, reserve, reserve_workspaces};
-pub(crate) use store::{committing, give_back, hand_over};
+pub(crate) use store::{committing, give_back, hand_over, release_all};
 
 /// A level's refusal: which one, its limit, and what is used and reserved there.
 pub(crate) fn exceeded(level: &str, limit: i64, used: i64) -> Error {

@@ -132,6 +132,15 @@ pub(crate) async fn committing(platform: &PlatformPool, tenant: TenantId) -> Res
     rows.iter().map(|row| row.column("reservation")).collect()
 }
 
+const RELEASE_ALL: &str = "select count(*) filter (where quota_release(id)) from unnest($1::uuid[]) as id";
+
+/// Gives reservations back; those that are gone are fine.
+pub(crate) async fn release_all(platform: &PlatformPool, reservations: &[ReservationId]) -> Result<()> {
+    let connection = platform.get().await?;
+    connection.query_one(RELEASE_ALL, &[&reservations]).await.context("releasing reservations")?;
+    Ok(())
+}
+
 const RELEASE: &str = "select quota_release($1)";
 
 /// Gives a reservation back; one that is gone is fine.

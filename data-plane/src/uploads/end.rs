@@ -22,7 +22,7 @@ pub(crate) async fn begin(state: &AppState, caller: &Caller, new: NewSession) ->
     let expires_at = store::insert(&tenant, &new, reservation, ttl, caller.actor()).await?;
     let (of, account) = (caller.tenant(), caller.account());
     if let Err(error) = quota::reserve(&state.platform, reservation, of, account, length, ttl).await {
-        store::delete(&tenant, new.id).await?;
+        store::delete(&tenant, &[new.id]).await?;
         return Err(error);
     }
     let created_at = jiff::Timestamp::now();
@@ -37,7 +37,7 @@ pub(crate) async fn abandon(state: &AppState, caller: &Caller, id: UploadId, pro
         let transaction = tenant.transaction().await?;
         let found = store::lock(&transaction, id, protocol).await?;
         let reservation = found.ok_or_else(|| Error::not_found("upload", id))?;
-        forget(&transaction, id).await?;
+        forget(&transaction, &[id]).await?;
         transaction.commit().await?;
         reservation
     };
@@ -46,10 +46,10 @@ pub(crate) async fn abandon(state: &AppState, caller: &Caller, id: UploadId, pro
     Ok(())
 }
 
-/// Forgets an upload in a transaction, its objects left to the sweep.
-pub(super) async fn forget(transaction: &impl Sql, id: UploadId) -> Result<()> {
-    store::drop_parts(transaction, id).await?;
-    store::delete(transaction, id).await
+/// Forgets uploads in a transaction, their objects left to the sweep.
+pub(super) async fn forget(transaction: &impl Sql, ids: &[UploadId]) -> Result<()> {
+    store::drop_parts(transaction, ids).await?;
+    store::delete(transaction, ids).await
 }
 
 /// Says that an upload has become a file, in the transaction that records the file.
@@ -59,19 +59,17 @@ pub(crate) async fn finish(transaction: &impl Sql, id: UploadId, file: &crate::f
     let pieces = pieces.ok_or_else(ended)?;
     if !pieces.is_empty() {
         // Their room is the file's now.
-        for piece in store::lock_pieces(transaction, &pieces).await? {
-            forget(transaction, piece).await?;
-        }
+        let pieces = store::lock_pieces(transaction, &pieces).await?;
+        forget(transaction, &pieces).await?;
     }
-    store::drop_parts(transaction, id).await
+    store::drop_parts(transaction, &[id]).await
 }
 
 /// What a transaction of a sweep does; here so that all ends are in one place.
 pub(super) async fn forget_expired(transaction: &TenantTransaction<'_>, limit: i64) -> Result<Vec<ReservationId>> {
-    let mut reservations = Vec::new();
-    for (id, reservation) in store::expired(transaction, limit).await? {
-        forget(transaction, id).await?;
-        reservations.push(reservation);
+    let (ids, reservations): (Vec<UploadId>, _) = store::expired(transaction, limit).await?.into_iter().unzip();
+    if !ids.is_empty() {
+        forget(transaction, &ids).await?;
     }
     Ok(reservations)
 }

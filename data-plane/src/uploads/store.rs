@@ -217,13 +217,13 @@ pub(crate) async fn parts(tenant: &impl Sql, id: UploadId) -> Result<Vec<Stored>
 
 const LEAVE_PARTS: &str = "
     insert into upload_intents (bucket, object_key, state, expires_at)
-    select bucket, object_key, 'abandoned', now() from upload_parts where upload_id = $1";
-const DELETE_PARTS: &str = "delete from upload_parts where upload_id = $1";
+    select bucket, object_key, 'abandoned', now() from upload_parts where upload_id = any($1)";
+const DELETE_PARTS: &str = "delete from upload_parts where upload_id = any($1)";
 
-/// Leaves the objects of all parts to the sweep.
-pub(super) async fn drop_parts(transaction: &impl Sql, id: UploadId) -> Result<()> {
-    transaction.execute(LEAVE_PARTS, &[&id]).await.context("giving parts up")?;
-    transaction.execute(DELETE_PARTS, &[&id]).await.context("deleting parts")?;
+/// Leaves the objects of all parts of these uploads to the sweep.
+pub(super) async fn drop_parts(transaction: &impl Sql, ids: &[UploadId]) -> Result<()> {
+    transaction.execute(LEAVE_PARTS, &[&ids]).await.context("giving parts up")?;
+    transaction.execute(DELETE_PARTS, &[&ids]).await.context("deleting parts")?;
     Ok(())
 }
 
@@ -261,11 +261,11 @@ pub(super) async fn lock(transaction: &impl Sql, id: UploadId, protocol: Protoco
     row.map(|row| row.column("reservation_id")).transpose()
 }
 
-const DELETE: &str = "delete from upload_sessions where id = $1";
+const DELETE: &str = "delete from upload_sessions where id = any($1)";
 
-/// Forgets an upload.
-pub(super) async fn delete(transaction: &impl Sql, id: UploadId) -> Result<()> {
-    transaction.execute(DELETE, &[&id]).await.context("deleting an upload")?;
+/// Forgets uploads.
+pub(super) async fn delete(transaction: &impl Sql, ids: &[UploadId]) -> Result<()> {
+    transaction.execute(DELETE, &[&ids]).await.context("deleting uploads")?;
     Ok(())
 }
 

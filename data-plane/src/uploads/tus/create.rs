@@ -3,6 +3,7 @@
 use rowhouse_domain::{ItemName, ReservationId, UploadId};
 use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::{IfMatch, parse_id};
+use tracing::Instrument;
 
 use super::headers::metadata;
 use crate::authentication::Caller;
@@ -141,23 +142,53 @@ pub(super) async fn concatenate(
     doors::check_size(state, length.unsigned_abs())?;
     new.pieces = pieces.to_vec();
     let place = place(&new)?.ok_or_else(|| Error::internal("a whole upload has a place"))?;
-    let mut session = create(state, caller, new).await?;
+    let session = create(state, caller, new).await?;
+    // In a task of its own: room that was taken over must not lie about because a client did not wait for gigabytes.
+    let joint = Joint { session, place, pieces: sessions, parts, length };
+    let task = join(state.clone(), caller.clone(), joint);
+    tokio::spawn(task.in_current_span()).await.map_err(Error::internal)?
+}
+
+/// An upload that is being made of pieces.
+struct Joint {
+    session: Session,
+    place: Place,
+    pieces: Vec<Session>,
+    /// Theirs, in their order.
+    parts: Vec<Stored>,
+    length: i64,
+}
+
+async fn join(state: AppState, caller: Caller, joint: Joint) -> Result<Session> {
+    let (state, caller) = (&state, &caller);
+    let Joint { session, place, pieces, parts, length } = joint;
+    let id = session.new.id;
+    let reservations: Vec<ReservationId> = pieces.iter().map(|piece| piece.reservation).collect();
     let made = async {
         // What the pieces have reserved is this one's now: they end with it. A piece that stands twice in it needs more.
-        let reservations: Vec<ReservationId> = sessions.iter().map(|piece| piece.reservation).collect();
         quota::hand_over(&state.platform, &reservations, session.reservation, caller.tenant()).await?;
-        session = state_length(state, caller, session.clone(), length).await?;
-        make(state, caller, &session, place, &parts).await
+        let session = state_length(state, caller, session, length).await?;
+        make(state, caller, &session, place, &parts).await?;
+        Ok(session)
     };
-    if let Err(error) = made.await {
-        abandon(state, caller, session.new.id, Protocol::Tus).await?;
-        for piece in &sessions {
-            recover(state, caller, piece).await;
+    match made.await {
+        Ok(session) => {
+            // What a piece of another account holds, or has reserved anew in the meantime, nobody would come for.
+            if let Err(error) = quota::release_all(&state.platform, &reservations).await {
+                tracing::warn!(error = error.chain(), "the room of pieces is given back when it expires");
+            }
+            Ok(Session { received: length, ..session })
         }
-        return Err(error);
+        Err(error) => {
+            if let Err(second) = abandon(state, caller, id, Protocol::Tus).await {
+                tracing::warn!(error = second.chain(), "an upload of pieces is left until it expires");
+            }
+            for piece in &pieces {
+                recover(state, caller, piece).await;
+            }
+            Err(error)
+        }
     }
-    session.received = length;
-    Ok(session)
 }
 
 /// Gives a piece back the room that it had handed over.

@@ -96,13 +96,16 @@ impl Concat {
     }
 }
 
-/// What `Upload-Concat` said when an upload was begun, its pieces by their addresses here.
+/// Above this many pieces they are not listed: clients and proxies bound what all headers may take, the tightest to 4 KiB.
+const MOST_LISTED: usize = 50;
+
+/// What `Upload-Concat` said when an upload was begun, its pieces by their addresses here; nothing where they are many.
 pub(super) fn concatenation(session: &Session) -> Option<String> {
     if session.new.name.is_none() {
         return Some("partial".to_owned());
     }
     let pieces: Vec<String> = session.new.pieces.iter().map(|piece| format!("/v1/uploads/{piece}")).collect();
-    if pieces.is_empty() { None } else { Some(format!("final;{}", pieces.join(" "))) }
+    if pieces.is_empty() || pieces.len() > MOST_LISTED { None } else { Some(format!("final;{}", pieces.join(" "))) }
 }
 
 /// Tells how an upload stands.
