@@ -114,6 +114,15 @@ async fn until(house: &TestHouse, run: &str, state: &str) -> Value {
     }
 }
 
+/// Asks again until it is so.
+async fn eventually(is_so: impl AsyncFn() -> bool, otherwise: &str) {
+    let begun = Instant::now();
+    while !is_so().await {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{otherwise}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// Goes to a version and waits.
 async fn go(house: &TestHouse, direction: &str, version: i64) -> Value {
     let run = start(house, json!({"direction": direction, "to": version})).await;

@@ -6,7 +6,9 @@ use rowhouse_testkit::TestHouse;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{NEW, OLD, copy, folder, go, house, house_with, look, make, number_in, rowhouse, spoil, start, until};
+use crate::{
+    NEW, OLD, copy, eventually, folder, go, house, house_with, look, make, number_in, rowhouse, spoil, start, until,
+};
 
 /// The tenants of the latest run by when they were begun, as places in the order in which they were made.
 async fn begun(house: &TestHouse) -> Vec<i64> {
@@ -34,9 +36,13 @@ async fn the_smallest_go_first_or_the_oldest_or_any() {
         house.sql(&format!("update tenants set used_storage = {bytes} where id = '{id}'")).await;
     }
     let mut drawn = Vec::new();
-    for (order, direction, version) in
-        [("smallest", "down", OLD), ("oldest", "up", NEW), ("random", "down", OLD), ("random", "up", NEW)]
-    {
+    for (order, direction, version) in [
+        ("smallest", "down", OLD),
+        ("oldest", "up", NEW),
+        ("random", "down", OLD),
+        ("random", "up", NEW),
+        ("random", "down", OLD),
+    ] {
         let body = json!({"order": order, "direction": direction, "to": version, "parallel": 1, "canary": "0"});
         let run = start(&house, body).await;
         until(&house, &run, "done").await;
@@ -47,8 +53,8 @@ async fn the_smallest_go_first_or_the_oldest_or_any() {
             _ => drawn.push(begun),
         }
     }
-    // Not twice the same, nor one of the others: of 720 each time.
-    assert!(drawn[0] != drawn[1] && drawn.iter().any(|order| *order != [0, 1, 2, 3, 4, 5]), "{drawn:?}");
+    // Of 720 each time, and so not always the same, whichever that is.
+    assert!(drawn.iter().any(|order| *order != drawn[0]), "{drawn:?}");
 }
 
 #[tokio::test]
@@ -66,7 +72,8 @@ async fn there_is_a_pause_between_two_batches() {
         from migration_run_schemas where run_id = (select id from migration_runs order by created_at desc limit 1)
         order by started_at";
     let gaps: Vec<Option<f64>> = house.rows(gaps).await.iter().map(|row| row.try_get(0).unwrap()).collect();
-    let pauses: Vec<bool> = gaps.iter().map(|gap| gap.is_some_and(|gap| gap >= 2.0)).collect();
+    // The pause is counted from when the worker began to look, which is a moment before the batch counts as ended.
+    let pauses: Vec<bool> = gaps.iter().map(|gap| gap.is_some_and(|gap| gap >= 1.9)).collect();
     assert_eq!(pauses, [false, false, true, false, true], "{gaps:?}");
 }
 
@@ -119,13 +126,9 @@ async fn what_failed_comes_last_and_is_tried_again_when_somebody_says_so() {
     let run = start(&house, body).await;
     let id = run.rsplit('/').next().unwrap().to_owned();
     // The first batch is through, and there is a long pause.
-    let between = loop {
-        let seen = house.admin.get(&run).await.expect(200).json();
-        if !seen["waits_until"].is_null() {
-            break seen;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+    let seen = async || house.admin.get(&run).await.expect(200).json();
+    eventually(async || !seen().await["waits_until"].is_null(), "there is no pause").await;
+    let between = seen().await;
     assert_eq!((&between["counts"]["failed"], &between["counts"]["left"]), (&json!(1), &json!(2)), "{between}");
     let plan = house.admin.get("/v1/migrations/plan").await.expect(200).json();
     assert_eq!(plan["versions"][0]["failed_before"], 1, "{plan}");
@@ -144,14 +147,12 @@ async fn what_failed_comes_last_and_is_tried_again_when_somebody_says_so() {
     spoil(&house, &tenants[0], "drop").await;
     let retried = told("retry").await;
     assert_eq!((&retried["state"], &retried["counts"]["failed"]), (&json!("running"), &json!(0)), "{retried}");
-    loop {
-        let seen = house.admin.get(&run).await.expect(200).json();
-        if seen["state"] == "done" {
-            assert_eq!(seen["counts"]["done"], 4, "{seen}");
-            break;
-        }
+    let is_done = async || {
         house.sql("update migration_runs set waits_until = now() where waits_until is not null").await;
-    }
+        seen().await["state"] == "done"
+    };
+    eventually(is_done, "it does not go on").await;
+    assert_eq!(seen().await["counts"]["done"], 4);
     assert_eq!(begun(&house).await.last(), Some(&0), "the one that failed came last");
     let (_, shown, _) = rowhouse(&house, &["show", &id]).await;
     assert!(tenants.len() == 4 && shown.matches("done").count() == 4, "{shown}");

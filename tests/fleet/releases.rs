@@ -8,7 +8,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::workers::{back, idle_house};
-use crate::{NEW, OLD, copy, folder, go, look, make, number_in, place, start, until};
+use crate::{NEW, OLD, copy, eventually, folder, go, look, make, number_in, place, start, until};
 
 const LATER: i64 = NEW + 3;
 
@@ -17,7 +17,7 @@ fn earlier() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tenant-migrations")
 }
 
-/// Those of a release that is further than any other test's.
+/// Those of a later release, whose newest version no other test has a template of.
 fn later() -> TempDir {
     let later = tempfile::tempdir().unwrap();
     copy(&folder(), later.path());
@@ -65,13 +65,55 @@ async fn a_worker_of_an_earlier_release_leaves_alone_what_it_does_not_know() {
 async fn what_a_later_release_has_applied_is_taken_back_by_that_one() {
     let house = crate::house().await;
     let organization = house.organization().await;
-    make(&house, &organization, "schema", 1).await;
+    let tenant = make(&house, &organization, "schema", 1).await.remove(0);
     house.sql(&format!("update tenants set schema_version = {}", NEW + 1)).await;
     let back = json!({"direction": "down", "to": OLD});
     let refused = house.admin.post("/v1/migration-runs", &back).await.problem(422, "invalid_request");
     assert_eq!(refused["errors"][0]["pointer"], "/to", "{refused}");
+    // One that no run back comes to keeps none from the others.
+    let block = "insert into schema_checks (schema_id, state, is_blocking) select id, 'different', true from tenants";
+    let hold = format!("/v1/tenants/{tenant}/migration-hold");
+    let put = house.admin.request(reqwest::Method::PUT, &hold).json(&json!({"reason": "their window is on Sunday"}));
+    let _ = rowhouse_testkit::Answer::of(put).await.expect(200);
+    assert_eq!(go(&house, "down", OLD).await["counts"]["done"], 0);
+    let _ = house.admin.delete(&hold).await.expect(204);
+    house.admin.post("/v1/migration-runs", &back).await.problem(422, "invalid_request");
+    house.sql(block).await;
+    assert_eq!(go(&house, "down", OLD).await["counts"]["done"], 0);
+    house.sql("delete from schema_checks").await;
     house.sql(&format!("update tenants set schema_version = {NEW}")).await;
     assert_eq!(go(&house, "down", OLD).await["counts"]["done"], 1);
+}
+
+#[tokio::test]
+async fn what_a_later_release_left_of_a_cancelled_run_is_brought_to_an_end_by_an_earlier_one() {
+    let house = idle_house().await;
+    let organization = house.organization().await;
+    make(&house, &organization, "schema", 1).await;
+    for (direction, target, version) in [("down", OLD, NEW), ("up", NEW, OLD)] {
+        if direction == "up" {
+            back(&house).await;
+        }
+        let run = start(&house, json!({"direction": direction, "to": target, "canary": "0"})).await;
+        // As by a worker that is killed at work.
+        let begun = format!(
+            "insert into migration_run_schemas (run_id, schema_id, name, phase, from_version, worker, leased_until)
+            select run.id, tenant.id, tenant.name, 'fleet', {version}, 'killed', now() - interval '1 second'
+            from migration_runs run, tenants tenant where run.state = 'running'"
+        );
+        house.sql(&begun).await;
+        let _ = house.admin.post(&format!("{run}/cancel"), &json!({})).await.expect(200);
+        let worker = house.migration_worker(&earlier(), 1);
+        let seen = async || house.admin.get(&run).await.expect(200).json();
+        eventually(async || seen().await["counts"]["running"] == 0, "nobody brings it to an end").await;
+        assert_eq!(seen().await["counts"]["failed"], 1, "{}", seen().await);
+        worker.terminate().await;
+        assert_eq!(worker.exit_code().await, Some(0));
+        let recorded = format!("select count(*) from tenants where schema_version = {version}");
+        assert_eq!(number_in(&house, &recorded).await, 1, "{direction}");
+    }
+    // Nor is it in the way of others any more.
+    let _ = start(&house, json!({})).await;
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::{NEW, OLD, go, house, inside, look, make, number_in, start, until};
+use crate::{NEW, OLD, eventually, go, house, inside, look, make, number_in, start, until};
 
 #[tokio::test]
 async fn every_schema_goes_back_and_forward_in_all_placements() {
@@ -73,9 +73,11 @@ async fn a_run_does_not_end_while_a_schema_is_being_made() {
     let other = house.organization().await;
     let one_is_made = async { make(&house, &other, "schema", 1).await };
     let the_others_are_migrated = async {
-        while number_in(&house, "select count(*) from tenants where status = 'provisioning'").await == 0 {}
+        let unborn = "select count(*) from tenants where status = 'provisioning'";
+        eventually(async || number_in(&house, unborn).await > 0, "none is being made").await;
         let run = start(&house, json!({"canary": "0"})).await;
-        while house.admin.get(&run).await.expect(200).json()["counts"]["done"] != 1 {}
+        let done = async || house.admin.get(&run).await.expect(200).json()["counts"]["done"].clone();
+        eventually(async || done().await == 1, "the first one is not migrated").await;
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert_eq!(house.admin.get(&run).await.expect(200).json()["state"], "running");
         drop(held);

@@ -207,8 +207,9 @@ async fn the_look_after_a_run_that_halted_waits_for_what_is_under_way() {
     spoil(&house, &tenants[2], "add").await;
     let occupied = occupy(&house, &tenants[0]).await;
     let run = start(&house, json!({"canary": "0", "max_failures": "1", "lock_timeout_ms": 60_000})).await;
-    let halted = until(&house, &run, "halted").await;
-    assert_eq!(halted["counts"]["running"], 1, "{halted}");
+    until(&house, &run, "halted").await;
+    // The one that failed may be the first that ends.
+    until_one_is_running(&house, &run).await;
     // As long as the leader needs for several looks.
     tokio::time::sleep(Duration::from_secs(3)).await;
     drop(occupied);

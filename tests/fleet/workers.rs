@@ -6,7 +6,7 @@ use rowhouse_database::AdminConnection;
 use rowhouse_testkit::{TestCluster, TestHouse};
 use serde_json::json;
 
-use crate::{NEW, OLD, folder, go, house_with, inside, look, make, number_in, place, start, until};
+use crate::{NEW, OLD, eventually, folder, go, house_with, inside, look, make, number_in, place, start, until};
 
 /// A house that takes requests for runs, and does none of the work.
 pub(crate) async fn idle_house() -> TestHouse {
@@ -148,10 +148,7 @@ async fn a_worker_that_lost_its_schema_to_another_one_says_nothing_of_it() {
     until_one_waits(&house, &tenants[0]).await;
     house.sql("update migration_run_schemas set worker = 'another', leased_until = now() + interval '1 hour' where state = 'running'").await;
     drop(occupied);
-    let begun = Instant::now();
-    while look(&house, &tenants[0]).await != (true, NEW) {
-        assert!(begun.elapsed() < Duration::from_secs(30), "it is not migrated");
-    }
+    eventually(async || look(&house, &tenants[0]).await == (true, NEW), "it is not migrated").await;
     worker.terminate().await;
     assert_eq!(worker.exit_code().await, Some(0));
     let recorded = format!("select count(*) from tenants where schema_version = {OLD}");
@@ -161,6 +158,30 @@ async fn a_worker_that_lost_its_schema_to_another_one_says_nothing_of_it() {
     let _worker = house.migration_worker(&folder(), 1);
     until(&house, &run, "done").await;
     assert_eq!(number_in(&house, &recorded).await, 0);
+}
+
+#[tokio::test]
+async fn what_a_worker_has_done_counts_where_another_one_gave_the_schema_up() {
+    let house = idle_house().await;
+    let organization = house.organization().await;
+    let tenants = make(&house, &organization, "dedicated", 1).await;
+    back(&house).await;
+    let occupied = occupy(&house, &tenants[0]).await;
+    let run = start(&house, json!({"canary": "0", "lock_timeout_ms": 60_000})).await;
+    let worker = house.migration_worker(&folder(), 1);
+    until_one_is_running(&house, &run).await;
+    until_one_waits(&house, &tenants[0]).await;
+    // As others do who took it over and found it locked each time.
+    let given_up =
+        "update migration_run_schemas set state = 'failed', error = 'locked', to_version = from_version, worker = null,
+        leased_until = null, finished_at = clock_timestamp() where state = 'running'";
+    house.sql(given_up).await;
+    drop(occupied);
+    eventually(async || look(&house, &tenants[0]).await == (true, NEW), "it is not migrated").await;
+    worker.terminate().await;
+    assert_eq!(worker.exit_code().await, Some(0));
+    assert_eq!(number_in(&house, &format!("select count(*) from tenants where schema_version = {NEW}")).await, 1);
+    house.expect_no_differences().await;
 }
 
 #[tokio::test]

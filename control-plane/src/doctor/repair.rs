@@ -13,9 +13,11 @@ use crate::context::Context;
 use crate::operations::{self, Kind, Work};
 
 const SET_VERSION: &str = "update tenants set schema_version = $2 where id = $1";
+// The tenants are read by the group's row, so that this one is locked first, as by whoever joins the group.
 const SET_GROUP_VERSION: &str = "
-    with shared as (update group_databases set schema_version = $2 where id = $1)
-    update tenants set schema_version = $2 where group_id = $1 and isolation = 'shared' and schema_version <> $2";
+    with shared as (update group_databases set schema_version = $2 where id = $1 returning id)
+    update tenants set schema_version = $2 from shared
+    where group_id = shared.id and isolation = 'shared' and tenants.schema_version <> $2";
 // Under the organization's lock, which everybody takes who makes or removes a workspace.
 const RECOUNT: &str = "
     update organizations set used_workspaces = (

@@ -65,13 +65,14 @@ pub(super) struct Outcome {
 
 const ACTIVE: &str = "
     select id from migration_runs run
-    where target_version <= $1 and (state = 'running'
+    where (ended_at is not null or target_version <= $1) and (state = 'running'
         or exists (select from migration_run_schemas begun
             where begun.run_id = run.id and begun.state = 'running' and begun.leased_until < clock_timestamp()))
     order by id";
 
 /// Runs that workers take part in, and those that a dead one left something of. None to a version that a worker of an older
-/// release does not know: it would find nothing to do.
+/// release does not know: it would find nothing to do. But where the run has ended, the release that knows it may be gone: what
+/// was left is then brought to an end by any, be it that it has failed, since runs over the same schemas wait for that.
 pub(super) async fn active(db: &impl Sql, newest: i32) -> Result<Vec<MigrationRunId>> {
     let rows = db.query(ACTIVE, &[&newest]).await.context("listing the runs of migrations")?;
     rows.iter().map(|row| row.column("id")).collect()
@@ -285,7 +286,8 @@ const SKIP: &str = "
 const TAKE_OVER: &str = "
     with abandoned as (
         select schema_id from migration_run_schemas
-        where run_id = $1 and state = 'running' and leased_until < clock_timestamp() and from_version <= $5
+        where run_id = $1 and state = 'running' and leased_until < clock_timestamp()
+            and (from_version <= $5 or exists (select from migration_runs run where run.id = $1 and run.ended_at is not null))
         order by leased_until limit $2 for no key update),
     taken as (
         update migration_run_schemas begun
@@ -367,7 +369,8 @@ pub(super) async fn extend(
 
 // The version counts also where the platform's server crashed and lost the claim itself: nobody would come to the schema again.
 // One that failed is claimed again. Where the lease was lost to somebody, of this run or of a later one, that one says what it
-// has: this may be old by now.
+// has: this may be old by now. Where that one failed, as whoever finds the schema locked for too long, a schema that was brought
+// to its target is there all the same. The group's row is locked before those of its tenants, as by whoever joins it.
 const RECORD: &str = "
     with claimed as (
         update migration_run_schemas
@@ -376,11 +379,14 @@ const RECORD: &str = "
             is_due_again = $14 and exists (select from migration_runs run where run.id = $1 and run.ended_at is null)
         where run_id = $1 and schema_id = $2 and worker = $3 and state = 'running'
         returning run_id),
+    locked as (select id from group_databases where id = $2 for no key update),
     known as (
-        select from claimed union all
-        select where not exists (select from migration_run_schemas later
+        select from (select count(*) from locked) first, claimed union all
+        select from (select count(*) from locked) first
+        where not exists (select from migration_run_schemas later
             join migration_runs run on run.id = later.run_id and run.dry_run is null
-            where later.schema_id = $2 and later.run_id >= $1)),
+            where later.schema_id = $2 and later.run_id >= $1
+                and (later.run_id > $1 or later.state in ('running', 'done') or $5::schema_migration_state <> 'done'))),
     own as (
         update tenants set schema_version = $4 where id = $2 and schema_version <> $4 and exists (select from known)),
     shared as (

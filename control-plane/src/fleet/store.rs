@@ -49,9 +49,12 @@ pub(super) async fn count_selected(db: &impl Sql, selection: &Selection) -> Resu
     row.column("schemas")
 }
 
-const NEWEST_SELECTED: &str = "select max(schema_version) as newest from fleet_selected($1)";
+const NEWEST_SELECTED: &str = "
+    select max(fleet.schema_version) as newest from fleet_selected($1) fleet
+    where not exists (select from migration_holds hold where hold.schema_id = fleet.schema_id)
+        and not exists (select from schema_checks seen where seen.schema_id = fleet.schema_id and seen.is_blocking)";
 
-/// The newest version that one of them is at; none where there are none.
+/// The newest version that one of them is at which a run back would come to; none where there are none.
 pub(super) async fn newest_selected(db: &impl Sql, selection: &Selection) -> Result<Option<i32>> {
     let row = db.query_one(NEWEST_SELECTED, &[&selection.stored()]).await.context("looking for the newest schema")?;
     row.column("newest")

@@ -86,10 +86,15 @@ impl InHand {
         self.lock().iter().filter(|((run, _), _)| is_wanted(*run)).for_each(|(_, stop)| stop.ask());
     }
 
-    fn take(&self, task: &Task) -> Holding {
+    /// None where it is in hand already: its lease ran out while it could not be extended, and the worker took it over from
+    /// itself. Whoever is at work on it goes on, and the new lease is that one's.
+    fn take(&self, task: &Task) -> Option<Holding> {
         let which = (task.run, task.schema);
-        self.lock().insert(which, task.stop.clone());
-        Holding { in_hand: self.clone(), which }
+        match self.lock().entry(which) {
+            Entry::Occupied(_) => return None,
+            Entry::Vacant(free) => free.insert(task.stop.clone()),
+        };
+        Some(Holding { in_hand: self.clone(), which })
     }
 }
 
@@ -143,7 +148,8 @@ impl Worker {
 
     async fn begin(&self, run: MigrationRunId, tasks: Vec<Task>) {
         let mut links: HashMap<ClusterId, Result<Arc<ClusterLink>, String>> = HashMap::new();
-        let tasks: Vec<(Holding, Task)> = tasks.into_iter().map(|task| (self.in_hand.take(&task), task)).collect();
+        let take = |task: Task| self.in_hand.take(&task).map(|holding| (holding, task));
+        let tasks: Vec<(Holding, Task)> = tasks.into_iter().filter_map(take).collect();
         for (holding, task) in tasks {
             let link = match links.entry(task.cluster) {
                 Entry::Occupied(known) => known.into_mut(),

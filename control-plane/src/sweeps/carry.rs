@@ -86,6 +86,8 @@ async fn step(context: &Context, sweep: &Sweep) -> Result<()> {
 
 /// Looks at one schema and keeps what was seen; none where nothing can be said of it now.
 async fn look(context: &Context, sweep: &Sweep, link: &ClusterLink, place: &Place) -> Result<Option<SchemaCheckState>> {
+    // Just before: what a worker writes down while the sweep is at other schemas is older than what is seen now.
+    let looked_at = store::now(&context.platform.get().await?).await?;
     let seen = match check::look(context, link, &place.database, &place.schema).await {
         Ok(None) => return Ok(None),
         Ok(Some(seen)) => seen,
@@ -102,7 +104,7 @@ async fn look(context: &Context, sweep: &Sweep, link: &ClusterLink, place: &Plac
             Seen { state, version: None, differences: Vec::new(), error }
         }
     };
-    let state = store::record(&mut context.platform.get().await?, place, sweep.id, &seen).await?;
+    let state = store::record(&mut context.platform.get().await?, place, sweep.id, looked_at, &seen).await?;
     if state == SchemaCheckState::Different {
         let what = shown(&seen.differences);
         tracing::warn!(schema = place.name, database = place.database, what, "a schema differs from its template");

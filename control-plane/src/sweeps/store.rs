@@ -127,13 +127,10 @@ pub(super) struct Place {
     pub(super) cluster: ClusterId,
     pub(super) database: String,
     pub(super) schema: String,
-    /// A moment before it is looked at.
-    pub(super) looked_at: Timestamp,
 }
 
 const AHEAD: &str = "
-    select fleet.schema_id, fleet.name, fleet.cluster_id, fleet.database_name, fleet.schema_name,
-        statement_timestamp() as looked_at
+    select fleet.schema_id, fleet.name, fleet.cluster_id, fleet.database_name, fleet.schema_name
     from schema_sweeps sweep cross join lateral fleet_selected(sweep.selection) fleet
     where sweep.id = $1 and (sweep.position is null or fleet.schema_id > sweep.position)
         and (sweep.run_id is null or exists (
@@ -153,7 +150,6 @@ pub(super) async fn ahead(db: &impl Sql, sweep: SweepId, most: i64) -> Result<Ve
             cluster: row.column("cluster_id")?,
             database: row.column("database_name")?,
             schema: row.column("schema_name")?,
-            looked_at: row.column("looked_at")?,
         })
     };
     rows.iter().map(read).collect()
@@ -182,17 +178,25 @@ const RECORD: &str = concat!(
         where schema_checks.checked_at <= excluded.checked_at"
 );
 
-/// Keeps what a sweep saw, and says what it amounts to.
+const NOW: &str = "select clock_timestamp() as now";
+
+/// The time of the platform's server, by which workers also say when they saw a schema.
+pub(super) async fn now(db: &impl Sql) -> Result<Timestamp> {
+    db.query_one(NOW, &[]).await.context("reading the time")?.column("now")
+}
+
+/// Keeps what a sweep saw, of which it began to look at a moment, and says what it amounts to.
 pub(super) async fn record(
     connection: &mut PlatformConnection,
     place: &Place,
     sweep: SweepId,
+    looked_at: Timestamp,
     seen: &Seen,
 ) -> Result<SchemaCheckState> {
     let tx = connection.transaction().await?;
     let schema = place.schema_id;
     let (state, differences) = judged(&tx, schema, seen).await?;
-    tx.execute(RECORD, &[&schema, &sweep, &state, &seen.version, &differences, &seen.error, &place.looked_at])
+    tx.execute(RECORD, &[&schema, &sweep, &state, &seen.version, &differences, &seen.error, &looked_at])
         .await
         .context("recording what was seen of a schema")?;
     tx.commit().await?;

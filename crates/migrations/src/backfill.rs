@@ -87,11 +87,13 @@ pub(crate) async fn apply(
         if is_last {
             break;
         }
+        if !patience.is_stopped() {
+            tokio::time::sleep(walk.pause).await;
+        }
         if patience.is_stopped() {
             client.batch_execute("drop table pg_temp.batch").await.map_err(Error::database(DOING))?;
             return Err(Error::Stopped { migration: migration.to_string(), rows: position.rows });
         }
-        tokio::time::sleep(walk.pause).await;
     }
     client.batch_execute("drop table pg_temp.batch").await.map_err(Error::database(DOING))?;
     while let Err(error) = transaction::record(client, migration, FORGET).await {

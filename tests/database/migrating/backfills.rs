@@ -59,6 +59,26 @@ async fn one_that_is_stopped_ends_between_two_batches_and_goes_on_there() {
 }
 
 #[tokio::test]
+async fn one_that_is_stopped_in_a_pause_does_no_further_batch() {
+    let (_database, mut connection) = open().await;
+    let set = counting(250, "batch=100 pause=1s");
+    let options = quick();
+    let (stop, diary) = (options.stop.clone(), Diary::default());
+    let observer = |event: rowhouse_migrations::Event<'_>| diary.note(&event);
+    let migrating = rowhouse_migrations::run(connection.client(), &set, &options, &observer);
+    let stopping = async {
+        while !diary.lines().contains(&"2 did 100".to_owned()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // Well into the pause.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stop.ask();
+    };
+    let (stopped, ()) = futures::future::join(migrating, stopping).await;
+    assert!(matches!(stopped, Err(Error::Stopped { rows: 100, .. })), "{stopped:?}");
+}
+
+#[tokio::test]
 async fn a_number_of_rows_that_batches_divide_and_no_rows_at_all_come_to_an_end() {
     for rows in [0, 200] {
         let (_database, mut connection) = open().await;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::watch::watch;
+use super::watch::watch_anew;
 use crate::remote::{Api, Connection, done, print};
 
 /// A run.
@@ -84,7 +84,7 @@ pub(super) async fn show(arguments: &OfRun) -> Result<()> {
 
 /// Attaches to a run that is under way.
 pub(super) async fn attach(arguments: &OfRun) -> Result<()> {
-    watch(&Api::new(&arguments.connection)?, &arguments.connection, &arguments.run).await
+    watch_anew(&Api::new(&arguments.connection)?, &arguments.connection, &arguments.run).await
 }
 
 /// Tells a run what to do: `pause`, `resume`, `cancel` or `retry`.

@@ -41,11 +41,17 @@ pub(super) async fn watch(api: &Api<'_>, connection: &Connection, id: &str) -> R
     }
 }
 
+/// Watches a run of a control plane that was not asked for anything yet: where nobody is, there is nothing to wait for.
+pub(super) async fn watch_anew(api: &Api<'_>, connection: &Connection, id: &str) -> Result<()> {
+    let _ = api.look(&format!("/v1/migration-runs/{id}")).await?;
+    watch(api, connection, id).await
+}
+
 /// Reads a run, of a control plane that may be away for a while. What it refuses is no such case.
 async fn look(api: &Api<'_>, path: &str) -> Result<Value> {
     let begun = Instant::now();
     loop {
-        match api.get(path).await {
+        match api.look(path).await {
             Err(error) if is_away(&error) && begun.elapsed() < PATIENCE => tokio::time::sleep(BETWEEN_TRIES).await,
             answer => return answer,
         }
@@ -84,7 +90,7 @@ async fn conclude(api: &Api<'_>, connection: &Connection, path: &str, run: &Valu
 /// What a run is done without; who is gone or held back is not missed.
 fn passed_by(run: &Value) -> Option<String> {
     let count = |name: &str| run["counts"][name].as_u64().filter(|number| *number > 0);
-    if let Some(number) = count("skipped").filter(|_| !run["dry_run"].is_null()) {
+    if let Some(number) = count("skipped").filter(|_| run["dry_run"] == "clone") {
         return Some(format!("{number} schemas were not tried out: --in-place tries them out where they are"));
     }
     count("blocked").map(|number| {
@@ -167,5 +173,6 @@ mod tests {
         assert!(passed_by(&run(Value::Null, 0, 2)).unwrap().starts_with("2 schemas differ"));
         assert!(passed_by(&run(json!("clone"), 3, 0)).unwrap().starts_with("3 schemas were not tried out"));
         assert_eq!(passed_by(&run(json!("clone"), 0, 0)), None);
+        assert_eq!(passed_by(&run(json!("in_place"), 1, 0)), None, "it is gone");
     }
 }

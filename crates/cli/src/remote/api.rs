@@ -1,12 +1,16 @@
 //! Calls to the control plane, and its problems as sentences.
 
 use std::fmt;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 
 use super::Connection;
+
+/// How long a control plane may take that is there.
+const A_LOOK: Duration = Duration::from_secs(30);
 
 /// The control plane as the holder of the key sees it.
 pub(crate) struct Api<'a> {
@@ -30,6 +34,11 @@ impl<'a> Api<'a> {
     /// Reads something.
     pub(crate) async fn get(&self, path: &str) -> Result<Value> {
         self.send(self.request(Method::GET, path)).await
+    }
+
+    /// Reads something that is quickly said. Who takes longer is away.
+    pub(crate) async fn look(&self, path: &str) -> Result<Value> {
+        self.send(self.request(Method::GET, path).timeout(A_LOOK)).await
     }
 
     /// Reads something that a query describes.
