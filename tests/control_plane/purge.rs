@@ -9,6 +9,12 @@ use crate::operational::eventually;
 async fn deleted(house: &TestHouse) -> Given {
     let given = house.tenant().await;
     given.upload("a.txt", "words").await;
+    // What a tenant has used is told while it is there.
+    let untold = "select count(*) from jobs where kind = 'usage' and state in ('queued', 'running')";
+    eventually("its usage is told", async || {
+        house.tenant_rows(&given, untold).await[0].try_get::<_, i64>(0).unwrap() == 0
+    })
+    .await;
     let _ = house.admin.delete(&format!("/v1/tenants/{}", given.tenant)).await.expect(204);
     given
 }

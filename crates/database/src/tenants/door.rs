@@ -157,7 +157,8 @@ impl Why {
         let error = match self {
             Self::Silent | Self::Connect(ConnectFailure::Network(_)) => return Failure::Unreachable,
             // What let us in is there; something in this database is locked, or its pooler waits for it.
-            Self::Stuck | Self::Identity(ConnectError::Identity(_)) => return Failure::Refused,
+            Self::Stuck => return Failure::Silent,
+            Self::Identity(ConnectError::Identity(_)) => return Failure::Refused,
             Self::Connect(ConnectFailure::Server(error)) | Self::Identity(ConnectError::Connect(error)) => error,
         };
         let Some(database) = error.as_db_error() else { return Failure::Unreachable };

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Failures in a row, without a success between them, after which nobody waits for the cluster any more.
-const TOLERATED: u32 = 3;
+/// Failures in a row, without a success between them, after which nobody waits any more.
+pub(super) const TOLERATED: u32 = 3;
 /// The pause before the first probe; it doubles with each that fails.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause: service is back within two of them after the server is.

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use rowhouse_domain::TenantId;
 
+use breaker::TOLERATED;
 pub(crate) use breaker::{Breaker, jittered};
 use line::Line;
 pub use snapshot::{Snapshot, TenantLoad};
@@ -118,6 +119,8 @@ pub(crate) enum Failure {
     Full,
     /// This login or database, and no other, is refused.
     Refused,
+    /// This database says nothing; perhaps it is only slow.
+    Silent,
 }
 
 /// An attempt to open a connection that came to nothing.
@@ -187,6 +190,8 @@ struct Pool<C> {
     busy: usize,
     is_retired: bool,
     refused_until: Option<Instant>,
+    /// Attempts in a row to which its database said nothing.
+    silences: u32,
 }
 
 /// Those that were used once come before those that were used again: a thousand tenants that are asked once in a while do not
@@ -346,7 +351,7 @@ impl<C: Connection, W> Ledger<C, W> {
         (self.heard, self.opened_last) = (Some(now), Some(pool));
         self.no_longer_opening(pool, tenant);
         if let Some(state) = self.pools.get_mut(&pool) {
-            state.refused_until = None;
+            (state.refused_until, state.silences) = (None, 0);
         }
         self.settle(connection, &Terms { pool, tenant, turn: now, lent: now, loans: 0 }, false, now, actions);
         self.forget(tenant);
@@ -371,11 +376,17 @@ impl<C: Connection, W> Ledger<C, W> {
                 self.paused_until = Some(now + self.limits.pause);
                 actions.push(Action::Wake { after: self.limits.pause });
             }
-            Failure::Refused => {
-                if let Some(state) = self.pools.get_mut(&pool) {
-                    state.refused_until = Some(now + jittered(self.limits.refusal));
+            Failure::Refused => self.refuse_for_now(pool, now, actions),
+            Failure::Silent => {
+                // Who waits is served by the next attempt, unless there have been too many.
+                let state = self.pools.get_mut(&pool);
+                let silences = state.map_or(0, |state| {
+                    state.silences += 1;
+                    state.silences
+                });
+                if silences >= TOLERATED {
+                    self.refuse_for_now(pool, now, actions);
                 }
-                self.refuse_all(Some(pool), Refusal::Refused, actions);
             }
             Failure::Unreachable => {
                 if let Some(pause) = self.breaker.failed() {
@@ -395,7 +406,7 @@ impl<C: Connection, W> Ledger<C, W> {
     /// database's own then.
     fn weigh(&self, attempt: Attempt) -> Failure {
         let has_answered = self.heard.is_some_and(|heard| heard > attempt.begun);
-        if attempt.failure == Failure::Unreachable && has_answered { Failure::Refused } else { attempt.failure }
+        if attempt.failure == Failure::Unreachable && has_answered { Failure::Silent } else { attempt.failure }
     }
 
     /// Takes a place to try a cluster that does not answer; [`Self::probed`] follows. False where there is none, or nobody

@@ -77,7 +77,8 @@ enum Event {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let failure = prop_oneof![Just(Failure::Unreachable), Just(Failure::Full), Just(Failure::Refused)];
+    let failure =
+        prop_oneof![Just(Failure::Unreachable), Just(Failure::Full), Just(Failure::Refused), Just(Failure::Silent)];
     prop_oneof![
         8 => (0..TENANTS).prop_map(Event::Ask),
         5 => any::<usize>().prop_map(Event::GiveBack),
@@ -449,6 +450,23 @@ fn one_silent_database_does_not_have_the_whole_cluster_refused() {
         world.act(&Event::Pass(200));
     }
     assert!(world.probes.is_empty());
+}
+
+#[test]
+fn who_waits_for_a_slow_database_is_served_unless_it_stays_silent() {
+    let mut world = World::new(6);
+    world.act(&Event::Ask(0));
+    for _ in 0..2 {
+        world.act(&Event::Failed(0, Failure::Silent, false));
+        assert_eq!((world.waiting.len(), world.opening.len()), (1, 1), "it is tried again");
+    }
+    settle(&mut world);
+    assert!(world.served.contains(&tenant(0)));
+    world.act(&Event::Ask(0));
+    for _ in 0..3 {
+        world.act(&Event::Failed(0, Failure::Silent, false));
+    }
+    assert!(world.waiting.is_empty() && world.opening.is_empty(), "nobody waits for it any more");
 }
 
 #[test]

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use rowhouse_domain::TenantId;
 
 use super::line::Member;
-use super::{Action, Connection, Idle, Ledger, Limits, Pool, PoolId, Refusal, Stamp, Tenant, Terms};
+use super::{Action, Connection, Idle, Ledger, Limits, Pool, PoolId, Refusal, Stamp, Tenant, Terms, jittered};
 
 /// Idle connections that are looked at for one at hand.
 const NEAR: usize = 16;
 
 impl<C> Pool<C> {
     pub(super) fn new() -> Self {
-        Self { idle: VecDeque::new(), busy: 0, is_retired: false, refused_until: None }
+        Self { idle: VecDeque::new(), busy: 0, is_retired: false, refused_until: None, silences: 0 }
     }
 }
 
@@ -252,6 +252,14 @@ impl<C: Connection, W> Ledger<C, W> {
         actions.extend(waiting.into_iter().map(|(_, to)| Action::Refuse { to, why: Refusal::Retired }));
         self.line_up(tenant);
         self.forget_pool(left);
+    }
+
+    /// Tells those who wait for a pool that there will be nothing, and those who come in the next moments.
+    pub(super) fn refuse_for_now(&mut self, pool: PoolId, now: Instant, actions: &mut Vec<Action<C, W>>) {
+        if let Some(state) = self.pools.get_mut(&pool) {
+            state.refused_until = Some(now + jittered(self.limits.refusal));
+        }
+        self.refuse_all(Some(pool), Refusal::Refused, actions);
     }
 
     /// Tells all who wait, or those of one pool, that there will be nothing.
