@@ -143,7 +143,9 @@ async fn a_completion_that_fails_leaves_what_its_parts_have_reserved() {
     // Of several at once one makes the file, and what the others have reserved meanwhile goes with them.
     let answers = futures::future::join_all([(); 4].map(|()| upload.complete(&[1]))).await;
     assert!(answers.iter().any(|(status, _)| *status == 200), "{answers:?}");
-    assert!(answers.iter().all(|(status, _)| [200, 404, 409].contains(status)), "{answers:?}");
+    // One that comes to its end after what all stand on was settled is told that its time ran out.
+    let has_lost = |(status, text): &(u16, String)| [404, 409].contains(status) || text.contains("RequestTimeout");
+    assert!(answers.iter().all(|answer| answer.0 == 200 || has_lost(answer)), "{answers:?}");
     house.expect_used(1_000).await;
     house.expect_figure("select count(*) from quota_reservations", 0).await;
     house.expect_reserved(0).await;
