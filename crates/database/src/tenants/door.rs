@@ -235,8 +235,9 @@ impl TenantLink {
         let Self { client, mut task, .. } = self;
         drop(client);
         match tokio::time::timeout(CLOSE_PATIENCE, &mut task).await {
-            Ok(Ok(Ending::Seen)) => {}
-            Ok(Ok(Ending::Silence) | Err(_)) => tokio::time::sleep(LAG).await,
+            // A task that went with its thread has closed the connection.
+            Ok(Ok(Ending::Seen) | Err(_)) => {}
+            Ok(Ok(Ending::Silence)) => tokio::time::sleep(LAG).await,
             Err(_) => {
                 tracing::warn!("a server did not end a session; the connection is cut");
                 task.abort();
