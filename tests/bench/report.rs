@@ -63,6 +63,11 @@ impl Report {
         table
     }
 
+    /// Whether a target was missed.
+    pub(crate) fn has_missed(&self) -> bool {
+        self.0.iter().any(|line| line.ok() == Some(false))
+    }
+
     /// Writes the report as JSON.
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
         let lines: Vec<Value> = self

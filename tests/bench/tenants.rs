@@ -9,7 +9,7 @@ use rowhouse_domain::TenantId;
 use rowhouse_keys::MasterKey;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::house::{House, id};
 use crate::load::Target;
@@ -27,8 +27,11 @@ pub(crate) struct Tenant {
 impl Tenant {
     /// Makes a tenant without a file: its data was never asked for.
     pub(crate) async fn untouched(house: &House, organization: &str, name: &str, isolation: &str) -> Result<Self> {
-        let body = json!({"name": name, "isolation": isolation});
-        let tenant = house.create(&format!("/v1/organizations/{organization}/tenants"), &body).await?;
+        Self::create(house, organization, isolation, &json!({"name": name, "isolation": isolation})).await
+    }
+
+    async fn create(house: &House, organization: &str, isolation: &str, wanted: &Value) -> Result<Self> {
+        let tenant = house.create(&format!("/v1/organizations/{organization}/tenants"), wanted).await?;
         let id = id(&tenant)?;
         let scopes = ["read_files", "write_files", "manage_workspaces"];
         let body = json!({"name": "bench", "scopes": scopes});
@@ -39,11 +42,20 @@ impl Tenant {
 
     /// Makes a tenant with one small file.
     pub(crate) async fn with_file(house: &House, organization: &str, name: &str, isolation: &str) -> Result<Self> {
-        let mut tenant = Self::untouched(house, organization, name, isolation).await?;
-        let workspace = tenant.workspace(house, "Bench").await?;
+        Self::untouched(house, organization, name, isolation).await?.filled(house).await
+    }
+
+    /// The same in a database of its own on a certain cluster.
+    pub(crate) async fn on_cluster(house: &House, organization: &str, name: &str, cluster: &str) -> Result<Self> {
+        let wanted = json!({"name": name, "isolation": "dedicated", "cluster": cluster});
+        Self::create(house, organization, "dedicated", &wanted).await?.filled(house).await
+    }
+
+    async fn filled(mut self, house: &House) -> Result<Self> {
+        let workspace = self.workspace(house, "Bench").await?;
         // Of no type that is read for search, so that nothing goes on behind the measurements.
-        tenant.file = Some(tenant.upload(house, &workspace, "data.bin", tenant.id.clone().into_bytes()).await?);
-        Ok(tenant)
+        self.file = Some(self.upload(house, &workspace, "data.bin", self.id.clone().into_bytes()).await?);
+        Ok(self)
     }
 
     /// Makes a workspace.
