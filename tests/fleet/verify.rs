@@ -138,16 +138,22 @@ async fn a_canary_that_differs_has_failed_before_others_follow() {
     house.expect_no_differences().await;
 }
 
+/// Three tenants, the first of which some index was dropped in, and a run that halted at it. As many may fail as by default: not
+/// canaries.
+async fn halted_for_its_canary(house: &TestHouse) -> (Vec<String>, String, Value) {
+    let organization = house.organization().await;
+    let tenants = make(house, &organization, "dedicated", 3).await;
+    go(house, "down", OLD).await;
+    meddle(house, &tenants[0], DROP).await;
+    let run = start(house, json!({})).await;
+    let halted = until(house, &run, "halted").await;
+    (tenants, run, halted)
+}
+
 #[tokio::test]
 async fn nothing_follows_a_canary_that_failed_and_a_failure_stays_one() {
     let house = house().await;
-    let organization = house.organization().await;
-    let tenants = make(&house, &organization, "dedicated", 3).await;
-    go(&house, "down", OLD).await;
-    meddle(&house, &tenants[0], DROP).await;
-    // As many may fail as by default: not canaries.
-    let run = start(&house, json!({})).await;
-    let halted = until(&house, &run, "halted").await;
+    let (tenants, run, halted) = halted_for_its_canary(&house).await;
     assert_eq!((&halted["counts"]["failed"], &halted["counts"]["left"]), (&json!(1), &json!(2)), "{halted}");
     assert_eq!(halted["reason"], "1 of 1 canaries failed");
     assert_eq!(look(&house, &tenants[1]).await, (false, OLD));
@@ -165,12 +171,7 @@ async fn nothing_follows_a_canary_that_failed_and_a_failure_stays_one() {
 #[tokio::test]
 async fn a_canary_that_was_mended_by_hand_has_not_failed() {
     let house = house().await;
-    let organization = house.organization().await;
-    let tenants = make(&house, &organization, "dedicated", 3).await;
-    go(&house, "down", OLD).await;
-    meddle(&house, &tenants[0], DROP).await;
-    let run = start(&house, json!({})).await;
-    until(&house, &run, "halted").await;
+    let (tenants, run, _) = halted_for_its_canary(&house).await;
     let repair = differing(&house).await[0]["differences"][0]["repair"].as_str().unwrap().to_owned();
     meddle(&house, &tenants[0], &repair).await;
     let _ = sweep(&house).await;

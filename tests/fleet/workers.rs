@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rowhouse_database::AdminConnection;
-use rowhouse_testkit::{TestCluster, TestHouse};
+use rowhouse_testkit::{MigrationWorker, TestCluster, TestHouse};
 use serde_json::json;
 
 use crate::{NEW, OLD, eventually, folder, go, house_with, inside, look, make, number_in, place, start, until};
@@ -135,20 +135,33 @@ async fn what_a_worker_claimed_and_lost_is_taken_over_while_it_lives() {
     assert_eq!(worker.exit_code().await, Some(0));
 }
 
+/// A worker that waits for a lock in the only schema of its run.
+struct Held {
+    tenant: String,
+    occupied: AdminConnection,
+    run: String,
+    worker: MigrationWorker,
+}
+
+async fn held_up(house: &TestHouse) -> Held {
+    let organization = house.organization().await;
+    let tenant = make(house, &organization, "dedicated", 1).await.remove(0);
+    back(house).await;
+    let occupied = occupy(house, &tenant).await;
+    let run = start(house, json!({"canary": "0", "lock_timeout_ms": 60_000})).await;
+    let worker = house.migration_worker(&folder(), 1);
+    until_one_is_running(house, &run).await;
+    until_one_waits(house, &tenant).await;
+    Held { tenant, occupied, run, worker }
+}
+
 #[tokio::test]
 async fn a_worker_that_lost_its_schema_to_another_one_says_nothing_of_it() {
     let house = idle_house().await;
-    let organization = house.organization().await;
-    let tenants = make(&house, &organization, "dedicated", 1).await;
-    back(&house).await;
-    let occupied = occupy(&house, &tenants[0]).await;
-    let run = start(&house, json!({"canary": "0", "lock_timeout_ms": 60_000})).await;
-    let worker = house.migration_worker(&folder(), 1);
-    until_one_is_running(&house, &run).await;
-    until_one_waits(&house, &tenants[0]).await;
+    let Held { tenant, occupied, run, worker } = held_up(&house).await;
     house.sql("update migration_run_schemas set worker = 'another', leased_until = now() + interval '1 hour' where state = 'running'").await;
     drop(occupied);
-    eventually(async || look(&house, &tenants[0]).await == (true, NEW), "it is not migrated").await;
+    eventually(async || look(&house, &tenant).await == (true, NEW), "it is not migrated").await;
     worker.terminate().await;
     assert_eq!(worker.exit_code().await, Some(0));
     let recorded = format!("select count(*) from tenants where schema_version = {OLD}");
@@ -163,21 +176,14 @@ async fn a_worker_that_lost_its_schema_to_another_one_says_nothing_of_it() {
 #[tokio::test]
 async fn what_a_worker_has_done_counts_where_another_one_gave_the_schema_up() {
     let house = idle_house().await;
-    let organization = house.organization().await;
-    let tenants = make(&house, &organization, "dedicated", 1).await;
-    back(&house).await;
-    let occupied = occupy(&house, &tenants[0]).await;
-    let run = start(&house, json!({"canary": "0", "lock_timeout_ms": 60_000})).await;
-    let worker = house.migration_worker(&folder(), 1);
-    until_one_is_running(&house, &run).await;
-    until_one_waits(&house, &tenants[0]).await;
+    let Held { tenant, occupied, worker, .. } = held_up(&house).await;
     // As others do who took it over and found it locked each time.
     let given_up =
         "update migration_run_schemas set state = 'failed', error = 'locked', to_version = from_version, worker = null,
         leased_until = null, finished_at = clock_timestamp() where state = 'running'";
     house.sql(given_up).await;
     drop(occupied);
-    eventually(async || look(&house, &tenants[0]).await == (true, NEW), "it is not migrated").await;
+    eventually(async || look(&house, &tenant).await == (true, NEW), "it is not migrated").await;
     worker.terminate().await;
     assert_eq!(worker.exit_code().await, Some(0));
     assert_eq!(number_in(&house, &format!("select count(*) from tenants where schema_version = {NEW}")).await, 1);

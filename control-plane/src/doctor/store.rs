@@ -56,7 +56,8 @@ const TENANTS: &str = "
     from tenants tenant
     where tenant.cluster_id = $1 and tenant.status <> 'purged' and tenant.database_name is not null
     order by tenant.id";
-const GROUPS: &str = "select id, database_name, role_name, schema_version from group_databases where cluster_id = $1 and is_ready order by id";
+const GROUPS: &str = "
+    select id, database_name, role_name, schema_version from group_databases where cluster_id = $1 and is_ready order by id";
 const STOCK: &str =
     "select id, database_name, is_ready and not is_taken as is_waiting from stock_databases where cluster_id = $1";
 const TEMPLATES: &str = "select database_name from templates where cluster_id = $1 order by schema_version";

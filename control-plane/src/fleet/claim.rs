@@ -63,6 +63,22 @@ pub(super) struct Outcome {
     pub(super) is_due_again: bool,
 }
 
+impl Outcome {
+    /// Of which nothing else is to be said.
+    pub(super) fn of(state: SchemaMigrationState, steps: Vec<Value>) -> Self {
+        Self {
+            state,
+            version: None,
+            steps: Value::Array(steps),
+            error: None,
+            sqlstate: None,
+            rehearsed: None,
+            note: None,
+            is_due_again: false,
+        }
+    }
+}
+
 const ACTIVE: &str = "
     select id from migration_runs run
     where (ended_at is not null or target_version <= $1) and (state = 'running'
@@ -153,11 +169,9 @@ pub(super) async fn claim(
         if row.column("has_abandoned")? {
             tasks.extend(take_over(&tx, run, claimant, most - count(&tasks)).await?);
         }
-        let mut ahead = sighted.of_run(&tx, run, most.max(1)).await?;
+        let ahead = sighted.of_run(&tx, run, most.max(1)).await?;
         let standing = standing(&row, !ahead.is_empty())?;
-        let known: Vec<bool> = ahead.iter().map(|row| is_known(row, newest)).collect::<Result<_>>()?;
-        let mut known = known.into_iter();
-        ahead.retain(|_| known.next().unwrap_or(false));
+        let mut ahead = known(ahead, newest)?;
         let decision = rules::next(&standing, row.column::<Timestamp>("now")?);
         let change = match decision {
             Step::Begin(some) => {
@@ -202,8 +216,15 @@ pub(super) async fn follow(tx: &impl Sql, run: MigrationRunId, settings: &Migrat
     if settings.verify_after_runs { sweeps::follow(tx, run).await } else { Ok(()) }
 }
 
-fn is_known(row: &Row, newest: i32) -> Result<bool> {
-    Ok(row.column::<i32>("schema_version")? <= newest)
+/// Those of some schemas that are at no newer version.
+fn known(rows: Vec<Row>, newest: i32) -> Result<Vec<Row>> {
+    let mut known = Vec::with_capacity(rows.len());
+    for row in rows {
+        if row.column::<i32>("schema_version")? <= newest {
+            known.push(row);
+        }
+    }
+    Ok(known)
 }
 
 fn count(tasks: &[Task]) -> i64 {

@@ -34,24 +34,15 @@ pub(super) async fn rehearse(context: &Context, link: &ClusterLink, task: &Task,
         MigrationRehearsal::InPlace => in_place(context, link, task).await.map(Ok),
         MigrationRehearsal::Clone => in_a_clone(context, link, task).await,
     };
-    let none = Outcome {
-        state: SchemaMigrationState::Failed,
-        version: None,
-        steps: json!([]),
-        error: None,
-        sqlstate: None,
-        rehearsed: None,
-        note: None,
-        is_due_again: false,
-    };
+    use SchemaMigrationState::{Done, Failed, Skipped};
     match rehearsed {
         Ok(Ok(Rehearsed { steps, failed })) => {
-            let state = if failed.is_none() { SchemaMigrationState::Done } else { SchemaMigrationState::Failed };
+            let state = if failed.is_none() { Done } else { Failed };
             let (error, sqlstate) = failed.map_or((None, None), |(error, sqlstate)| (Some(error), sqlstate));
-            Outcome { state, steps: Value::Array(steps), error, sqlstate, rehearsed: Some(how), ..none }
+            Outcome { error, sqlstate, rehearsed: Some(how), ..Outcome::of(state, steps) }
         }
-        Ok(Err(note)) => Outcome { state: SchemaMigrationState::Skipped, note: Some(note), ..none },
-        Err(error) => Outcome { error: Some(error.chain().to_string()), ..none },
+        Ok(Err(note)) => Outcome { note: Some(note), ..Outcome::of(Skipped, Vec::new()) },
+        Err(error) => Outcome { error: Some(error.chain().to_string()), ..Outcome::of(Failed, Vec::new()) },
     }
 }
 

@@ -80,17 +80,7 @@ async fn attempt(context: &Context, link: &ClusterLink, task: &Task) -> Option<O
             if let Some(said) = differs(context, link, &mut inside, task).await {
                 return Some(failed(version, steps, said, None));
             }
-            let (state, steps) = (SchemaMigrationState::Done, Value::Array(steps));
-            Outcome {
-                state,
-                version,
-                steps,
-                error: None,
-                sqlstate: None,
-                rehearsed: None,
-                note: None,
-                is_due_again: false,
-            }
+            Outcome { version, ..Outcome::of(SchemaMigrationState::Done, steps) }
         }
         // It was taken over from a worker that lives after all, and only was not heard of for a while; or, a first attempt as
         // far as anybody knows, its claim was lost with a server of `saas_platform` that crashed.
@@ -200,16 +190,7 @@ pub(super) fn not_begun(task: &Task, reason: &str) -> Outcome {
 }
 
 fn failed(version: Option<i32>, steps: Vec<Value>, error: String, sqlstate: Option<String>) -> Outcome {
-    Outcome {
-        state: SchemaMigrationState::Failed,
-        version,
-        steps: Value::Array(steps),
-        error: Some(error),
-        sqlstate,
-        rehearsed: None,
-        note: None,
-        is_due_again: false,
-    }
+    Outcome { version, error: Some(error), sqlstate, ..Outcome::of(SchemaMigrationState::Failed, steps) }
 }
 
 fn shown(step: &Step) -> Value {

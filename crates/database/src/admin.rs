@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::{CancelToken, Client, NoTls};
+use tokio_postgres::{Client, NoTls};
 
+use crate::cancel::Canceller;
 use crate::error::{Described, QueryError};
-use crate::link::connection_config;
+use crate::link::{SERVER_KEEPALIVES, connection_config};
 use crate::tls::Tls;
 use rowhouse_problem::{Error, Result};
 
@@ -29,41 +30,12 @@ pub struct AdminConnection {
     tls: Tls,
 }
 
-/// Ends what an administrator's connection is running, from outside.
-pub struct Canceller {
-    token: CancelToken,
-    tls: Tls,
-}
-
-impl Canceller {
-    /// Asks the server to; it may come too late, or not at all.
-    pub async fn cancel(&self) {
-        match tokio::time::timeout(CANCEL_PATIENCE, self.tls.cancel(self.token.clone())).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "a statement of an administrator could not be cancelled"),
-            Err(_) => tracing::warn!("the server did not take the request to cancel a statement"),
-        }
-    }
-}
-
-/// How long a server may take to hear that a statement is to be cancelled; it may be gone.
-const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 /// Opening takes milliseconds; a server that takes longer than this is treated as down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest single call, cloning a large template, takes seconds. Migrations set limits of their own.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Waiting for a lock blocks those who come after.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
-/// How the server finds out that our host is gone: what the session holds, a migration's locks above all, is free within half a
-/// minute. The client's own keepalives tell only the client, and by itself the server waits for hours.
-const SERVER_KEEPALIVES: [(&str, &str); 5] = [
-    ("tcp_keepalives_idle", "10"),
-    ("tcp_keepalives_interval", "5"),
-    ("tcp_keepalives_count", "3"),
-    ("tcp_user_timeout", "20000"),
-    // While a statement runs nobody reads from the connection.
-    ("client_connection_check_interval", "5000"),
-];
 
 impl AdminConnection {
     /// Connects to `database`.
@@ -89,9 +61,9 @@ impl AdminConnection {
         config.password(address.password.expose_secret());
         let limits = [("statement_timeout", CALL_TIMEOUT), ("lock_timeout", LOCK_TIMEOUT)];
         let limits = limits.map(|(name, limit)| option(name, &limit.as_millis().to_string()));
-        let further = SERVER_KEEPALIVES.iter().chain(parameters).map(|(name, value)| option(name, value));
-        let options: Vec<String> = limits.into_iter().chain(further).collect();
-        config.options(options.join(" "));
+        let further = parameters.iter().map(|(name, value)| option(name, value));
+        let options = [SERVER_KEEPALIVES.to_owned()].into_iter().chain(limits).chain(further);
+        config.options(options.collect::<Vec<_>>().join(" "));
         tls.apply(&mut config);
         let connect = async {
             match tls {
@@ -131,7 +103,7 @@ impl AdminConnection {
 
     /// What ends its statements while the connection itself is in other hands.
     pub fn canceller(&self) -> Canceller {
-        Canceller { token: self.client.cancel_token(), tls: self.tls.clone() }
+        Canceller::new(self.client.cancel_token(), &self.tls)
     }
 
     /// The client, for a migration runner that needs the whole connection.

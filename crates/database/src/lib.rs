@@ -5,6 +5,7 @@
 
 mod admin;
 mod bootstrap;
+mod cancel;
 mod error;
 mod identifier;
 mod link;

@@ -7,11 +7,16 @@ use deadpool_postgres::{ClientWrapper, ManagerConfig, RecyclingMethod};
 use rowhouse_settings as settings;
 use tokio_postgres::NoTls;
 
+use crate::cancel::Canceller;
 use crate::error::ConnectError;
 use crate::tls::Tls;
 
-/// How long a server may take to hear that a statement is to be cancelled; it may be gone.
-const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
+/// Settings of a session, said at its start, by which the server finds out that we are gone, also in the middle of a statement, when
+/// nobody reads from the connection: what it holds, a migration's locks or a place among the connections, is free within half a
+/// minute. Our own keepalives tell only us, and by itself a server's system waits for hours (PostgreSQL manual, 20.3.2).
+pub(crate) const SERVER_KEEPALIVES: &str = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 \
+                                            -c tcp_keepalives_count=3 -c tcp_user_timeout=20000 \
+                                            -c client_connection_check_interval=5000";
 
 /// A connection with what it holds on to for as long as it lives.
 pub(crate) struct Link {
@@ -23,12 +28,7 @@ pub(crate) struct Link {
 impl Link {
     /// Asks the server to end what the connection is running; it may come too late.
     pub(crate) async fn cancel(self) {
-        let (token, tls) = (self.client.cancel_token(), self.tls.clone());
-        match tokio::time::timeout(CANCEL_PATIENCE, tls.cancel(token)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "an abandoned statement could not be cancelled"),
-            Err(_) => tracing::debug!("the server did not take the request to cancel a statement"),
-        }
+        Canceller::new(self.client.cancel_token(), &self.tls).cancel().await;
     }
 }
 

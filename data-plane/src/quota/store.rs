@@ -141,16 +141,12 @@ pub(crate) async fn release_all(platform: &PlatformPool, reservations: &[Reserva
     Ok(())
 }
 
-const RELEASE: &str = "select quota_release($1)";
-
 /// Gives a reservation back; one that is gone is fine.
 ///
 /// # Errors
 /// Whatever the server says.
 pub async fn release(platform: &PlatformPool, reservation: ReservationId) -> Result<()> {
-    let connection = platform.get().await?;
-    connection.query_one(RELEASE, &[&reservation]).await.context("releasing a reservation")?;
-    Ok(())
+    release_all(platform, &[reservation]).await
 }
 
 const RESERVE_WORKSPACES: &str =

@@ -18,7 +18,7 @@ use super::integrity::Integrity;
 use super::metadata;
 use super::multipart;
 use super::objects::{self, etag};
-use super::operations::{Door, body, caller, length, time};
+use super::operations::{Door, MOST_KEYS, body, caller, length, time};
 use crate::files::doors;
 use crate::uploads::store::Behind;
 
@@ -183,7 +183,7 @@ impl Door {
             None => None,
         };
         let behind = Behind { key: &key, upload };
-        let most = usize::try_from(input.max_uploads.unwrap_or(1000).clamp(1, 1000)).unwrap_or(1000);
+        let most = usize::try_from(input.max_uploads.unwrap_or(MOST_KEYS).clamp(1, MOST_KEYS)).unwrap_or(1);
         let (found, is_truncated) = multipart::list(&self.0, &caller, (&input.bucket, &prefix), &behind, most).await?;
         let last = found.last().filter(|_| is_truncated);
         let next = last.map(|session| (session.new.name.clone().unwrap_or_default(), session.new.id.to_string()));

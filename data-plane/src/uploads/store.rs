@@ -88,9 +88,8 @@ const LIST: &str = "
         made_checksum, expires_at, created_at
     from upload_sessions
     where workspace_id = $1 and protocol = 's3' and made_version is null and expires_at > now()
-        and name collate \"C\" >= $2 and name collate \"C\" <= $2::text || $3::text
-        and (name collate \"C\" > $4 or (name = $4 and id > $5))
-    order by name collate \"C\", id limit $6";
+        and starts_with(name, $2) and (name collate \"C\" > $3 or (name = $3 and id > $4))
+    order by name collate \"C\", id limit $5";
 
 /// Where a list of uploads goes on: behind a key, or behind an upload of it.
 pub(crate) struct Behind<'a> {
@@ -106,10 +105,7 @@ pub(crate) async fn list(
     behind: &Behind<'_>,
     limit: i64,
 ) -> Result<Vec<Session>> {
-    // Behind every character that a key can have.
-    let end = char::MAX.to_string();
-    let parameters: rowhouse_database::Parameters<'_> =
-        &[&workspace, &prefix, &end, &behind.key, &behind.upload, &limit];
+    let parameters: rowhouse_database::Parameters<'_> = &[&workspace, &prefix, &behind.key, &behind.upload, &limit];
     let rows = tenant.query(LIST, parameters).await.context("listing uploads")?;
     rows.iter().map(|row| from_row(row, Protocol::S3)).collect()
 }

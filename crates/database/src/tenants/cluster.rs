@@ -217,15 +217,13 @@ impl Cluster {
     }
 
     async fn open(self: Arc<Self>, pool: PoolId, tenant: TenantId) {
-        let begun = Instant::now();
-        match self.try_door(pool).await {
-            Ok(link) => self.tell(|ledger, now, actions| ledger.opened(pool, tenant, link, now, actions)),
-            Err(Shut { failure, rest }) => {
-                let attempt = Attempt { failure, begun, is_ending: rest.is_some() };
-                self.tell(|ledger, now, actions| ledger.failed(pool, tenant, attempt, now, actions));
-                rest.into_iter().for_each(|link| self.close(link));
-            }
-        }
+        let (outcome, rest) = self.try_door(pool).await;
+        self.tell(|ledger, now, actions| match outcome {
+            Ok(link) => ledger.opened(pool, tenant, link, now, actions),
+            Err(attempt) => ledger.failed(pool, tenant, attempt, now, actions),
+        });
+        // Only now: its place is to be known as one that is being vacated.
+        rest.into_iter().for_each(|link| self.close(link));
     }
 
     async fn probe(self: Arc<Self>, pool: PoolId, after: Duration) {
@@ -233,21 +231,24 @@ impl Cluster {
         let mut is_to_be_tried = false;
         self.tell(|ledger, _, actions| is_to_be_tried = ledger.probe(pool, actions));
         if is_to_be_tried {
-            let (outcome, rest) = match self.try_door(pool).await {
-                Ok(link) => (Ok(link), None),
-                Err(Shut { failure, rest }) => (Err((failure, rest.is_some())), rest),
-            };
+            let (outcome, rest) = self.try_door(pool).await;
             self.tell(|ledger, now, actions| ledger.probed(pool, outcome, now, actions));
             rest.into_iter().for_each(|link| self.close(link));
         }
     }
 
-    async fn try_door(&self, pool: PoolId) -> Result<TenantLink, Shut> {
-        // The door was shut for good in the meantime.
-        let Some(door) = self.doors.get(&pool).map(|door| Arc::clone(&door)) else {
-            return Err(Shut { failure: Failure::Refused, rest: None });
+    /// A connection, or what came of it; and a session that there is in vain and that is to be closed.
+    async fn try_door(&self, pool: PoolId) -> (Result<TenantLink, Attempt>, Option<TenantLink>) {
+        let begun = Instant::now();
+        let outcome = match self.doors.get(&pool).map(|door| Arc::clone(&door)) {
+            Some(door) => door.open().await,
+            // The door was shut for good in the meantime.
+            None => Err(Shut { failure: Failure::Refused, rest: None }),
         };
-        door.open().await
+        match outcome {
+            Ok(link) => (Ok(link), None),
+            Err(Shut { failure, rest }) => (Err(Attempt { failure, begun, is_ending: rest.is_some() }), rest),
+        }
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

@@ -12,22 +12,18 @@ use tokio::task::JoinHandle;
 
 use super::identity::Identity;
 use super::ledger::{Connection, Failure, PoolId};
+use crate::cancel;
 use crate::error::ConnectError;
+#[cfg(doc)]
+use crate::link::SERVER_KEEPALIVES;
 use crate::link::jittered;
 use crate::tls::Tls;
 use crate::wire::{self, ConnectFailure, Ending};
 
 /// How long a server may take to end a session that said goodbye; then the connection is cut.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(20);
-/// How much later than we a server gives up a connection between which and us nothing passes, as it is asked to by
-/// [`SERVER_PATIENCE`].
+/// How much later than we a server gives up a connection between which and us nothing passes, as [`SERVER_KEEPALIVES`] have it.
 const LAG: Duration = Duration::from_secs(15);
-/// A server that hears nothing more of us ends our sessions, also in the middle of a statement; its own system would take two
-/// hours to notice (PostgreSQL manual, 20.3.2, TCP settings).
-pub(super) const SERVER_PATIENCE: &str = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 \
-                                          -c tcp_user_timeout=20000 -c client_connection_check_interval=5000";
-/// How long a server may take to hear that a statement is to be cancelled; it may be gone.
-const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Opens connections of one login to one database.
 pub(crate) struct Door {
@@ -222,11 +218,7 @@ impl TenantLink {
     pub(super) async fn cancel(&self) {
         let Door { host, port, tls, .. } = &*self.door;
         let token = self.client.cancel_token();
-        match tokio::time::timeout(CANCEL_PATIENCE, wire::cancel(token, host, *port, tls)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "an abandoned statement could not be cancelled"),
-            Err(_) => tracing::debug!("the server did not take the request to cancel a statement"),
-        }
+        cancel::in_time(wire::cancel(token, host, *port, tls)).await;
     }
 
     /// Says goodbye, and returns when the server's session is gone. A statement that still runs is waited for; where nothing

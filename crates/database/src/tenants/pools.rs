@@ -15,13 +15,13 @@ use tokio::sync::Notify;
 
 use super::cluster::Cluster;
 use super::connection::TenantConnection;
-use super::door::{Door, SERVER_PATIENCE, Way};
+use super::door::{Door, Way};
 use super::group::Neighbours;
 use super::identity::Identity;
 use super::lease::Replica;
 use super::ledger::{PoolId, Snapshot, TenantLoad};
 use super::placement::{ActivePlacement, Credential, Placement};
-use crate::link::connection_config;
+use crate::link::{SERVER_KEEPALIVES, connection_config};
 use crate::session::{Held, Session};
 use crate::tls::Tls;
 
@@ -341,7 +341,7 @@ impl Inner {
         let is_direct = (&server.host, server.port) == (&placement.server.host, placement.server.port);
         if is_direct {
             // A pooler would have to be told to let this pass, and has keepalives of its own towards the server.
-            config.options(SERVER_PATIENCE);
+            config.options(SERVER_KEEPALIVES);
         }
         let way = Way {
             cluster: placement.server.cluster,

@@ -174,7 +174,7 @@ pub(crate) struct Ledger<C, W> {
     breaker: Breaker,
     /// When the cluster was last known to answer: a connection came back in order, or was opened.
     heard: Option<Instant>,
-    /// Where the last connection was opened, as long as that can be done again.
+    /// Where a connection was opened last; while the cluster is away, where it is tried by turns.
     opened_last: Option<PoolId>,
     /// Until when nothing is opened, because the server had no connection to spare.
     paused_until: Option<Instant>,
@@ -425,12 +425,11 @@ impl<C: Connection, W> Ledger<C, W> {
         true
     }
 
-    /// The cluster was tried: it gave a connection, said that there is none, or did not answer; and whether a session is left
-    /// nevertheless, of whose end [`Self::closed`] tells.
+    /// The cluster was tried: it gave a connection, said that there is none, or did not answer.
     pub(crate) fn probed(
         &mut self,
         pool: PoolId,
-        outcome: Result<C, (Failure, bool)>,
+        outcome: Result<C, Attempt>,
         now: Instant,
         actions: &mut Vec<Action<C, W>>,
     ) {
@@ -441,9 +440,9 @@ impl<C: Connection, W> Ledger<C, W> {
                 // There is nobody in the line to whom it could go.
                 self.keep(pool, connection, 0, now);
             }
-            Err((failure, is_ending)) => {
-                self.vacate(is_ending);
-                self.probe_again(pool, failure != Failure::Unreachable, actions);
+            Err(attempt) => {
+                self.vacate(attempt.is_ending);
+                self.probe_again(pool, attempt.failure != Failure::Unreachable, actions);
             }
         }
         self.serve(now, actions);

@@ -258,7 +258,7 @@ impl World {
                     let outcome = if answers {
                         Ok(Fake { pool, is_spent: false, is_at_hand: false })
                     } else {
-                        Err((Failure::Unreachable, false))
+                        Err(Attempt { failure: Failure::Unreachable, begun: now, is_ending: false })
                     };
                     self.ledger.probed(pool, outcome, now, &mut actions);
                 }
