@@ -45,6 +45,12 @@ pub(crate) fn run(soak: bool, strict: bool, arguments: &[OsString]) -> anyhow::R
     console::heading("test the rusoto backend", started);
     console::run(&mut workspace::cargo(&["test", "--package", "rowhouse-blobs", "--features", "rusoto"]))?;
 
+    // In a folder of its own, as everything is built anew under this flag.
+    console::heading("test every order of steps", started);
+    let mut orders =
+        workspace::cargo(&["test", "--package", "rowhouse-trust", "--test", "loom", "--target-dir", "target/loom"]);
+    console::run(orders.env("RUSTFLAGS", "--cfg loom"))?;
+
     console::heading("test", started);
     let result = races::run(&clients, soak, !strict, arguments);
     clients.tell_missing();

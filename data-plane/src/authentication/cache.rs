@@ -1,12 +1,12 @@
 //! Keys that are remembered with their tenants and placements, so that a request asks `saas_platform` nothing.
 //!
 //! What is remembered is what a query said, not a decision: that is made at each request, and so is the comparison of the
-//! secret. [`trust`](super::trust) says how far an entry can be relied on.
+//! secret. [`rowhouse_trust`] says how far an entry can be relied on.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dashmap::{DashMap, Entry};
@@ -19,11 +19,11 @@ use rowhouse_domain::KeyId;
 use rowhouse_keys::{MasterKey, Pepper};
 use rowhouse_problem::{Code, Error, Result};
 use rowhouse_settings as settings;
+use rowhouse_trust::{Hearing, Inquiry, Moment, Reading, Standing};
 
 use super::known::{Facts, Known};
 use super::outage::Outage;
 use super::store;
-use super::trust::{Era, Marks, Moment, Reading, Standing};
 use crate::rate_limits::{self, RateLimits};
 
 /// How long a request waits for an entry to be confirmed before it makes do with what was so.
@@ -56,11 +56,8 @@ pub(super) struct Inner {
     pub(super) master: Arc<MasterKey>,
     pub(super) entries: Cache<Box<str>, Arc<Remembered>>,
     pub(super) unknown: Cache<Box<str>, ()>,
-    pub(super) marks: Marks,
+    pub(super) hearing: Hearing,
     pub(super) outage: Outage,
-    /// Notices heard so far.
-    pub(super) heard: AtomicU64,
-    pub(super) era: RwLock<Arc<Era>>,
     /// Raised with every entry that is new or gone.
     pub(super) changes: AtomicU64,
     /// Held while the file of what is remembered is written.
@@ -97,10 +94,8 @@ impl KeyCache {
         Self(Arc::new(Inner {
             entries: Cache::new(settings.cache_size),
             unknown,
-            marks: Marks::default(),
+            hearing: Hearing::default(),
             outage: Outage::default(),
-            heard: AtomicU64::new(0),
-            era: RwLock::new(Arc::new(Era::deaf())),
             changes: AtomicU64::new(0),
             saving: Mutex::default(),
             flights: DashMap::new(),
@@ -185,7 +180,7 @@ impl KeyCache {
     pub async fn keep_tidy(self) {
         loop {
             tokio::time::sleep(TIDY).await;
-            self.0.marks.tidy();
+            self.0.hearing.tidy();
         }
     }
 
@@ -250,10 +245,7 @@ impl Inner {
 
     /// Asks `saas_platform` for keys and remembers what it says, also that there are none.
     pub(super) async fn read(&self, prefixes: &[&str]) -> Result<Vec<Arc<Remembered>>> {
-        // Before the question: what is heard from here on may be newer than the answer.
-        let heard = self.heard.load(Ordering::Acquire);
-        let era = Arc::clone(&self.era.read().unwrap_or_else(PoisonError::into_inner));
-        let at = Moment::now();
+        let inquiry = self.hearing.inquiry(Moment::now());
         let answer = async { store::find(&self.platform.get().await?, prefixes).await };
         // A statement that can't be run, or a row that can't be read, is an answer.
         let rows = answer.await.inspect_err(|error| {
@@ -264,9 +256,9 @@ impl Inner {
         self.outage.end();
         let mut found = Vec::with_capacity(rows.len());
         for (facts, placement, is_noted) in rows {
-            let entry = Arc::new(self.entry(facts, placement, Arc::clone(&era), at)?);
+            let entry = Arc::new(self.entry(facts, placement, &inquiry)?);
             if is_noted {
-                entry.noted_at.store(at.0, Ordering::Relaxed);
+                entry.noted_at.store(inquiry.at().0, Ordering::Relaxed);
             }
             found.push(entry);
         }
@@ -279,10 +271,9 @@ impl Inner {
                 }
             }
         }
-        // Only now, when notices can reach what was remembered: one heard between the question and here may have found
-        // nothing yet. The requests that wait for this answer came before it: it
-        // ended the flight for others.
-        if self.heard.load(Ordering::Acquire) != heard {
+        // Only now, when notices can reach what was remembered: one heard between the question and here may have found nothing
+        // yet. The requests that wait for this answer came before it: it ended the flight for others.
+        if self.hearing.has_overtaken(&inquiry) {
             prefixes.iter().for_each(|prefix| self.forget(prefix));
         }
         Ok(found)
@@ -293,14 +284,13 @@ impl Inner {
         &self,
         facts: Facts,
         placement: Option<Arc<Placement>>,
-        era: Arc<Era>,
-        at: Moment,
+        inquiry: &Inquiry,
     ) -> Result<Remembered> {
         let pepper = self.pepper(facts.pepper_version);
         let known = Known::new(facts, placement, pepper)?;
-        let marks = self.marks.hold(known.concerned());
+        let reading = self.hearing.reading(inquiry, known.concerned());
         let buckets = self.rate_limits.hold(known.facts.key, known.facts.tenant, known.allowance());
-        Ok(Remembered { known, reading: Reading { era, at, marks }, buckets, noted_at: AtomicI64::new(i64::MIN) })
+        Ok(Remembered { known, reading, buckets, noted_at: AtomicI64::new(i64::MIN) })
     }
 
     pub(super) fn remember(&self, entry: &Arc<Remembered>) {

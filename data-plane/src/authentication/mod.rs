@@ -15,7 +15,6 @@ mod outage;
 mod refusal;
 mod snapshot;
 mod store;
-mod trust;
 mod wrong_keys;
 
 use std::ops::RangeInclusive;

@@ -4,7 +4,6 @@
 //! for the last number, so a notice that was lost shows, and so does a connection that is dead.
 
 use std::sync::Arc;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use rowhouse_database::Listener;
 use rowhouse_domain::TenantId;
 use rowhouse_problem::{Error, Result};
 use rowhouse_settings as settings;
+use rowhouse_trust::Moment;
 use serde::Deserialize;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -19,7 +19,6 @@ use uuid::Uuid;
 
 use super::cache::{Inner, KeyCache};
 use super::store;
-use super::trust::{Era, Moment};
 use crate::state::PLATFORM_LOGIN;
 
 /// The channel that the triggers of `saas_platform` speak on.
@@ -69,7 +68,7 @@ impl KeyCache {
                 Ok(listener) => {
                     let heard_since = Instant::now();
                     let Err(error) = self.0.follow(listener).await;
-                    self.0.end_era();
+                    self.0.hearing.end();
                     tracing::warn!(error = error.chain(), "notices of saas_platform are not heard for a moment");
                     if heard_since.elapsed() > LONGEST_PAUSE {
                         pause = FIRST_PAUSE;
@@ -89,7 +88,7 @@ impl Inner {
         let asked = Moment::now();
         let mut count = Count { last: store::sequence(&listener).await?, ahead: None };
         self.outage.end();
-        let mut era = self.begin_era(asked);
+        let mut era = self.hearing.begin(asked);
         let mut confirming = self.confirm_all();
         show_connected(true);
         let mut next_beat = Instant::now() + BEAT;
@@ -125,8 +124,8 @@ impl Inner {
             }
             if doubt != Doubt::None {
                 let asked = Moment::now();
-                self.end_era();
-                era = self.begin_era(asked);
+                self.hearing.end();
+                era = self.hearing.begin(asked);
                 confirming.abort();
                 confirming = self.confirm_all();
             }
@@ -140,20 +139,20 @@ impl Inner {
             return Doubt::Everything;
         };
         // Before anything is forgotten: whoever reads at this moment looks at it afterwards.
-        self.heard.fetch_add(1, Ordering::AcqRel);
+        self.hearing.hear();
         self.flights.clear();
         let missed = count.hear(notice.number);
         match (notice.kind.as_str(), notice.id.parse::<Uuid>()) {
             ("key", _) => self.forget(&notice.id),
             ("tenant", Ok(id)) => {
-                self.marks.move_on(id);
+                self.hearing.mark(id);
                 self.tenants.close(TenantId::from_uuid(id));
             }
             ("organization", Ok(id)) => {
-                self.marks.move_on(id);
+                self.hearing.mark(id);
                 self.close_tenants_of(id);
             }
-            ("cluster" | "group" | "rate_limit" | "schema_version", Ok(id)) => self.marks.move_on(id),
+            ("cluster" | "group" | "rate_limit" | "schema_version", Ok(id)) => self.hearing.mark(id),
             _ => return if missed { Doubt::Missed } else { Doubt::Everything },
         }
         self.changes.fetch_add(1, Ordering::Relaxed);
@@ -170,18 +169,6 @@ impl Inner {
         }
     }
 
-    fn begin_era(&self, now: Moment) -> Arc<Era> {
-        let era = Arc::new(Era::since(now));
-        *self.era.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&era);
-        era
-    }
-
-    fn end_era(&self) {
-        let mut era = self.era.write().unwrap_or_else(PoisonError::into_inner);
-        era.end();
-        *era = Arc::new(Era::deaf());
-    }
-
     /// Reads again, in the background, what nobody is sure of any more.
     fn confirm_all(self: &Arc<Self>) -> AbortOnDropHandle<()> {
         let inner = Arc::clone(self);
@@ -189,7 +176,7 @@ impl Inner {
             let unsure: Vec<Arc<Box<str>>> = inner
                 .entries
                 .iter()
-                .filter(|(_, entry)| !entry.reading.era.is_live())
+                .filter(|(_, entry)| !entry.reading.is_followed())
                 .map(|(prefix, _)| prefix)
                 .collect();
             for prefixes in unsure.chunks(AT_ONCE) {

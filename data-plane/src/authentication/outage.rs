@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use super::trust::Moment;
+use rowhouse_trust::Moment;
 
 /// How often somebody tries whether it is over.
 const TRY: Duration = Duration::from_secs(1);

@@ -18,12 +18,12 @@ use rowhouse_database::{Credential, Placement, Server, ServerTls};
 use rowhouse_domain::{ClusterId, GroupId, Isolation};
 use rowhouse_keys::MasterKey;
 use rowhouse_problem::{Error, Result};
+use rowhouse_trust::{Inquiry, Moment};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::cache::{Inner, KeyCache};
 use super::known::Facts;
-use super::trust::{Era, Moment};
 
 /// How often the file is replaced where something has changed.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -159,9 +159,8 @@ impl Inner {
             }
             let tenant = key.facts.tenant;
             let placement = key.placement.map(|placement| placement.into_placement(tenant, &snapshot.servers));
-            let era = Era::since(at);
-            era.end();
-            let entry = self.entry(key.facts, placement.transpose()?.map(Arc::new), Arc::new(era), at)?;
+            let placement = placement.transpose()?.map(Arc::new);
+            let entry = self.entry(key.facts, placement, &Inquiry::of_the_past(at))?;
             self.remember(&Arc::new(entry));
             loaded += 1;
         }
