@@ -1,6 +1,7 @@
 //! What the doctor finds, what it repairs, and what it leaves alone.
 
-use rowhouse_testkit::{TestCluster, TestHouse};
+use rowhouse_domain::{AccountId, TenantId};
+use rowhouse_testkit::{Client, TestCluster, TestHouse};
 use serde_json::{Value, json};
 
 /// A house with a tenant of each isolation, and one more of its own that is suspended and one that is deleted.
@@ -202,18 +203,33 @@ async fn a_living_tenants_database_is_kept_where_its_row_names_no_place() {
     assert_eq!((found[0]["fixed"].as_bool(), there.len(), login.len()), (Some(false), 1, 1));
 }
 
+/// Gives the organization an account of its own.
+async fn account(house: &TestHouse) -> AccountId {
+    let made = house.rows("insert into accounts (organization_id) select id from organizations returning id").await;
+    made[0].try_get(0).unwrap()
+}
+
+/// A key of a tenant whose uploads are charged to an account.
+async fn charging(house: &TestHouse, tenant: &str, account: AccountId) -> Client {
+    let rows = house.rows(&format!("select id from tenants where name = '{tenant}'")).await;
+    let id: TenantId = rows[0].try_get(0).unwrap();
+    let scopes = ["manage_workspaces", "read_files", "write_files"];
+    let body = json!({"name": "charging", "scopes": scopes, "account_id": account});
+    let made = house.admin.post(&format!("/v1/tenants/{id}/api-keys"), &body).await.expect(201);
+    house.data.with_key(&made.text("key"))
+}
+
 /// What each level says that it stores, falsified: it is found, repaired, and as it was.
 #[tokio::test]
 async fn a_wrong_figure_is_found_at_every_level() {
     let house = house().await;
+    let shared = account(&house).await;
     for tenant in ["own", "part", "rows"] {
-        let rows = house.rows(&format!("select id from tenants where name = '{tenant}'")).await;
-        let id: rowhouse_domain::TenantId = rows[0].try_get(0).unwrap();
-        let data = house.tenant_key(&id.to_string(), &["manage_workspaces", "read_files", "write_files"]).await;
+        let data = charging(&house, tenant, shared).await;
         let workspace = data.post("/v1/workspaces", &json!({"name": "w"})).await.expect(201).text("id");
         let _ = data.upload(&format!("/v1/files?workspace_id={workspace}&name=a"), "five!").await.expect(201);
         house
-            .sql(&format!("insert into accounts (organization_id, tenant_id) select organization_id, id from tenants where id = '{}'", id.as_uuid()))
+            .sql(&format!("insert into accounts (organization_id, tenant_id) select organization_id, id from tenants where name = '{tenant}'"))
             .await;
     }
     house.expect_used(15).await;
@@ -237,6 +253,15 @@ async fn a_wrong_figure_is_found_at_every_level() {
                 "account.storage",
                 format!("update accounts set used_storage = 9 where tenant_id = (select id from tenants {of_it})"),
             ),
+            (
+                "account.storage",
+                "update accounts set used_storage = used_storage + 4 where tenant_id is null".to_owned(),
+            ),
+            (
+                "account.reserved",
+                format!("update accounts set reserved_storage = 9 where tenant_id = (select id from tenants {of_it})"),
+            ),
+            ("account.reserved", "update accounts set reserved_storage = 9 where tenant_id is null".to_owned()),
             ("workspace.storage", String::new()),
         ];
         for (check, damage) in damages {
@@ -262,15 +287,17 @@ async fn a_wrong_figure_is_found_at_every_level() {
     }
     house.expect_used(15).await;
     house.expect_reserved(0).await;
+    let sums =
+        "select sum(used_storage)::bigint + 1000 * sum(reserved_storage)::bigint from accounts where tenant_id is null";
+    house.expect_figure(sums, 15).await;
 }
 
 /// What is still to be counted is no difference.
 #[tokio::test]
 async fn an_event_on_its_way_is_no_difference() {
     let house = house().await;
-    let rows = house.rows("select id from tenants where name = 'own'").await;
-    let id: rowhouse_domain::TenantId = rows[0].try_get(0).unwrap();
-    let data = house.tenant_key(&id.to_string(), &["manage_workspaces", "read_files", "write_files"]).await;
+    let shared = account(&house).await;
+    let data = charging(&house, "own", shared).await;
     let workspace = data.post("/v1/workspaces", &json!({"name": "w"})).await.expect(201).text("id");
     house.sql("revoke execute on function usage_record_all from rowhouse_data").await;
     let _ = data.upload(&format!("/v1/files?workspace_id={workspace}&name=a"), "five!").await.expect(201);

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::finding::{Finding, Report};
 use super::store::{Recorded, RecordedGroup};
-use super::{catalog, databases, inside, platform, repair, roles, store};
+use super::{accounts, catalog, databases, inside, platform, repair, roles, store};
 use crate::clusters::{self, ClusterLink};
 use crate::context::Context;
 use crate::operations::{self, Outcome, Work};
@@ -82,6 +82,9 @@ async fn look(context: &Context, wanted: &Examination) -> Result<Look> {
             let detail = format!("It could not be looked at: {}", error.detail());
             found.findings.push(Finding::new("cluster.unreachable", Some(&link.name), &link.name, detail));
         }
+    }
+    if wanted.tenant.is_none() && wanted.cluster.is_none() {
+        found.findings.extend(accounts::look(context, &links).await?);
     }
     found.findings.sort_by_key(Finding::key);
     Ok(found)

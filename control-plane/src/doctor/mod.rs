@@ -3,6 +3,7 @@
 //! Tenants come and go while it looks, so a difference counts only if a second look finds it again, and a tenant that an
 //! operation is about is left out. What is marked with an id that this installation does not know belongs to another one.
 
+mod accounts;
 mod catalog;
 mod databases;
 mod finding;

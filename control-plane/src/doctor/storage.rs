@@ -20,21 +20,44 @@ use crate::context::Context;
 use crate::organizations;
 
 /// How often a quiet moment is looked for, and how long between.
-const TRIES: usize = 5;
-const PAUSE: Duration = Duration::from_millis(50);
+pub(super) const TRIES: usize = 5;
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
 /// What a tenant's data says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct There {
+pub(super) struct There {
     stored: i64,
-    accounts: BTreeMap<AccountId, i64>,
+    pub(super) accounts: BTreeMap<AccountId, i64>,
     /// Events that are queued; some may have been counted already.
-    events: BTreeMap<Uuid, Event>,
+    pub(super) events: BTreeMap<Uuid, Event>,
+}
+
+impl There {
+    /// What of it concerns certain accounts.
+    pub(super) fn of(mut self, accounts: &[AccountId]) -> Self {
+        self.stored = 0;
+        self.accounts.retain(|account, _| accounts.contains(account));
+        self.events.retain(|_, event| event.account.is_some_and(|account| accounts.contains(&account)));
+        self
+    }
+
+    /// What figures should be that have counted these of the events.
+    pub(super) fn counted_so_far(mut self, counted: &[Uuid]) -> Self {
+        for (id, event) in std::mem::take(&mut self.events) {
+            if !counted.contains(&id) {
+                self.stored -= event.quantity;
+                if let Some(account) = event.account {
+                    *self.accounts.entry(account).or_default() -= event.quantity;
+                }
+            }
+        }
+        self
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Event {
-    at: Timestamp,
+pub(super) struct Event {
+    pub(super) at: Timestamp,
     quantity: i64,
     account: Option<AccountId>,
 }
@@ -60,16 +83,27 @@ pub(super) async fn look(
         let finding = Finding::new("tenant.storage", Some(cluster), tenant.id.to_string(), detail);
         findings.push(finding.fixed_by("correct the row, and count the organization's again", repair));
     }
-    for (account, used) in &figures.accounts {
-        let stored = expected.accounts.get(account).copied().unwrap_or(0);
+    findings.extend(compare_accounts(Some(cluster), &figures.accounts, &expected.accounts));
+    Ok(findings)
+}
+
+/// Compares what accounts' rows say with what is charged to them.
+pub(super) fn compare_accounts(
+    cluster: Option<&str>,
+    figures: &BTreeMap<AccountId, i64>,
+    charged: &BTreeMap<AccountId, i64>,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (account, used) in figures {
+        let stored = charged.get(account).copied().unwrap_or(0);
         if *used != stored {
             let detail = format!("Its row says that it uses {used} bytes; {stored} are charged to it.");
             let repair = Repair::AccountStorage { account: *account, change: stored - used };
-            let finding = Finding::new("account.storage", Some(cluster), account.to_string(), detail);
+            let finding = Finding::new("account.storage", cluster, account.to_string(), detail);
             findings.push(finding.fixed_by("correct the row", repair));
         }
     }
-    Ok(findings)
+    findings
 }
 
 /// One statement, so one moment.
@@ -115,31 +149,23 @@ async fn quiet_moment(
     inside: &AdminConnection,
     tenant: &Recorded,
 ) -> Result<Option<(There, Figures)>> {
-    let mut before = there(inside, tenant).await?;
+    let schema = quote_ident(&tenant.schema);
+    let mut before = there(inside, tenant.id, &schema).await?;
     for _ in 0..TRIES {
         let (figures, counted) = figures(context, tenant.id, &before).await?;
-        let after = there(inside, tenant).await?;
+        let after = there(inside, tenant.id, &schema).await?;
         if before == after {
-            let mut expected = after;
-            for (id, event) in std::mem::take(&mut expected.events) {
-                if !counted.contains(&id) {
-                    expected.stored -= event.quantity;
-                    if let Some(account) = event.account {
-                        *expected.accounts.entry(account).or_default() -= event.quantity;
-                    }
-                }
-            }
-            return Ok(Some((expected, figures)));
+            return Ok(Some((after.counted_so_far(&counted), figures)));
         }
         tokio::time::sleep(PAUSE).await;
-        before = there(inside, tenant).await?;
+        before = there(inside, tenant.id, &schema).await?;
     }
     tracing::info!(tenant.id = %tenant.id, "a tenant is too busy to have its storage counted");
     Ok(None)
 }
 
-async fn there(inside: &AdminConnection, tenant: &Recorded) -> Result<There> {
-    let schema = quote_ident(&tenant.schema);
+/// What a tenant's data says now; `schema` is its name, quoted.
+pub(super) async fn there(inside: &AdminConnection, tenant: TenantId, schema: &str) -> Result<There> {
     let sql = format!(
         "select coalesce((select sum(size) from {schema}.file_versions where tenant_id = $1), 0)::bigint as stored,
             coalesce((select jsonb_object_agg(account_id, bytes) from (
@@ -155,7 +181,7 @@ async fn there(inside: &AdminConnection, tenant: &Recorded) -> Result<There> {
              where tenant_id = $1 and kind = 'usage' and payload->>'event_type' = 'storage' order by id)
          {sql}"
     );
-    let rows = inside.query(&queued, &[&tenant.id]).await.context("counting what a tenant holds")?;
+    let rows = inside.query(&queued, &[&tenant]).await.context("counting what a tenant holds")?;
     let row = rows.first().ok_or_else(|| Error::internal("a count has a row"))?;
     let (ids, times): (Vec<Uuid>, Vec<Timestamp>) = (row.column("ids")?, row.column("times")?);
     let payloads: Vec<Value> = row.column("payloads")?;
@@ -188,7 +214,8 @@ async fn figures(context: &Context, tenant: TenantId, there: &There) -> Result<(
     Ok((figures, row.column("counted")?))
 }
 
-fn by_account(object: &Value) -> BTreeMap<AccountId, i64> {
+/// Numbers by the ids of accounts.
+pub(super) fn by_account(object: &Value) -> BTreeMap<AccountId, i64> {
     let members = object.as_object().into_iter().flatten();
     members.filter_map(|(id, bytes)| Some((AccountId::from_uuid(id.parse().ok()?), bytes.as_i64()?))).collect()
 }
@@ -208,7 +235,13 @@ const RESERVED: &str = "
     union all
     select 'tenant', id, organization_id, reserved_storage, held from tenants cross join lateral (
         select coalesce(sum(bytes), 0)::bigint as held from quota_reservations where tenant_id = tenants.id) of_it
-    where reserved_storage <> held";
+    where reserved_storage <> held
+    union all
+    select 'account', account.id, coalesce(account.organization_id, tenant.organization_id), account.reserved_storage, held
+    from accounts account left join tenants tenant on tenant.id = account.tenant_id
+    cross join lateral (
+        select coalesce(sum(bytes), 0)::bigint as held from quota_reservations where account_id = account.id) of_it
+    where account.reserved_storage <> held and coalesce(account.organization_id, tenant.organization_id) is not null";
 
 /// Compares organizations with their tenants, and what is reserved with the reservations.
 pub(super) async fn look_at_rows(db: &impl Sql) -> Result<Vec<Finding>> {
@@ -227,6 +260,7 @@ pub(super) async fn look_at_rows(db: &impl Sql) -> Result<Vec<Finding>> {
         let detail = format!("Its row says that {counted} bytes are reserved; its reservations come to {held}.");
         let (check, subject) = match level.as_str() {
             "organization" => ("organization.reserved", organization.to_string()),
+            "account" => ("account.reserved", AccountId::from_uuid(id).to_string()),
             _ => ("tenant.reserved", TenantId::from_uuid(id).to_string()),
         };
         let finding = Finding::new(check, None, subject, detail);
@@ -245,6 +279,13 @@ const COUNT_TENANTS: &str = "
         from tenants tenant left join quota_reservations on tenant_id = tenant.id
         where tenant.organization_id = $1 group by tenant.id) counted
     where tenants.id = counted.id and reserved_storage <> held";
+const COUNT_ACCOUNTS: &str = "
+    update accounts set reserved_storage = held from (
+        select account.id, coalesce(sum(bytes), 0) as held
+        from accounts account left join tenants tenant on tenant.id = account.tenant_id
+        left join quota_reservations on account_id = account.id
+        where coalesce(account.organization_id, tenant.organization_id) = $1 group by account.id) counted
+    where accounts.id = counted.id and reserved_storage <> held";
 const COUNT_ORGANIZATION: &str = "
     update organizations set
         used_storage = (
@@ -278,6 +319,7 @@ pub(super) async fn count_again(context: &Context, organization: OrganizationId)
     let tx = connection.transaction().await?;
     organizations::store::lock(&tx, organization).await?;
     tx.execute(COUNT_TENANTS, &[&organization]).await.context("counting what tenants have reserved")?;
+    tx.execute(COUNT_ACCOUNTS, &[&organization]).await.context("counting what accounts have reserved")?;
     tx.execute(COUNT_ORGANIZATION, &[&organization]).await.context("counting an organization's storage")?;
     tx.commit().await
 }
