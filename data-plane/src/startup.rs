@@ -20,6 +20,7 @@ use tracing_actix_web::TracingLogger;
 
 use crate::s3::S3Server;
 use crate::state::AppState;
+use crate::usage::Last;
 use crate::work::{self, WorkerHandle};
 use crate::{admin, openapi, routes, scrub};
 
@@ -131,7 +132,7 @@ impl Application {
             tracing::warn!("jobs are left to whoever comes next: they took too long");
         }
         tasks.shutdown().await;
-        if let Err(error) = state.meter.report(&state.platform).await {
+        if let Err(error) = state.meter.report(&state.platform, Last::Yes).await {
             tracing::warn!(error = error.chain(), "the last usage of the API was not reported");
         }
         if tokio::time::timeout(patience, state.blocks.end(&state)).await.is_err() {

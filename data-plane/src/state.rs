@@ -73,7 +73,7 @@ impl AppState {
         Ok(Self {
             refusals: RefusalAudit::default(),
             canaries: Arc::new(Canaries::default()),
-            meter: Arc::new(Meter::default()),
+            meter: Arc::new(Meter::new(settings.usage.journal.clone())),
             keys: KeyCache::new(
                 &settings,
                 platform.clone(),

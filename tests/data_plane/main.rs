@@ -15,6 +15,7 @@ const MIGRATIONS: fn() -> std::path::PathBuf = std::path::PathBuf::new;
 mod suite;
 
 mod auth_cache;
+mod journal;
 mod rate_limits;
 
 use suite::{house, house_with};

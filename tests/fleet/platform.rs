@@ -41,12 +41,13 @@ impl Platform {
         let file = self.folder.path().join(format!("{service}-{port}.toml"));
         let text = format!(
             "platform = {{ port = {}, database = {:?}, password = {password:?}, max_connections = 4 }}\n\
-             keys.master_key = {:?}\nblobs.root = {:?}\n{service} = {{ port = {port}, workers = 1 }}\nadmin.port = 0\n\
-             provisioning = {{ stock = 0 }}\n",
+             keys.master_key = {:?}\nblobs.root = {:?}\nusage.journal = {:?}\n{service} = {{ port = {port}, workers = 1 }}\n\
+             admin.port = 0\nprovisioning = {{ stock = 0 }}\n",
             TestCluster::get().port(),
             self.database.name,
             master_key().to_text().expose_secret(),
             self.folder.path().join("blobs"),
+            self.folder.path().join("usage"),
         );
         std::fs::write(&file, text).unwrap();
         file

@@ -30,6 +30,7 @@ pub struct Settings {
     pub cluster_credentials: HashMap<String, ClusterCredentials>,
     pub uploads: Uploads,
     pub quota: Quota,
+    pub usage: Usage,
     pub versions: Versions,
     pub trash: Trash,
     pub scrub: Scrub,
@@ -323,6 +324,14 @@ pub struct Quota {
     pub block_ttl: Duration,
     #[serde(with = "humantime_serde")]
     pub block_idle: Duration,
+}
+
+/// Counting what tenants ask for and move.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml explains each key once")]
+pub struct Usage {
+    pub journal: PathBuf,
 }
 
 /// Which versions of files a new workspace keeps.

@@ -70,7 +70,7 @@ impl TestHouse {
 
     async fn start_at(cluster: &TestCluster, platform: String, change: impl FnOnce(&mut Settings)) -> Self {
         let blobs = TempDir::new().expect("a temporary folder can be made");
-        let mut settings = settings(cluster.port(), &platform, blobs.path().join("blobs"));
+        let mut settings = settings(cluster.port(), &platform, blobs.path());
         change(&mut settings);
         let (stop, stopped) = oneshot::channel();
         let (ready, listening) = channel();
@@ -276,7 +276,7 @@ impl TestHouse {
     }
 
     fn objects(&self) -> Vec<PathBuf> {
-        let (mut found, mut folders) = (Vec::new(), vec![self.blobs.path().to_owned()]);
+        let (mut found, mut folders) = (Vec::new(), vec![self.blob_root()]);
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
                 let path = entry.path();
@@ -422,7 +422,7 @@ impl Given {
 }
 
 /// The shipped defaults, with what a test needs to be quick and apart from others.
-fn settings(port: u16, platform: &str, blobs: PathBuf) -> Settings {
+fn settings(port: u16, platform: &str, folder: &Path) -> Settings {
     // Not this process's environment: a developer's own settings are none of a test's.
     let secrets = [("PLATFORM__PASSWORD", "set below"), ("KEYS__MASTER_KEY", "set below")];
     let source = secrets.map(|(key, value)| (format!("ROWHOUSE__{key}"), value.to_owned())).into_iter().collect();
@@ -453,7 +453,8 @@ fn settings(port: u16, platform: &str, blobs: PathBuf) -> Settings {
     settings.provisioning.poll = Duration::from_millis(200);
     settings.work.poll = Duration::from_millis(200);
     settings.work.extractor = program("data-plane");
-    settings.blobs.root = blobs;
+    settings.blobs.root = folder.join("blobs");
+    settings.usage.journal = folder.join("usage");
     for server in [&mut settings.control_plane, &mut settings.data_plane] {
         server.port = 0;
         server.workers = 1;

@@ -69,10 +69,10 @@ impl TestHouse {
     async fn spawn_data_plane(&self, platform: u16, further: &str, environment: &[(&str, &str)]) -> DataPlaneProcess {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let port = free_port();
-        let file = folder.path().join("settings.toml");
+        let (file, journal) = (folder.path().join("settings.toml"), folder.path().join("usage"));
         let text = format!(
             "platform = {{ port = {}, database = {:?}, password = {DATA_PASSWORD:?}, max_connections = 4 }}\n\
-             keys.master_key = {:?}\nblobs.root = {:?}\ndata_plane = {{ port = {port}, workers = 1 }}\nadmin.port = 0\n{}{}{further}",
+             keys.master_key = {:?}\nblobs.root = {:?}\ndata_plane = {{ port = {port}, workers = 1 }}\nadmin.port = 0\n{}{}{}{further}",
             platform,
             self.platform,
             master_key().to_text().expose_secret(),
@@ -80,6 +80,7 @@ impl TestHouse {
             no_rate_limits(),
             // As in the house, unless the test is about them.
             if further.contains("largest_block") { "" } else { "quota.largest_block = 0\n" },
+            if further.contains("usage.journal") { String::new() } else { format!("usage.journal = {journal:?}\n") },
         );
         std::fs::write(&file, text).expect("a temporary file can be written");
         let mut command = Command::new(program("data-plane"));

@@ -1,11 +1,14 @@
 //! The step before every route: nothing of the request but its header is read before the key is known, and nothing is looked
 //! up for an address, served for a key or for a tenant, that asks too often.
 
+use std::sync::Arc;
+
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, web};
-use rowhouse_domain::{KeyId, TenantId};
+use rowhouse_domain::KeyId;
 use rowhouse_keys::{KeyKind, PlainApiKey};
 use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::{ApiError, BearerKey, within};
@@ -17,7 +20,7 @@ use crate::links::content::Holder;
 use crate::links::terms;
 use crate::rate_limits::Standing;
 use crate::state::AppState;
-use crate::usage::Metered;
+use crate::usage::{Meter, Metered, Tally};
 
 type Answer<B> = std::result::Result<ServiceResponse<Metered<EitherBody<B, BoxBody>>>, actix_web::Error>;
 
@@ -32,13 +35,13 @@ pub async fn authenticate<B: MessageBody + 'static>(
 ) -> Answer<B> {
     // Routing is over, so a copy of the request no longer stands in its way.
     let copy = request.request().clone();
-    let (mut standing, mut tenant) = (Standing::default(), None);
+    let (mut standing, mut tally) = (Standing::default(), None);
     let result = within(state.settings.data_plane.request_timeout, async {
-        admit(&state, &request, &mut standing, &mut tenant).await.map_err(ApiError)?;
-        next.call(state.meter.counting_body(request, tenant)).await
+        admit(&state, &request, &mut standing, &mut tally).await.map_err(ApiError)?;
+        next.call(Meter::counting_body(request, tally.as_ref())).await
     })
     .await;
-    Ok(answer(&state, result, copy, &standing, tenant))
+    Ok(answer(&state, result, copy, &standing, tally))
 }
 
 /// For transfers of content: they may take as long as bytes keep moving.
@@ -51,12 +54,12 @@ pub async fn authenticate_transfer<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Answer<B> {
     let copy = request.request().clone();
-    let (mut standing, mut tenant) = (Standing::default(), None);
-    let result = match admit(&state, &request, &mut standing, &mut tenant).await {
-        Ok(()) => next.call(state.meter.counting_body(request, tenant)).await,
+    let (mut standing, mut tally) = (Standing::default(), None);
+    let result = match admit(&state, &request, &mut standing, &mut tally).await {
+        Ok(()) => next.call(Meter::counting_body(request, tally.as_ref())).await,
         Err(error) => Err(ApiError(error).into()),
     };
-    Ok(answer(&state, result, copy, &standing, tenant))
+    Ok(answer(&state, result, copy, &standing, tally))
 }
 
 /// For what signed links open: the address of the request stands for the key that made the link.
@@ -69,12 +72,12 @@ pub async fn authenticate_link<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Answer<B> {
     let copy = request.request().clone();
-    let (mut standing, mut tenant) = (Standing::default(), None);
-    let result = match admit_link(&state, &request, &mut standing, &mut tenant).await {
-        Ok(()) => next.call(state.meter.counting_body(request, tenant)).await,
+    let (mut standing, mut tally) = (Standing::default(), None);
+    let result = match admit_link(&state, &request, &mut standing, &mut tally).await {
+        Ok(()) => next.call(Meter::counting_body(request, tally.as_ref())).await,
         Err(error) => Err(ApiError(error).into()),
     };
-    Ok(answer(&state, result, copy, &standing, tenant))
+    Ok(answer(&state, result, copy, &standing, tally))
 }
 
 /// Verifies the signature before anything is looked up, and leaves the link where its handler looks for it.
@@ -82,7 +85,7 @@ async fn admit_link(
     state: &AppState,
     request: &ServiceRequest,
     standing: &mut Standing,
-    seen: &mut Option<TenantId>,
+    seen: &mut Option<Arc<Tally>>,
 ) -> Result<()> {
     let address = request.peer_addr().map(|address| address.ip());
     state.rate_limits.count_address(address, standing)?;
@@ -101,7 +104,7 @@ async fn admit_link(
         return Err(terms::invalid());
     }
     let (tenant, organization, key) = (caller.tenant(), caller.organization(), caller.key());
-    *seen = Some(tenant);
+    *seen = Some(state.meter.begin(tenant));
     tracing::record_all!(tracing::Span::current(), tenant.id = %tenant, org.id = %organization, key.id = %key);
     caller.entry.buckets.count(standing)?;
     caller.require(terms.grant.scope()).map_err(without_a_key)?;
@@ -136,21 +139,22 @@ fn without_a_key(error: Error) -> Error {
 }
 
 /// What goes out, counted for whomever it is for.
-fn answer<B: MessageBody>(
+fn answer<B: MessageBody + 'static>(
     state: &AppState,
     result: std::result::Result<ServiceResponse<B>, actix_web::Error>,
     request: HttpRequest,
     standing: &Standing,
-    tenant: Option<TenantId>,
+    tally: Option<Arc<Tally>>,
 ) -> ServiceResponse<Metered<EitherBody<B, BoxBody>>> {
+    let is_head = request.method() == Method::HEAD;
     let mut response = match result {
         Ok(response) => response.map_into_left_body(),
         Err(error) => ServiceResponse::from_err(error, request).map_into_right_body(),
     };
     standing.tell(response.headers_mut());
-    state.canaries.count(tenant, response.status().as_u16());
-    let counts = tenant.map(|tenant| state.meter.count(tenant));
-    response.map_body(|_, body| Metered::new(body, counts))
+    state.canaries.count(tally.as_ref().map(|tally| tally.tenant()), response.status().as_u16());
+    tally.iter().for_each(|tally| tally.count());
+    response.map_body(|_, body| Metered::new(body, tally, is_head))
 }
 
 /// Verifies the key and leaves the caller where the guards look for it, and its tenant also where it is refused.
@@ -158,7 +162,7 @@ async fn admit(
     state: &AppState,
     request: &ServiceRequest,
     standing: &mut Standing,
-    seen: &mut Option<TenantId>,
+    seen: &mut Option<Arc<Tally>>,
 ) -> Result<()> {
     let address = request.peer_addr().map(|address| address.ip());
     state.rate_limits.count_address(address, standing)?;
@@ -166,12 +170,12 @@ async fn admit(
     let caller = match verify(state, request, &key, standing).await? {
         Ok(caller) => caller,
         Err(refusal) => {
-            *seen = refusal.tenant;
+            *seen = refusal.tenant.map(|tenant| state.meter.begin(tenant));
             return Err(refused(state, request, &key, refusal));
         }
     };
     let (tenant, organization, key) = (caller.tenant(), caller.organization(), caller.key());
-    *seen = Some(tenant);
+    *seen = Some(state.meter.begin(tenant));
     tracing::record_all!(tracing::Span::current(), tenant.id = %tenant, org.id = %organization, key.id = %key);
     caller.entry.buckets.count(standing)?;
     request.extensions_mut().insert(caller);

@@ -20,7 +20,7 @@ use super::failure::failure;
 use crate::authentication::{key_of, vouched};
 use crate::rate_limits::Standing;
 use crate::state::AppState;
-use crate::usage::Counts;
+use crate::usage::Tally;
 
 tokio::task_local! {
     /// The request that this task serves.
@@ -31,8 +31,8 @@ tokio::task_local! {
 pub(super) struct Visit {
     pub(super) address: IpAddr,
     pub(super) standing: Mutex<Standing>,
-    /// Where it is counted for its tenant, once its signature was right.
-    pub(super) counts: OnceLock<Arc<Counts>>,
+    /// What it moves for its tenant, once its signature was right.
+    pub(super) tally: OnceLock<Arc<Tally>>,
     /// Whether it has been counted as a wrong one already.
     pub(super) is_counted: AtomicBool,
 }
@@ -66,7 +66,7 @@ impl S3Access for Keys {
         refuse_unsigned(context.uri(), context.headers())?;
         let caller = vouched(&self.0, &credentials.access_key).await.map_err(failure)?;
         let visit = VISIT.get();
-        visit.counts.get_or_init(|| self.0.meter.count(caller.tenant()));
+        visit.tally.get_or_init(|| self.0.meter.begin(caller.tenant())).count();
         caller.count(&mut visit.standing.lock().unwrap_or_else(PoisonError::into_inner)).map_err(failure)?;
         let operation = context.s3_op().name();
         let scope = scope(operation).ok_or_else(|| {

@@ -1,19 +1,22 @@
 //! The listener: connections, the limits that hold before anything is read, and the way to stop.
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::HeaderValue;
 use http::header::{CONNECTION, CONTENT_SECURITY_POLICY, EXPECT, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, Method};
 use http_body_util::BodyExt as _;
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
+use pin_project_lite::pin_project;
 use rowhouse_problem::{Error, Result};
 use s3s::host::SingleDomain;
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -30,7 +33,7 @@ use super::operations::Door;
 use crate::files::doors;
 use crate::rate_limits::Standing;
 use crate::state::AppState;
-use crate::usage::Counts;
+use crate::usage::{Outgoing, Tally};
 
 /// How long the head of a request may take to come.
 const HEAD: Duration = Duration::from_secs(10);
@@ -130,7 +133,7 @@ async fn answer(
     peer: SocketAddr,
     request: hyper::Request<Incoming>,
 ) -> std::result::Result<HttpResponse, HttpError> {
-    let begun = Instant::now();
+    let (begun, is_head) = (Instant::now(), request.method() == Method::HEAD);
     let request_id = Uuid::now_v7().to_string();
     // Nothing of the address, whose query may hold a signature.
     let span = tracing::info_span!(
@@ -144,19 +147,19 @@ async fn answer(
     let visit = Arc::new(Visit {
         address: peer.ip(),
         standing: Mutex::new(Standing::default()),
-        counts: OnceLock::new(),
+        tally: OnceLock::new(),
         is_counted: AtomicBool::new(false),
     });
     let (expects, has_begun) = (request.headers().contains_key(EXPECT), Arc::new(AtomicBool::new(false)));
     let mut response = match admit(&state, peer.ip(), &visit) {
         Ok(()) => {
-            let request = request.map(|body| counted(noted(body, &has_begun), &visit, Counts::receive));
+            let request = request.map(|body| received(noted(body, &has_begun), &visit));
             VISIT.scope(Arc::clone(&visit), service.call(request)).instrument(span).await?
         }
         Err(refused) => refused.to_http_response().map_err(|error| HttpError::new(Box::new(error)))?,
     };
     let status = response.status();
-    let is_known = visit.counts.get().is_some() || visit.is_counted.load(Ordering::Relaxed);
+    let is_known = visit.tally.get().is_some() || visit.is_counted.load(Ordering::Relaxed);
     if status == http::StatusCode::FORBIDDEN && !is_known {
         let mut standing = visit.standing.lock().unwrap_or_else(PoisonError::into_inner);
         // What is one too many is told to the next request.
@@ -175,7 +178,8 @@ async fn answer(
     }
     metrics::counter!("rowhouse_s3_requests_total", "status" => status.as_str().to_owned()).increment(1);
     metrics::histogram!("rowhouse_s3_request_seconds").record(begun.elapsed().as_secs_f64());
-    Ok(response.map(|body| counted(body, &visit, Counts::send)))
+    let tally = visit.tally.get().cloned();
+    Ok(response.map(|body| s3s::Body::http_body_unsync(Sent::new(body, tally, is_head))))
 }
 
 /// A body of which it is noted that something has come.
@@ -187,18 +191,62 @@ fn noted(
     body.inspect_frame(move |_| has_begun.store(true, Ordering::Relaxed))
 }
 
-/// A body whose bytes are counted as they pass, from when it is known for whom.
-fn counted<B>(body: B, visit: &Arc<Visit>, count: impl Fn(&Counts, usize) + Send + 'static) -> s3s::Body
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    s3s::StdError: From<B::Error>,
-{
+/// A request's body whose bytes are counted as they come, from when it is known for whom.
+fn received(body: impl Body<Data = Bytes, Error = hyper::Error> + Send + 'static, visit: &Arc<Visit>) -> s3s::Body {
     let visit = Arc::clone(visit);
     s3s::Body::http_body_unsync(body.inspect_frame(move |frame| {
-        if let (Some(bytes), Some(counts)) = (frame.data_ref(), visit.counts.get()) {
-            count(counts, bytes.len());
+        if let (Some(bytes), Some(tally)) = (frame.data_ref(), visit.tally.get()) {
+            tally.receive(bytes.len());
         }
     }))
+}
+
+pin_project! {
+    /// An answer's body whose bytes are counted as they are sent.
+    struct Sent {
+        #[pin]
+        body: s3s::Body,
+        outgoing: Option<Outgoing>,
+    }
+}
+
+impl Sent {
+    /// `is_head` says that the head is all that is sent.
+    fn new(body: s3s::Body, tally: Option<Arc<Tally>>, is_head: bool) -> Self {
+        let size = if is_head || body.is_end_stream() { Some(0) } else { Body::size_hint(&body).exact() };
+        Self { body, outgoing: tally.map(|tally| Outgoing::new(tally, size)) }
+    }
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = s3s::StdError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<std::result::Result<Frame<Bytes>, s3s::StdError>>> {
+        let mut this = self.project();
+        let polled = this.body.as_mut().poll_frame(context);
+        if let (Poll::Ready(piece), Some(outgoing)) = (&polled, this.outgoing) {
+            if let Some(Ok(frame)) = piece {
+                outgoing.piece(frame.data_ref().map_or(0, Bytes::len));
+            }
+            // Nobody asks for what comes after a piece that says of itself that it is the last.
+            if !matches!(piece, Some(Ok(_))) || this.body.is_end_stream() {
+                outgoing.end();
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        Body::size_hint(&self.body)
+    }
 }
 
 /// Whether the address may ask at all.

@@ -1,96 +1,80 @@
-//! What tenants ask for and move, through either door, counted in this process's memory and reported as usage events every few seconds.
+//! What tenants ask for and move, through either door, reported as usage events every few seconds.
 //!
-//! Reported once, also where an answer is lost: an event keeps its id and time until it has come through. What was counted and
-//! not reported yet dies with a killed process, at most [`PERIOD`] of it; a process that is told to stop reports it first. That
-//! is the price of writing nothing for a request. Storage is never counted here: its events are in the tenant's own transactions.
+//! Each request is written into the journal at its end and counted from there, so that a killed process loses none and none is
+//! counted twice. Where there is no journal, or the disk refuses, requests are counted in memory: what was not reported yet dies
+//! with a killed process then, at most [`PERIOD`] of it; a process that is told to stop reports it first. Storage is never
+//! counted here: its events are in the tenant's own transactions.
 
 use std::collections::HashMap;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::task::{Context, Poll};
+use std::mem;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::HttpMessage as _;
-use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest};
 use actix_web::error::PayloadError;
 use actix_web::web::Bytes;
 use futures::StreamExt as _;
 use jiff::Timestamp;
-use pin_project_lite::pin_project;
 use rowhouse_database::PlatformPool;
 use rowhouse_domain::TenantId;
-use rowhouse_problem::Result;
-use tokio::sync::Mutex;
+use rowhouse_problem::{Error, Result};
 use uuid::Uuid;
 
+use super::journal::Journal;
+use super::record::{Event, Moved};
 use super::store;
+use super::tally::Tally;
 
 /// How often it is reported.
 const PERIOD: Duration = Duration::from_secs(5);
 /// Events in one statement.
 const AT_ONCE: usize = 300;
 
-/// The counts of one tenant since they were reported last.
-#[derive(Debug, Default)]
-pub struct Counts {
-    requests: AtomicU64,
-    received: AtomicU64,
-    sent: AtomicU64,
-}
-
-impl Counts {
-    /// Counts bytes of a request's body.
-    pub(crate) fn receive(&self, bytes: usize) {
-        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    /// Counts bytes of an answer's body.
-    pub(crate) fn send(&self, bytes: usize) {
-        self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    fn are_zero(&self) -> bool {
-        [&self.requests, &self.received, &self.sent].iter().all(|count| count.load(Ordering::Relaxed) == 0)
-    }
-}
-
-/// An event on its way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Event {
-    pub(super) id: Uuid,
-    pub(super) tenant: TenantId,
-    pub(super) at: Timestamp,
-    pub(super) event_type: &'static str,
-    pub(super) quantity: i64,
-    pub(super) unit: &'static str,
-}
-
 /// The counts of all tenants.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Meter {
-    counts: RwLock<HashMap<TenantId, Arc<Counts>>>,
-    /// While these have not come through, nothing is taken from the counts: so it stays small, however long that takes.
-    unsent: Mutex<Vec<Event>>,
+    journal: Option<Arc<Journal>>,
+    /// What is in no journal.
+    memory: Mutex<HashMap<TenantId, Moved>>,
+    waiting: tokio::sync::Mutex<Waiting>,
+}
+
+/// What could not be reported yet.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// From memory. While these have not come through, nothing else is taken from there: so it stays small, however long that
+    /// takes; and each keeps its id and time until then.
+    events: Vec<Event>,
+    /// Segments of the journal.
+    segments: u32,
 }
 
 impl Meter {
-    /// Counts a request; what is moved is counted through the result.
-    pub fn count(&self, tenant: TenantId) -> Arc<Counts> {
-        let counts = self.of(tenant);
-        counts.requests.fetch_add(1, Ordering::Relaxed);
-        counts
+    /// With a journal in a folder; without one where the folder has no name.
+    pub fn new(journal: PathBuf) -> Self {
+        let journal = Some(journal).filter(|folder| !folder.as_os_str().is_empty());
+        Self {
+            journal: journal.map(|folder| Arc::new(Journal::new(folder))),
+            memory: Mutex::default(),
+            waiting: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Begins to count what a request moves.
+    pub fn begin(self: &Arc<Self>, tenant: TenantId) -> Arc<Tally> {
+        Arc::new(Tally::new(Arc::clone(self), tenant))
     }
 
     /// The request with a body that is counted as it is read: what its head announces is the client's word alone.
-    pub fn counting_body(&self, mut request: ServiceRequest, tenant: Option<TenantId>) -> ServiceRequest {
+    pub fn counting_body(mut request: ServiceRequest, tally: Option<&Arc<Tally>>) -> ServiceRequest {
         let payload = request.take_payload();
-        let counted: Payload = match tenant {
-            Some(tenant) if !matches!(payload, Payload::None) => {
-                let counts = self.of(tenant);
+        let counted: Payload = match tally {
+            Some(tally) if !matches!(payload, Payload::None) => {
+                let tally = Arc::clone(tally);
                 let read = move |chunk: &std::result::Result<Bytes, PayloadError>| {
-                    counts.receive(chunk.as_ref().map_or(0, Bytes::len));
+                    tally.receive(chunk.as_ref().map_or(0, Bytes::len));
                 };
                 Payload::Stream { payload: Box::pin(payload.inspect(read)) }
             }
@@ -100,21 +84,27 @@ impl Meter {
         request
     }
 
-    fn of(&self, tenant: TenantId) -> Arc<Counts> {
-        if let Some(counts) = self.counts.read().unwrap_or_else(PoisonError::into_inner).get(&tenant) {
-            return Arc::clone(counts);
+    /// Counts what a request came to.
+    pub(super) fn add(&self, tenant: TenantId, moved: Moved) {
+        if self.journal.as_ref().is_some_and(|journal| journal.append(tenant, moved)) {
+            return;
         }
-        let mut counts = self.counts.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(counts.entry(tenant).or_default())
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        *memory.entry(tenant).or_default() += moved;
     }
 
-    /// Reports for as long as the process lives.
+    #[cfg(test)]
+    pub(super) fn in_memory(&self) -> HashMap<TenantId, Moved> {
+        self.memory.lock().unwrap().clone()
+    }
+
+    /// Reports for as long as the process lives, first what another has left.
     pub(crate) async fn run(self: Arc<Self>, platform: PlatformPool) {
         loop {
-            tokio::time::sleep(PERIOD).await;
-            if let Err(error) = self.report(&platform).await {
+            if let Err(error) = self.report(&platform, Last::No).await {
                 tracing::warn!(error = error.chain(), "usage of the API waits to be reported");
             }
+            tokio::time::sleep(PERIOD).await;
         }
     }
 
@@ -122,82 +112,79 @@ impl Meter {
     ///
     /// # Errors
     /// Whatever the server says: then it is reported the next time.
-    pub(crate) async fn report(&self, platform: &PlatformPool) -> Result<()> {
-        let mut unsent = self.unsent.lock().await;
-        if unsent.is_empty() {
-            *unsent = self.take(Timestamp::now());
+    pub(crate) async fn report(&self, platform: &PlatformPool, last: Last) -> Result<()> {
+        let mut waiting = self.waiting.lock().await;
+        if waiting.events.is_empty() {
+            waiting.events = self.take(Timestamp::now());
         }
-        while !unsent.is_empty() {
-            let batch = &unsent[..unsent.len().min(AT_ONCE)];
-            store::record(&platform.get().await?, batch).await?;
-            let sent = batch.len();
-            unsent.drain(..sent);
+        let of_memory = mem::take(&mut waiting.events);
+        if let Err(error) = record(platform, &of_memory).await {
+            waiting.events = of_memory;
+            return Err(error);
         }
-        Ok(())
+        match &self.journal {
+            Some(journal) => report_journal(journal, platform, last, &mut waiting.segments).await,
+            None => Ok(()),
+        }
     }
 
     fn take(&self, at: Timestamp) -> Vec<Event> {
-        let mut counts = self.counts.write().unwrap_or_else(PoisonError::into_inner);
-        let events = counts
-            .iter()
-            .flat_map(|(tenant, counts)| {
-                [
-                    ("api", "requests", &counts.requests),
-                    ("bandwidth_in", "bytes", &counts.received),
-                    ("bandwidth_out", "bytes", &counts.sent),
-                ]
-                .map(|(event_type, unit, count)| (*tenant, event_type, unit, count.swap(0, Ordering::Relaxed)))
-            })
-            .filter(|(.., count)| *count > 0)
-            .map(|(tenant, event_type, unit, count)| Event {
-                id: Uuid::now_v7(),
-                tenant,
-                at,
-                event_type,
-                quantity: i64::try_from(count).unwrap_or(i64::MAX),
-                unit,
-            })
-            .collect();
-        // Whoever still sends for a tenant holds its counts.
-        counts.retain(|_, counts| Arc::strong_count(counts) > 1 || !counts.are_zero());
-        events
+        let counts = mem::take(&mut *self.memory.lock().unwrap_or_else(PoisonError::into_inner));
+        counts.into_iter().flat_map(|(tenant, moved)| moved.events(tenant, at, |_| Uuid::now_v7())).collect()
     }
 }
 
-pin_project! {
-    /// A body whose bytes are counted as they are sent.
-    pub struct Metered<B> {
-        #[pin]
-        body: B,
-        counts: Option<Arc<Counts>>,
-    }
+/// Whether a report is this process's last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Last {
+    Yes,
+    No,
 }
 
-impl<B> Metered<B> {
-    /// Counts the bytes of `body`, where there is a tenant to count them for.
-    pub fn new(body: B, counts: Option<Arc<Counts>>) -> Self {
-        Self { body, counts }
+async fn record(platform: &PlatformPool, events: &[Event]) -> Result<()> {
+    for batch in events.chunks(AT_ONCE) {
+        store::record(&platform.get().await?, batch).await?;
     }
+    Ok(())
 }
 
-impl<B: MessageBody> MessageBody for Metered<B> {
-    type Error = B::Error;
-
-    fn size(&self) -> BodySize {
-        self.body.size()
-    }
-
-    fn poll_next(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<std::result::Result<Bytes, B::Error>>> {
-        let this = self.project();
-        let polled = this.body.poll_next(context);
-        if let (Poll::Ready(Some(Ok(bytes))), Some(counts)) = (&polled, this.counts) {
-            counts.send(bytes.len());
+/// Reports the segments that nobody writes any more. While some wait, the next are written for as many periods as there are:
+/// so that there are few of them, however long that takes.
+async fn report_journal(journal: &Arc<Journal>, platform: &PlatformPool, last: Last, waiting: &mut u32) -> Result<()> {
+    let age = if last == Last::Yes { Duration::ZERO } else { PERIOD.saturating_mul(*waiting) };
+    let is_kept = *waiting > 0;
+    let segments = on_disk(journal, move |journal| {
+        journal.close(age, is_kept);
+        journal.others()
+    })
+    .await?;
+    *waiting = u32::try_from(segments.len()).unwrap_or(u32::MAX);
+    for segment in segments {
+        let reported = match on_disk(journal, move |journal| journal.take(segment)).await {
+            Ok(Some(taken)) => {
+                record(platform, &taken.events).await?;
+                on_disk(journal, move |journal| journal.delete(&taken)).await
+            }
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        // One that can't be read must not hold up the others.
+        if let Err(error) = reported {
+            tracing::warn!(error = error.chain(), %segment, "a segment of the usage journal stays");
         }
-        polled
+        *waiting -= 1;
     }
+    Ok(())
+}
+
+/// Does what may wait for the disk beside the requests.
+async fn on_disk<T: Send + 'static>(
+    journal: &Arc<Journal>,
+    what: impl FnOnce(&Journal) -> std::io::Result<T> + Send + 'static,
+) -> Result<T> {
+    let journal = Arc::clone(journal);
+    let done = tokio::task::spawn_blocking(move || what(&journal)).await.map_err(Error::internal)?;
+    done.map_err(Error::internal)
 }
 
 #[cfg(test)]
@@ -206,17 +193,24 @@ mod tests {
 
     #[test]
     fn what_is_counted_is_taken_once() {
-        let (meter, tenant) = (Meter::default(), TenantId::new());
-        let sending = meter.count(tenant);
-        sending.receive(7);
-        meter.count(tenant);
+        let (meter, tenant) = (Arc::new(Meter::new(PathBuf::new())), TenantId::new());
+        for _ in 0..2 {
+            let tally = meter.begin(tenant);
+            tally.count();
+            tally.receive(7);
+        }
         let taken: Vec<_> =
             meter.take(Timestamp::now()).into_iter().map(|event| (event.event_type, event.quantity)).collect();
-        assert_eq!(taken, [("api", 2), ("bandwidth_in", 7)]);
+        assert_eq!(taken, [("api", 2), ("bandwidth_in", 14)]);
         assert_eq!(meter.take(Timestamp::now()), []);
-        sending.send(5);
-        drop(sending);
-        assert_eq!(meter.take(Timestamp::now()).len(), 1);
-        assert!(meter.counts.read().unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_in_the_journal_is_not_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let meter = Arc::new(Meter::new(folder.path().join("usage")));
+        meter.begin(TenantId::new()).count();
+        assert_eq!(meter.take(Timestamp::now()), []);
+        assert_eq!(std::fs::read_dir(folder.path().join("usage")).unwrap().count(), 1);
     }
 }

@@ -6,8 +6,8 @@ use rowhouse_problem::Result;
 use rowhouse_web::UsageBucket;
 use uuid::Uuid;
 
-use super::meter::Event;
 use super::model::Period;
+use super::record::Event;
 use super::views::UsageView;
 
 const FIND: &str = "

@@ -21,6 +21,7 @@ use super::{Place, interrupted};
 /// What the data plane keeps over a restart: the keys that it knows, and which replica it is.
 const REMEMBERED_KEYS: &str = "remembered-keys";
 const REPLICA: &str = "replica";
+const USAGE: &str = "usage";
 
 /// Everything that `rowhouse dev` runs.
 pub(crate) struct House {
@@ -197,6 +198,7 @@ struct Settings<'a> {
     auth: Auth,
     rate_limits: RateLimits,
     pools: Pools,
+    usage: Usage,
     #[serde(skip_serializing_if = "Option::is_none")]
     admin: Option<Server>,
 }
@@ -209,6 +211,11 @@ struct Auth {
 #[derive(Serialize)]
 struct Pools {
     replica_file: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Usage {
+    journal: PathBuf,
 }
 
 #[derive(Serialize)]
@@ -255,6 +262,7 @@ fn write_settings(
         // A developer's scripts and benches are as many callers as one address and a tenant or two can be.
         rate_limits: RateLimits::all(RateLimit::NONE),
         pools: Pools { replica_file: folder.join(REPLICA) },
+        usage: Usage { journal: folder.join(USAGE) },
         admin: admin_port.map(|port| Server { port }),
     };
     let file = folder.join(format!("{service}.toml"));
@@ -289,9 +297,11 @@ pub(crate) async fn demolish(folder: &Path) -> Result<bool> {
     for name in settings.into_iter().chain(state) {
         let _ = fs::remove_file(folder.join(name));
     }
-    let blobs = folder.join("blobs");
-    if blobs.exists() {
-        fs::remove_dir_all(&blobs).with_context(|| format!("deleting {}", blobs.display()))?;
+    for own in ["blobs", USAGE] {
+        let own = folder.join(own);
+        if own.exists() {
+            fs::remove_dir_all(&own).with_context(|| format!("deleting {}", own.display()))?;
+        }
     }
     drop(lock);
     let _ = fs::remove_file(folder.join("dev.lock"));
