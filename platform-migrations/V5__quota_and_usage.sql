@@ -128,8 +128,10 @@ $$;
 -- Reserves `bytes` for an upload, or more for one that has a reservation already. Every writer of the counters takes its
 -- locks in the order organization, tenant, account, so they queue and never deadlock. A refusal changes nothing and says
 -- which level refused, its quota, and what is used and reserved there. `held` is what the reservation comes to: less than
--- the caller has asked for in all where an earlier one was given back meanwhile.
-create function quota_reserve(reservation uuid, tenant uuid, bytes bigint, ttl interval, account uuid default null)
+-- the caller has asked for in all where an earlier one was given back meanwhile. `workspaces` that are about to be made or restored
+-- are counted at once, by the same reservation; of these the level is `workspaces`, and the quota how many there may be.
+create function quota_reserve(reservation uuid, tenant uuid, bytes bigint, ttl interval, account uuid default null,
+    workspaces integer default 0)
 returns table (granted boolean, level text, "limit" bigint, used bigint, held bigint)
 language plpgsql security definer
 set search_path = pg_catalog, public, pg_temp
@@ -140,7 +142,7 @@ declare
     earlier quota_reservations;
     total bigint;
 begin
-    if quota_reserve.bytes < 0 then
+    if quota_reserve.bytes < 0 or quota_reserve.workspaces < 0 then
         raise exception 'a reservation can''t be negative' using errcode = 'invalid_parameter_value';
     end if;
     select organization_id into organization from tenants where id = tenant;
@@ -156,6 +158,15 @@ begin
         return query select false, 'organization', storage_quota, used_storage + reserved_storage, null::bigint
             from organizations where id = organization;
         return;
+    end if;
+
+    if quota_reserve.workspaces > 0 then
+        return query select false, 'workspaces', max_workspaces::bigint, used_workspaces::bigint, null::bigint
+            from organizations where id = organization and used_workspaces + quota_reserve.workspaces > max_workspaces;
+        if found then
+            update organizations set reserved_storage = reserved_storage - quota_reserve.bytes where id = organization;
+            return;
+        end if;
     end if;
 
     update tenants set reserved_storage = reserved_storage + quota_reserve.bytes
@@ -185,15 +196,18 @@ begin
         end if;
     end if;
 
-    insert into quota_reservations as existing (id, organization_id, tenant_id, account_id, bytes, expires_at)
-    values (reservation, organization, tenant, account, quota_reserve.bytes, clock_timestamp() + ttl)
-    on conflict (id) do update set bytes = existing.bytes + excluded.bytes,
+    insert into quota_reservations as existing (id, organization_id, tenant_id, account_id, bytes, workspaces, expires_at)
+    values (reservation, organization, tenant, account, quota_reserve.bytes, quota_reserve.workspaces, clock_timestamp() + ttl)
+    on conflict (id) do update set bytes = existing.bytes + excluded.bytes, workspaces = existing.workspaces + excluded.workspaces,
         -- One that is being committed stays until it is settled or released.
         expires_at = greatest(existing.expires_at, excluded.expires_at)
     where existing.tenant_id = excluded.tenant_id
     returning bytes into total;
     if total is null then
         raise exception 'reservation % belongs to another tenant', reservation using errcode = 'invalid_parameter_value';
+    end if;
+    if quota_reserve.workspaces > 0 then
+        perform workspace_count(organization, tenant, quota_reserve.workspaces);
     end if;
     perform work_mark(tenant);
     return query select true, null::text, null::bigint, null::bigint, total;
@@ -408,39 +422,6 @@ begin
 end
 $$;
 
--- Counts so many workspaces more for a tenant and its organization, before they are made or restored: refused where the
--- organization would have more than it may. Who makes them commits in another database, after this, with a usage event that
--- settles the reservation. Where that never comes, the counts go back when the reservation runs out; an event that comes later
--- still counts them.
-create function workspace_reserve(reservation uuid, tenant uuid, wanted integer, ttl interval)
-returns table (granted boolean, "limit" integer, used integer)
-language plpgsql security definer
-set search_path = pg_catalog, public, pg_temp
-as $$
-#variable_conflict use_column
-declare
-    organization uuid;
-    has_room boolean;
-begin
-    if wanted < 0 then
-        raise exception 'a reservation can''t be negative' using errcode = 'invalid_parameter_value';
-    end if;
-    select organization_id into organization from tenants where id = tenant;
-    if organization is null then
-        raise exception 'tenant % does not exist', tenant using errcode = 'no_data_found';
-    end if;
-    perform from organizations where id = organization for no key update;
-    has_room := exists (select from organizations where id = organization and used_workspaces + wanted <= max_workspaces);
-    if has_room then
-        perform workspace_count(organization, tenant, wanted);
-        insert into quota_reservations (id, organization_id, tenant_id, bytes, workspaces, expires_at)
-        values (reservation, organization, tenant, 0, wanted, clock_timestamp() + ttl);
-        perform work_mark(tenant);
-    end if;
-    return query select has_room, max_workspaces, used_workspaces from organizations where id = organization;
-end
-$$;
-
 -- Records usage events of a tenant, each once, and says how many were new. Those of `storage` move the used bytes (down too, never
 -- below zero) and end their reservations, or take their parts out of blocks; those of `workspaces` move their count. An event's time
 -- must be the same whenever it is sent again. However many there are, each row that counts them is written once.
@@ -566,20 +547,20 @@ $$;
 revoke all on function usage_buckets(uuid, timestamptz, timestamptz, text) from public;
 grant execute on function usage_buckets(uuid, timestamptz, timestamptz, text) to rowhouse_data;
 revoke all on function work_mark(uuid, timestamptz), work_clear(uuid, bigint, timestamptz, interval), work_list(integer),
-    quota_reserve(uuid, uuid, bigint, interval, uuid), quota_commit(uuid, uuid, bigint),
+    quota_reserve(uuid, uuid, bigint, interval, uuid, integer), quota_commit(uuid, uuid, bigint),
     quota_settle(uuid, uuid, uuid, uuid, bigint), quota_release(uuid),
     quota_lease(uuid, uuid, bigint, bigint, interval, uuid), quota_give_back(uuid, bigint),
     quota_hand_over(uuid[], uuid, uuid), quota_committing(uuid),
-    quota_expire(integer), workspace_count(uuid, uuid, bigint), workspace_reserve(uuid, uuid, integer, interval),
+    quota_expire(integer), workspace_count(uuid, uuid, bigint),
     usage_record_all(uuid, uuid[], timestamptz[], text[], bigint[], text[], jsonb[], uuid[], uuid[]),
     usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid) from public;
 -- A purge ends what its tenant had reserved.
 grant execute on function quota_release(uuid) to rowhouse_control;
 grant execute on function work_mark(uuid, timestamptz), work_clear(uuid, bigint, timestamptz, interval), work_list(integer),
-    quota_reserve(uuid, uuid, bigint, interval, uuid), quota_commit(uuid, uuid, bigint), quota_release(uuid), quota_expire(integer),
+    quota_reserve(uuid, uuid, bigint, interval, uuid, integer), quota_commit(uuid, uuid, bigint), quota_release(uuid),
+    quota_expire(integer),
     quota_lease(uuid, uuid, bigint, bigint, interval, uuid), quota_give_back(uuid, bigint),
     quota_hand_over(uuid[], uuid, uuid), quota_committing(uuid),
-    workspace_reserve(uuid, uuid, integer, interval),
     usage_record_all(uuid, uuid[], timestamptz[], text[], bigint[], text[], jsonb[], uuid[], uuid[]),
     usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid) to rowhouse_data, rowhouse_control;
 grant select on quota_reservations, org_usage_logs, tenant_usage_logs to rowhouse_control;

@@ -2,7 +2,6 @@
 drop function usage_buckets(uuid, timestamptz, timestamptz, text);
 drop function usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid);
 drop function usage_record_all(uuid, uuid[], timestamptz[], text[], bigint[], text[], jsonb[], uuid[], uuid[]);
-drop function workspace_reserve(uuid, uuid, integer, interval);
 drop function workspace_count(uuid, uuid, bigint);
 drop function quota_expire(integer);
 drop function quota_release(uuid);
@@ -12,7 +11,7 @@ drop function quota_lease(uuid, uuid, bigint, bigint, interval, uuid);
 drop function quota_settle(uuid, uuid, uuid, uuid, bigint);
 drop function quota_committing(uuid);
 drop function quota_commit(uuid, uuid, bigint);
-drop function quota_reserve(uuid, uuid, bigint, interval, uuid);
+drop function quota_reserve(uuid, uuid, bigint, interval, uuid, integer);
 drop function work_list(integer);
 drop function work_clear(uuid, bigint, timestamptz, interval);
 drop function work_mark(uuid, timestamptz);

@@ -169,19 +169,41 @@ async fn a_workspace_that_was_never_made_is_not_counted_for_long() {
     let id = given.tenant.parse::<rowhouse_domain::TenantId>().unwrap().as_uuid();
     let counted = "select used_workspaces::bigint from organizations";
     house.expect_figure("select count(*) from quota_reservations", 0).await;
-    // As a service leaves it that dies before its commit.
-    house.sql(&format!("select workspace_reserve(gen_random_uuid(), '{id}', 2, interval '1 second')")).await;
+    // As a service leaves it that dies before it keeps them for its commit, and one that dies after that.
+    let reserve = "select quota_reserve(gen_random_uuid(), 'TENANT', 0, interval '1 second', null, 2)";
+    house.sql(&reserve.replace("TENANT", &id.to_string())).await;
     house.expect_figure(counted, 3).await;
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     house.sql("select quota_expire(100)").await;
     house.expect_figure(counted, 1).await;
-    // Who commits after all, however late, is counted.
-    let late = "select usage_record('00000000-0000-7000-8000-000000000001', TENANT, '2026-11-01T00:00:00Z', 'workspaces', 2, 'workspaces', '{}',
-        gen_random_uuid())";
-    for _ in 0..2 {
-        house.sql(&late.replace("TENANT", &format!("'{id}'"))).await;
-        house.expect_figure(counted, 3).await;
+    let keep = "select quota_commit(id, 'TENANT', 0) from quota_reservations";
+    for sql in [reserve, keep] {
+        house.sql(&sql.replace("TENANT", &id.to_string())).await;
     }
+    house.sql("select work_mark(id) from tenants").await;
+    house.expect_figure(counted, 1).await;
+    house.expect_figure("select count(*) from quota_reservations", 0).await;
+}
+
+/// However long the event of a workspace is under way, the next one finds it counted.
+#[tokio::test]
+async fn a_late_event_does_not_pass_the_limit() {
+    let house =
+        crate::house_with(|settings| settings.uploads.reservation_ttl = std::time::Duration::from_secs(1)).await;
+    let given = house.tenant().await;
+    let tenants = format!("/v1/organizations/{}/tenants", given.organization);
+    let other = house.admin.post(&tenants, &json!({"name": "other"})).await.expect(201).text("id");
+    let other = house.tenant_key(&other, &["manage_workspaces"]).await;
+    let organization = format!("/v1/organizations/{}", given.organization);
+    let _ = house.admin.patch(&organization, &json!({"max_workspaces": 2})).await.expect(200);
+    house.sql("revoke execute on function usage_record_all from rowhouse_data").await;
+    make(&given, json!({"name": "second"})).await;
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    house.sql("select quota_expire(100)").await;
+    other.post("/v1/workspaces", &json!({"name": "third"})).await.problem(422, "limit_reached");
+    house.sql("grant execute on function usage_record_all to rowhouse_data").await;
+    house.expect_figure("select count(*) from quota_reservations", 0).await;
+    house.expect_figure("select used_workspaces::bigint from organizations", 2).await;
 }
 
 #[tokio::test]

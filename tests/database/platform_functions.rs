@@ -226,8 +226,9 @@ async fn many_events_are_counted_like_each_and_written_once() {
     let reserve = format!("select held from quota_reserve('{own}', '{tenant}', 70, interval '1 minute', '{account}')");
     assert_eq!(number(&connection, &reserve).await, 70);
     let reserve =
-        format!("select used::bigint from workspace_reserve('{workspaces}', '{tenant}', 2, interval '1 minute')");
-    assert_eq!(number(&connection, &reserve).await, 2);
+        format!("select held from quota_reserve('{workspaces}', '{tenant}', 0, interval '1 minute', null, 2)");
+    assert_eq!(number(&connection, &reserve).await, 0);
+    assert_eq!(number(&platform.admin, "select used_workspaces::bigint from tenants").await, 2);
     let event = |kind: &str, quantity: i64, reservation: Option<Uuid>| {
         let or_null = |id: Option<Uuid>| id.map_or_else(|| "null::uuid".to_owned(), |id| format!("'{id}'::uuid"));
         let charged = or_null((reservation == Some(own)).then_some(account));

@@ -56,6 +56,12 @@ impl Reservation {
         }
     }
 
+    /// Has room for so many workspaces: never in a block, which is of bytes.
+    pub(super) async fn open_workspaces(&self, count: i32) -> Result<()> {
+        let ttl = self.state.settings.uploads.reservation_ttl;
+        quota::reserve_workspaces(&self.state.platform, self.id, self.caller.tenant(), count, ttl).await
+    }
+
     fn take_of_block(&self, bytes: u64) -> bool {
         let held = self.state.blocks.take(&self.caller, bytes);
         let is_taken = held.is_some();

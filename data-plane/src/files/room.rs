@@ -1,5 +1,5 @@
-//! Bytes that come to exist without an upload: a copy, an old version that is made the current one again. They share a blob and
-//! are counted all the same.
+//! What is counted and comes to exist without an upload: the bytes of a copy, or of an old version that is made the current one
+//! again, which share a blob and are counted all the same; and workspaces.
 
 use std::sync::Arc;
 
@@ -56,9 +56,6 @@ pub(crate) async fn apply_with_room<T>(
 }
 
 /// The same for several amounts, of which some may find room and others none.
-///
-/// As an upload does, it leaves an intent first, so that a reservation whose change never came is found and given back. Without a
-/// sign of life: where it takes longer than the intent lasts, it is refused at its end.
 pub(super) async fn apply_with_rooms<T>(
     state: &AppState,
     request: &Request<'_>,
@@ -66,35 +63,83 @@ pub(super) async fn apply_with_rooms<T>(
     measure: impl AsyncFnOnce(&TenantTransaction<'_>) -> Result<(T, Vec<i64>)>,
     write: impl AsyncFnOnce(&Change<'_>, T, Room) -> Result<Answer>,
 ) -> Result<Answer> {
+    let measure = async |tenant: &TenantTransaction<'_>| {
+        let (found, amounts) = measure(tenant).await?;
+        let bytes = amounts.iter().sum();
+        Ok(((found, amounts), bytes))
+    };
+    let reserve = async |reservation: &Reservation, (_, amounts): &(T, Vec<i64>)| match self::reserve(
+        reservation,
+        amounts.iter().sum(),
+    )
+    .await
+    {
+        Ok(()) => Ok(amounts.iter().map(|_| None).collect()),
+        Err(error) if refusal == Refusal::OfEach && error.code() == Code::QuotaExceeded => {
+            reserve_each(reservation, amounts).await
+        }
+        Err(error) => Err(error),
+    };
+    let write = async |change: &Change<'_>, (found, _), refused, reservation| {
+        write(change, found, Room { reservation, refused }).await
+    };
+    apply_reserved(state, request, measure, reserve, write).await
+}
+
+/// Makes a change for which the organization must have room for so many more workspaces as `measure` says: they are counted before
+/// it, and `write` reports them under the reservation.
+///
+/// # Errors
+/// Those of `measure` and `write`, `limit_reached`.
+pub(crate) async fn apply_with_workspaces<T>(
+    state: &AppState,
+    request: &Request<'_>,
+    measure: impl AsyncFnOnce(&TenantTransaction<'_>) -> Result<(T, i32)>,
+    write: impl AsyncFnOnce(&Change<'_>, T, ReservationId) -> Result<Answer>,
+) -> Result<Answer> {
+    let measure = async |tenant: &TenantTransaction<'_>| Ok((measure(tenant).await?, 0));
+    let reserve = async |reservation: &Reservation, (_, count): &(T, i32)| {
+        reservation.open_workspaces(*count).await?;
+        reservation.commit(0).await
+    };
+    let write = async |change: &Change<'_>, (found, _), (), reservation| write(change, found, reservation).await;
+    apply_reserved(state, request, measure, reserve, write).await
+}
+
+/// Makes a change for which `reserve` finds room, between what `measure` finds and what `write` makes of it.
+///
+/// As an upload does, it leaves an intent first, so that a reservation whose change never came is found and given back. Without a
+/// sign of life: where it takes longer than the intent lasts, it is refused at its end.
+async fn apply_reserved<T, R>(
+    state: &AppState,
+    request: &Request<'_>,
+    measure: impl AsyncFnOnce(&TenantTransaction<'_>) -> Result<(T, i64)>,
+    reserve: impl AsyncFnOnce(&Reservation, &T) -> Result<R>,
+    write: impl AsyncFnOnce(&Change<'_>, T, R, ReservationId) -> Result<Answer>,
+) -> Result<Answer> {
     let caller = request.caller;
     let intent = Intent::new(caller.tenant());
-    let (found, amounts, ticket) = {
+    let (found, ticket) = {
         let mut tenant = caller.connection(state).await?;
         let transaction = tenant.transaction().await?;
         let ticket = match idempotency::claim(&transaction, request, LEASE).await? {
             Claim::Replay(answer) => return Ok(answer),
             Claim::Fresh(ticket) => ticket,
         };
-        let (found, amounts) = measure(&transaction).await?;
-        let (ttl, bytes) = (state.settings.uploads.reservation_ttl, amounts.iter().sum());
+        let (found, bytes) = measure(&transaction).await?;
+        let ttl = state.settings.uploads.reservation_ttl;
         intents::store::insert(&transaction, &intent, bucket(state), Some(bytes), ttl, caller.actor()).await?;
         transaction.commit().await?;
-        (found, amounts, ticket)
+        (found, ticket)
     };
     let reservation = Arc::new(Reservation::new(state.clone(), caller.clone(), intent.reservation));
     let mut debris = Debris::new(state.clone(), caller.clone(), intent.clone(), ticket, Arc::clone(&reservation));
     let outcome = async {
-        let refused = match reserve(&reservation, amounts.iter().sum()).await {
-            Ok(()) => amounts.iter().map(|_| None).collect(),
-            Err(error) if refusal == Refusal::OfEach && error.code() == Code::QuotaExceeded => {
-                reserve_each(&reservation, &amounts).await?
-            }
-            Err(error) => return Err(error),
-        };
+        let reserved = reserve(&reservation, &found).await?;
         let mut tenant = caller.connection(state).await?;
         let change = Change::begin(&mut tenant, caller.actor()).await?;
-        let room = Room { reservation: reservation.spend_in(&change).await?, refused };
-        let answer = write(&change, found, room).await?;
+        let charged = reservation.spend_in(&change).await?;
+        let answer = write(&change, found, reserved, charged).await?;
         if !intents::store::fulfil(&change, intent.id).await? {
             return Err(ran_out());
         }

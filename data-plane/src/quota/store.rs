@@ -9,7 +9,7 @@ use rowhouse_problem::{Code, Error, Result};
 use super::exceeded;
 
 const RESERVE: &str = "
-    select granted, level, \"limit\", used, held from quota_reserve($1, $2, $3, make_interval(secs => $4), $5)";
+    select granted, level, \"limit\", used, held from quota_reserve($1, $2, $3, make_interval(secs => $4), $5, $6)";
 
 /// Reserves room for `bytes`, or for so many more under a reservation that exists; either way it lives for `ttl` from now.
 /// Returns what it comes to: less than expected where an earlier one had run out and been given back.
@@ -25,15 +25,40 @@ pub async fn reserve(
     ttl: Duration,
 ) -> Result<u64> {
     let bytes = i64::try_from(bytes).map_err(|_| Error::new(Code::TooLarge, "No store holds so many bytes."))?;
+    u64::try_from(ask(platform, reservation, tenant, account, (bytes, 0), ttl).await?).map_err(Error::internal)
+}
+
+/// Counts so many workspaces more, before they are made or restored. As with bytes, that ends with the usage event of the change,
+/// or after `ttl` where [`commit`] was not called.
+///
+/// # Errors
+/// `limit_reached` where the organization would have more than it may, `quota_unavailable` where nobody can tell.
+pub async fn reserve_workspaces(
+    platform: &PlatformPool,
+    reservation: ReservationId,
+    tenant: TenantId,
+    count: i32,
+    ttl: Duration,
+) -> Result<()> {
+    ask(platform, reservation, tenant, None, (0, count), ttl).await.map(|_| ())
+}
+
+async fn ask(
+    platform: &PlatformPool,
+    reservation: ReservationId,
+    tenant: TenantId,
+    account: Option<AccountId>,
+    (bytes, workspaces): (i64, i32),
+    ttl: Duration,
+) -> Result<i64> {
     let connection = platform.get().await.map_err(unavailable)?;
     let row = connection
-        .query_one(RESERVE, &[&reservation, &tenant, &bytes, &ttl.as_secs_f64(), &account])
+        .query_one(RESERVE, &[&reservation, &tenant, &bytes, &ttl.as_secs_f64(), &account, &workspaces])
         .await
-        .context("reserving storage")
+        .context("reserving room")
         .map_err(unavailable)?;
     if row.column("granted")? {
-        let held: i64 = row.column("held")?;
-        return u64::try_from(held).map_err(Error::internal);
+        return row.column("held");
     }
     let level: String = row.column("level")?;
     Err(exceeded(&level, row.column("limit")?, row.column("used")?))
@@ -147,32 +172,4 @@ pub(crate) async fn release_all(platform: &PlatformPool, reservations: &[Reserva
 /// Whatever the server says.
 pub async fn release(platform: &PlatformPool, reservation: ReservationId) -> Result<()> {
     release_all(platform, &[reservation]).await
-}
-
-const RESERVE_WORKSPACES: &str =
-    "select granted, \"limit\", used from workspace_reserve($1, $2, $3, make_interval(secs => $4))";
-
-/// Counts so many workspaces of the tenant's organization more, for `ttl` unless a usage event settles them.
-///
-/// # Errors
-/// `limit_reached` where the organization would have more than it may.
-pub async fn reserve_workspaces(
-    platform: &PlatformPool,
-    reservation: ReservationId,
-    tenant: TenantId,
-    count: i32,
-    ttl: Duration,
-) -> Result<()> {
-    let connection = platform.get().await?;
-    let row = connection
-        .query_one(RESERVE_WORKSPACES, &[&reservation, &tenant, &count, &ttl.as_secs_f64()])
-        .await
-        .context("counting workspaces")?;
-    if row.column("granted")? {
-        return Ok(());
-    }
-    let (limit, used): (i32, i32) = (row.column("limit")?, row.column("used")?);
-    let detail = format!("The organization may have {limit} workspaces. Delete one, or ask for more.");
-    let error = Error::new(Code::LimitReached, detail);
-    Err(error.with("limit_name", "max_workspaces").with("limit", limit).with("used", used))
 }

@@ -1,9 +1,9 @@
 //! Making, changing and deleting workspaces: what spans more than one statement.
 
-use rowhouse_domain::{AccountId, ReservationId, WorkspaceId};
+use rowhouse_database::TenantTransaction;
+use rowhouse_domain::{AccountId, WorkspaceId};
 use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::{IdempotencyKey, IfMatch};
-use tracing::Instrument;
 
 use super::model::{ChangeWorkspace, CreateWorkspace, NewWorkspace, Workspace};
 use super::store;
@@ -11,30 +11,18 @@ use super::trash::restorable;
 use super::views::{WorkspaceView, etag};
 use crate::answer::Answer;
 use crate::authentication::Caller;
-use crate::changes::{Change, LEASE, Verb, apply};
-use crate::idempotency::{self, Claim, Request};
+use crate::changes::{Change, Verb, apply};
+use crate::files::room;
+use crate::idempotency::Request;
 use crate::jobs;
-use crate::quota;
 use crate::state::AppState;
 use crate::trees::{self, Root, Task};
 use crate::work::{self, NewJob};
 
 const CREATE: &str = "POST /v1/workspaces";
 
-/// Makes a workspace, in a task of its own: the organization counts it before it is made, and a client that goes away in
-/// between must not leave it counted.
+/// Makes a workspace. The organization counts it first.
 pub(super) async fn create(
-    state: &AppState,
-    caller: &Caller,
-    key: &IdempotencyKey,
-    body: CreateWorkspace,
-) -> Result<Answer> {
-    let (state, caller, key) = (state.clone(), caller.clone(), key.clone());
-    let task = async move { count_and_make(&state, &caller, &key, body).await };
-    tokio::spawn(task.in_current_span()).await.map_err(Error::internal)?
-}
-
-async fn count_and_make(
     state: &AppState,
     caller: &Caller,
     key: &IdempotencyKey,
@@ -43,54 +31,23 @@ async fn count_and_make(
     let request = Request::new(caller, CREATE, key, &body);
     let new = NewWorkspace::parse(body, &state.settings.versions)?;
     check_account(state, caller, new.account).await?;
-    work::mark(&state.platform, &state.nudge, caller.tenant()).await?;
-
-    let mut connection = caller.connection(state).await?;
-    let change = Change::begin(&mut connection, caller.actor()).await?;
-    let ticket = match idempotency::claim(&change, &request, LEASE).await? {
-        Claim::Replay(answer) => return Ok(answer),
-        Claim::Fresh(ticket) => ticket,
+    let measure = async |tenant: &TenantTransaction<'_>| {
+        // Here only so that nothing is counted for what can't be made; it may go yet.
+        if let Some(parent) = new.parent {
+            store::find(tenant, parent).await?.ok_or_else(|| Error::not_found("workspace", parent))?;
+        }
+        Ok(((), 1))
     };
-    if let Some(parent) = new.parent {
-        store::lock(&change, parent).await?;
-    }
-    let reservation = reserve(state, caller, 1).await?;
-    let made = async {
-        let workspace = store::insert(&change, &new, change.actor()).await?;
+    let write = async |change: &Change<'_>, (), reservation| {
+        if let Some(parent) = new.parent {
+            store::lock(change, parent).await?;
+        }
+        let workspace = store::insert(change, &new, change.actor()).await?;
         change.record(Verb::Made, workspace.id).await?;
         change.count_workspaces(1, reservation).await?;
-        let answer = created(workspace);
-        if let Some(ticket) = ticket {
-            ticket.complete(&change, &answer).await?;
-        }
-        Ok(answer)
+        Ok(created(workspace))
     };
-    let answer = match made.await {
-        Ok(answer) => answer,
-        Err(error) => {
-            give_back(state, reservation).await;
-            return Err(error);
-        }
-    };
-    // Past this the outcome may be unknown: the event settles the reservation, or time does.
-    change.commit().await?;
-    state.nudge.tenant(caller.tenant());
-    Ok(answer)
-}
-
-async fn reserve(state: &AppState, caller: &Caller, count: i32) -> Result<ReservationId> {
-    let (reservation, ttl) = (ReservationId::new(), state.settings.uploads.reservation_ttl);
-    quota::reserve_workspaces(&state.platform, reservation, caller.tenant(), count, ttl).await?;
-    Ok(reservation)
-}
-
-async fn give_back(state: &AppState, reservation: ReservationId) {
-    if let Err(error) = quota::release(&state.platform, reservation).await {
-        tracing::warn!(
-            error = error.chain(),
-            "workspaces that were not made stay counted until their reservation ends"
-        );
-    }
+    room::apply_with_workspaces(state, &request, measure, write).await
 }
 
 fn created(workspace: Workspace) -> Answer {
@@ -170,53 +127,33 @@ pub(super) async fn delete(state: &AppState, caller: &Caller, id: WorkspaceId, c
     .await
 }
 
-/// Brings a deleted workspace back with what was deleted with it: to where it was, or to the top where that is gone. In a task of
-/// its own, as when it is made.
+/// Brings a deleted workspace back with what was deleted with it: to where it was, or to the top where that is gone. The
+/// organization counts them first.
 pub(super) async fn restore(
     state: &AppState,
     caller: &Caller,
     id: WorkspaceId,
     key: &IdempotencyKey,
 ) -> Result<Answer> {
-    let (state, caller, key) = (state.clone(), caller.clone(), key.clone());
-    let task = async move { count_and_restore(&state, &caller, id, &key).await };
-    tokio::spawn(task.in_current_span()).await.map_err(Error::internal)?
-}
-
-async fn count_and_restore(state: &AppState, caller: &Caller, id: WorkspaceId, key: &IdempotencyKey) -> Result<Answer> {
     let route = format!("POST /v1/workspaces/{id}/restore");
     let request = Request::new(caller, &route, key, &id);
-    work::mark(&state.platform, &state.nudge, caller.tenant()).await?;
-    let mut connection = caller.connection(state).await?;
-    let change = Change::begin(&mut connection, caller.actor()).await?;
-    let ticket = match idempotency::claim(&change, &request, LEASE).await? {
-        Claim::Replay(answer) => return Ok(answer),
-        Claim::Fresh(ticket) => ticket,
+    let measure = async |tenant: &TenantTransaction<'_>| {
+        let (workspace, _) = restorable(tenant, id).await?;
+        let count = 1 + store::count_with(tenant, workspace.id).await?;
+        Ok((count, count))
     };
-    let (workspace, parent) = restorable(&change, id).await?;
-    let count = 1 + store::count_with(&change, workspace.id).await?;
-    let reservation = reserve(state, caller, count).await?;
-    let restored = async {
-        let workspace = store::restore(&change, id, parent).await?;
+    let write = async |change: &Change<'_>, counted: i32, reservation| {
+        let (workspace, parent) = restorable(change, id).await?;
+        if 1 + store::count_with(change, workspace.id).await? != counted {
+            return Err(Error::unavailable("what is restored has changed meanwhile"));
+        }
+        let workspace = store::restore(change, id, parent).await?;
         change.record(Verb::Restored, id).await?;
-        change.count_workspaces(count, reservation).await?;
-        let answer = match trees::begin(&change, Root::Workspace(id), Task::Restore).await? {
-            None => Answer::ok(&etag(&workspace), &WorkspaceView::from(workspace)),
-            Some(job) => jobs::accepted(&change, job).await?,
-        };
-        if let Some(ticket) = ticket {
-            ticket.complete(&change, &answer).await?;
-        }
-        Ok(answer)
-    };
-    let answer = match restored.await {
-        Ok(answer) => answer,
-        Err(error) => {
-            give_back(state, reservation).await;
-            return Err(error);
+        change.count_workspaces(counted, reservation).await?;
+        match trees::begin(change, Root::Workspace(id), Task::Restore).await? {
+            None => Ok(Answer::ok(&etag(&workspace), &WorkspaceView::from(workspace))),
+            Some(job) => jobs::accepted(change, job).await,
         }
     };
-    change.commit().await?;
-    state.nudge.tenant(caller.tenant());
-    Ok(answer)
+    room::apply_with_workspaces(state, &request, measure, write).await
 }

@@ -1,5 +1,6 @@
 //! What is done with deleted workspaces: purging them, and what restoring them has in common with that.
 
+use rowhouse_database::Sql;
 use rowhouse_domain::WorkspaceId;
 use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::IfMatch;
@@ -25,13 +26,13 @@ pub(super) async fn purge(state: &AppState, caller: &Caller, id: WorkspaceId, co
 }
 
 /// The deleted workspace, locked, and where it would go.
-pub(super) async fn restorable(change: &Change<'_>, id: WorkspaceId) -> Result<(Workspace, Option<WorkspaceId>)> {
-    let workspace = lock(change, id).await?;
-    trees::check_restore(change, Root::Workspace(id)).await?;
+pub(super) async fn restorable(transaction: &impl Sql, id: WorkspaceId) -> Result<(Workspace, Option<WorkspaceId>)> {
+    let workspace = lock(transaction, id).await?;
+    trees::check_restore(transaction, Root::Workspace(id)).await?;
     check_is_root(&workspace)?;
     let parent = match workspace.parent_workspace_id {
         None => None,
-        Some(parent) => match store::lock(change, parent).await {
+        Some(parent) => match store::lock(transaction, parent).await {
             Ok(_) => Some(parent),
             Err(error) if error.code() == Code::NotFound => None,
             Err(error) => return Err(error),
@@ -47,12 +48,12 @@ pub(crate) async fn lock_root(change: &Change<'_>, id: WorkspaceId) -> Result<Wo
     Ok(workspace)
 }
 
-async fn lock(change: &Change<'_>, id: WorkspaceId) -> Result<Workspace> {
-    if let Some(workspace) = store::lock_deleted(change, id).await? {
+async fn lock(transaction: &impl Sql, id: WorkspaceId) -> Result<Workspace> {
+    if let Some(workspace) = store::lock_deleted(transaction, id).await? {
         return Ok(workspace);
     }
     // Tells a live workspace from none at all.
-    store::find(change, id).await?.ok_or_else(|| Error::not_found("workspace", id))?;
+    store::find(transaction, id).await?.ok_or_else(|| Error::not_found("workspace", id))?;
     let detail = "Only what is deleted can be restored or purged. Delete it first, without `purge`.";
     Err(Error::new(Code::InvalidTransition, detail))
 }
