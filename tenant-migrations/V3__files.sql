@@ -194,6 +194,8 @@ create table upload_intents (
     id uuid not null default gen_random_uuid(),
     bucket text not null,
     object_key text not null,
+    -- What the store calls the upload of the object, where it comes in parts.
+    store_upload text,
     -- The quota reservation in `saas_platform` that the upload holds.
     reservation_id uuid,
     bytes bigint,

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use rowhouse_testkit::{Answer, Client, DataPlaneProcess, Given, TestHouse};
@@ -26,6 +27,10 @@ impl Place {
     async fn new(house: &TestHouse, further: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join(BUCKET)).unwrap();
+        Self::in_folder(house, folder, further).await
+    }
+
+    async fn in_folder(house: &TestHouse, folder: TempDir, further: &str) -> Self {
         let address = serve(folder.path()).await;
         let settings = format!(
             "blobs.backend = \"s3\"\nblobs.endpoint = \"http://{address}\"\nblobs.allow_http = true\nblobs.bucket = \"{BUCKET}\"\n{further}"
@@ -36,6 +41,21 @@ impl Place {
 
     fn client(&self, given: &Given) -> Client {
         self.process.client.with_key(given.data.key())
+    }
+
+    /// Files of the server's that belong to unfinished uploads in parts: their names, and their parts.
+    fn unfinished(&self) -> usize {
+        let files = std::fs::read_dir(self.folder.path()).unwrap();
+        files.filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().starts_with(".upload")).count()
+    }
+
+    /// Waits until something is so.
+    async fn until(&self, what: &str, is_so: impl Fn(usize) -> bool) {
+        let begun = Instant::now();
+        while !is_so(self.unfinished()) {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{what}: {} are there", self.unfinished());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// What the bucket holds, but for the server's own bookkeeping.
@@ -124,4 +144,34 @@ async fn downloads_are_redirected_to_the_bucket_where_that_is_wanted() {
     let link = client.post(&format!("/v1/files/{file}/links"), &json!({})).await.expect(201).text("url");
     let linked = plain.get(&link).send().await.unwrap();
     assert_eq!((linked.status().as_u16(), linked.bytes().await.unwrap()), (200, "\0walrus".into()));
+}
+
+/// Nobody lists parts: without its process an upload's would stay in the bucket for ever.
+#[tokio::test]
+async fn the_parts_of_a_process_that_was_killed_go() {
+    // Its own data plane has another store, and must not be the one that cleans up.
+    let house = crate::house_with(|settings| settings.work.poll = Duration::from_secs(3600)).await;
+    let given = house.tenant().await;
+    let further = "uploads.reservation_ttl = \"2s\"\n";
+    let place = Place::new(&house, further).await;
+    let (begun, rest) = tokio::sync::oneshot::channel::<()>();
+    let head = futures::stream::iter([Ok::<_, std::io::Error>(vec![7_u8; 20_000_000])]);
+    let tail = futures::stream::once(async move {
+        let _ = rest.await;
+        Err(std::io::Error::other("the rest never comes"))
+    });
+    let body = reqwest::Body::wrap_stream(futures::StreamExt::chain(head, tail));
+    let path = format!("/v1/files?workspace_id={}&name=large.bin", given.workspace);
+    let request = place.client(&given).request(Method::POST, &path).body(body);
+    let sending = tokio::spawn(request.send());
+    // Both the name of the upload, and a part of it.
+    place.until("parts", |files| files >= 2).await;
+    let Place { folder, process } = place;
+    process.kill().await;
+    drop(begun);
+    assert!(sending.await.unwrap().is_err());
+    let place = Place::in_folder(&house, folder, further).await;
+    place.until("no parts", |files| files == 0).await;
+    house.expect_reserved(0).await;
+    assert_eq!(place.objects().len(), 0);
 }

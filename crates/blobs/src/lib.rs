@@ -11,6 +11,7 @@ mod digest;
 mod error;
 mod key;
 mod local;
+mod parts;
 mod read;
 #[cfg(feature = "rusoto")]
 mod rusoto;

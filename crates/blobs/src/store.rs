@@ -1,5 +1,6 @@
 //! The store: opening it, and everything but the bytes of writing and reading.
 
+use std::fmt;
 use std::ops::Range;
 use std::path::Path as FilePath;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use futures::stream::{BoxStream, StreamExt};
 use http::Method;
+use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::signer::Signer;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
@@ -27,12 +29,20 @@ const LOCAL_PART: usize = 512 * 1024;
 const S3_PART: usize = 8 * 1024 * 1024;
 
 /// The place where blobs lie. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct BlobStore {
     store: Arc<dyn ObjectStore>,
     signer: Option<Arc<dyn Signer>>,
+    /// What gives uploads in parts names that outlive their process: S3 through its usual client.
+    parts: Option<Arc<dyn MultipartStore>>,
     local_root: Option<Arc<FilePath>>,
     part_size: usize,
+}
+
+impl fmt::Debug for BlobStore {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.store.fmt(formatter)
+    }
 }
 
 impl BlobStore {
@@ -41,18 +51,20 @@ impl BlobStore {
         match config.backend {
             Backend::Local => {
                 let (store, root) = local::open(&config.local.root)?;
-                Ok(Self { store: Arc::new(store), signer: None, local_root: Some(root.into()), part_size: LOCAL_PART })
+                let (store, local_root) = (Arc::new(store), Some(root.into()));
+                Ok(Self { store, signer: None, parts: None, local_root, part_size: LOCAL_PART })
             }
             Backend::S3 => {
-                let (store, signer) = open_s3(&config.s3)?;
-                Ok(Self { store, signer, local_root: None, part_size: S3_PART })
+                let (store, signer, parts) = open_s3(&config.s3)?;
+                Ok(Self { store, signer, parts, local_root: None, part_size: S3_PART })
             }
         }
     }
 
     /// Begins a new blob. Nothing is stored before the first part is full or the writer is finished.
     pub fn writer(&self, key: BlobKey) -> BlobWriter {
-        let target = Target { store: Arc::clone(&self.store), local_root: self.local_root.clone(), key };
+        let (store, parts) = (Arc::clone(&self.store), self.parts.clone());
+        let target = Target { store, parts, local_root: self.local_root.clone(), key };
         BlobWriter::new(target, self.part_size)
     }
 
@@ -118,6 +130,17 @@ impl BlobStore {
         }
     }
 
+    /// Ends an upload in parts that its process has left behind, by the name that was announced
+    /// ([`BlobWriter::announcing`]); one that has ended is fine.
+    pub async fn end_upload(&self, key: BlobKey, name: &str) -> Result<(), BlobError> {
+        let Some(parts) = &self.parts else { return Ok(()) };
+        let ended = parts.abort_multipart(&key.path(), &name.to_owned()).await;
+        match ended.map_err(|error| BlobError::of_object(error, key)) {
+            Ok(()) | Err(BlobError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Lists the blobs of one tenant, or of all, in no particular order. Foreign objects are left out.
     pub fn list(&self, tenant: Option<Uuid>) -> BoxStream<'static, Result<BlobMeta, BlobError>> {
         let prefix = tenant.map(|tenant| Path::parse(tenant.to_string()).expect("a uuid is a valid path"));
@@ -144,7 +167,7 @@ impl BlobStore {
 
     /// Removes what uploads cut off by a crash left on local disk, where it is older than `age`; call it at start.
     ///
-    /// In S3 a life-cycle rule of the bucket must abort unfinished multipart uploads.
+    /// In S3 [`Self::end_upload`] ends each; with the client rusoto a life-cycle rule of the bucket must.
     pub async fn sweep_unfinished(&self, age: Duration) -> Result<u64, BlobError> {
         let Some(root) = self.local_root.clone() else {
             return Ok(0);
@@ -162,17 +185,18 @@ impl BlobStore {
     }
 }
 
-/// A store, and what signs addresses in it.
-type Opened = (Arc<dyn ObjectStore>, Option<Arc<dyn Signer>>);
+/// A store, what signs addresses in it, and what names uploads in parts.
+type Opened = (Arc<dyn ObjectStore>, Option<Arc<dyn Signer>>, Option<Arc<dyn MultipartStore>>);
 
 fn open_s3(config: &S3Config) -> Result<Opened, BlobError> {
     match config.client {
         S3Client::ObjectStore => {
             let store = Arc::new(s3::open(config)?);
-            Ok((Arc::clone(&store) as Arc<dyn ObjectStore>, Some(store)))
+            let (signer, parts) = (Arc::clone(&store), Arc::clone(&store));
+            Ok((store, Some(signer), Some(parts)))
         }
         #[cfg(feature = "rusoto")]
-        S3Client::Rusoto => Ok((Arc::new(crate::rusoto::open(config)?), None)),
+        S3Client::Rusoto => Ok((Arc::new(crate::rusoto::open(config)?), None, None)),
         #[cfg(not(feature = "rusoto"))]
         S3Client::Rusoto => Err(BlobError::Config(
             "blobs.s3.client is rusoto, which this build lacks (feature `rusoto` of rowhouse-blobs)".to_owned(),

@@ -1,9 +1,12 @@
 //! Writing one blob: bytes come as they come, memory stays bounded, the hash is ready when the last byte is.
 
+use std::error::Error;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
+use object_store::multipart::MultipartStore;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt};
 use tokio::task::JoinSet;
 
@@ -11,6 +14,7 @@ use crate::digest::Digests;
 use crate::error::BlobError;
 use crate::key::BlobKey;
 use crate::local;
+use crate::parts::{Announce, NamedUpload};
 use crate::sealed::{ContentKey, Place, Sealer};
 use crate::writeback::Writeback;
 
@@ -42,6 +46,7 @@ pub struct BlobWriter {
     size: u64,
     digests: Digests,
     sealer: Option<Sealer>,
+    announce: Option<Announce>,
     upload: Option<Upload>,
     writeback: Option<Writeback>,
     broken: bool,
@@ -51,6 +56,7 @@ pub struct BlobWriter {
 #[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) parts: Option<Arc<dyn MultipartStore>>,
     /// The root folder where blobs lie on this machine.
     pub(crate) local_root: Option<Arc<FilePath>>,
     pub(crate) key: BlobKey,
@@ -60,6 +66,17 @@ pub(crate) struct Target {
 struct Upload {
     multipart: Box<dyn MultipartUpload>,
     parts: JoinSet<object_store::Result<()>>,
+}
+
+impl Target {
+    /// Begins an upload in parts, and says what the store calls it, where others can end it by that.
+    async fn begin_parts(&self) -> object_store::Result<(Box<dyn MultipartUpload>, Option<String>)> {
+        let path = self.key.path();
+        let Some(parts) = &self.parts else { return Ok((self.store.put_multipart(&path).await?, None)) };
+        let upload = NamedUpload::begin(Arc::clone(parts), path).await?;
+        let name = upload.name().to_owned();
+        Ok((Box::new(upload), Some(name)))
+    }
 }
 
 impl BlobWriter {
@@ -72,6 +89,7 @@ impl BlobWriter {
             size: 0,
             digests: Digests::new(),
             sealer: None,
+            announce: None,
             upload: None,
             broken: false,
         }
@@ -88,6 +106,21 @@ impl BlobWriter {
     #[must_use]
     pub fn sealed(mut self, key: &ContentKey) -> Self {
         self.sealer = Some(Sealer::new(key, self.target.key));
+        self
+    }
+
+    /// Has `announce` told what the store calls the upload, where that takes it in parts, before the first of them: so that
+    /// [`crate::BlobStore::end_upload`] can remove them if this process doesn't live to do so. Where that fails, so does the
+    /// upload. Must be called before the first byte.
+    #[must_use]
+    pub fn announcing<E: Into<Box<dyn Error + Send + Sync>> + 'static>(
+        mut self,
+        announce: impl FnOnce(String) -> BoxFuture<'static, Result<(), E>> + Send + Sync + 'static,
+    ) -> Self {
+        self.announce = Some(Box::new(move |name| {
+            let announced = announce(name);
+            Box::pin(async move { announced.await.map_err(Into::into) })
+        }));
         self
     }
 
@@ -176,8 +209,12 @@ impl BlobWriter {
         let upload = match &mut self.upload {
             Some(upload) => upload,
             none => {
-                let multipart = self.target.store.put_multipart(&self.target.key.path()).await.map_err(&failed)?;
-                none.insert(Upload { multipart, parts: JoinSet::new() })
+                let (multipart, name) = self.target.begin_parts().await.map_err(&failed)?;
+                let upload = none.insert(Upload { multipart, parts: JoinSet::new() });
+                if let Some((announce, name)) = self.announce.take().zip(name) {
+                    announce(name).await.map_err(BlobError::unavailable)?;
+                }
+                upload
             }
         };
         while upload.parts.len() >= PARTS_IN_FLIGHT {
@@ -237,7 +274,7 @@ impl Drop for BlobWriter {
         let Some(upload) = self.upload.take() else {
             return;
         };
-        // Without a runtime the process is ending: the next start's sweep, or the bucket's life-cycle rule, does it.
+        // Without a runtime the process is ending: the next start's sweep does it, or whoever was told of the upload.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let target = self.target.clone();
             runtime.spawn(async move {

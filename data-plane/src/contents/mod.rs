@@ -126,6 +126,11 @@ impl Contents {
         self.blobs.delete(object).await
     }
 
+    /// Ends an upload in parts that its process has left behind; one that has ended is fine.
+    pub(crate) async fn end_upload(&self, object: BlobKey, name: &str) -> Result<(), BlobError> {
+        self.blobs.end_upload(object, name).await
+    }
+
     /// Asks whether the store answers.
     pub(crate) async fn check(&self) -> Result<(), BlobError> {
         self.blobs.check().await

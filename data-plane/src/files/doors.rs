@@ -263,7 +263,7 @@ pub(crate) async fn begin_part(state: &AppState, caller: &Caller) -> Result<(Par
     intent.content_key = key.as_ref().map(OpenKey::id);
     intents::store::insert(&transaction, &intent, bucket(state), None, ttl, caller.actor()).await?;
     transaction.commit().await?;
-    let writer = state.contents.writer(intent.object, key.as_ref());
+    let writer = intents::writer(state, caller, &intent, key.as_ref());
     Ok((PartIntent(intent), writer))
 }
 

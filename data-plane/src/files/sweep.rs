@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rowhouse_blobs::BlobError;
 use rowhouse_database::ActivePlacement;
 use rowhouse_problem::Result;
 
+use super::intents::Expired;
 use super::{blobs, intents, purge, reservation};
 use crate::contents::blob_failure;
 use crate::work::WorkContext;
@@ -74,7 +76,7 @@ async fn expired_intents(context: &WorkContext, placement: &ActivePlacement) -> 
         // A commit without an answer may have succeeded: then the object is a blob's.
         if !blobs::store::is_referenced(&tenant, &upload.object_key).await? {
             // One object that can't be deleted holds up no other; it is tried again in a while.
-            if let Err(error) = context.contents.delete(upload.object).await.map_err(blob_failure) {
+            if let Err(error) = remove(context, upload).await.map_err(blob_failure) {
                 tracing::warn!(error = error.chain(), "what an upload left behind could not be removed yet");
                 intents::store::postpone(&tenant, upload.id).await?;
                 continue;
@@ -90,6 +92,20 @@ async fn expired_intents(context: &WorkContext, placement: &ActivePlacement) -> 
     }
     idempotency::forget_expired(&tenant).await?;
     links::store::forget_expired(&tenant).await
+}
+
+/// Removes what the store has of an upload.
+async fn remove(context: &WorkContext, upload: &Expired) -> std::result::Result<(), BlobError> {
+    if let Some(name) = &upload.store_upload {
+        match context.contents.end_upload(upload.object, name).await {
+            // Not ours to end, and never will be: a rule of the bucket must do it. Nothing else waits for that.
+            Err(BlobError::Denied { reason }) => {
+                tracing::warn!(blob.key = %upload.object, reason, "the parts of an upload may stay in the bucket");
+            }
+            ended => ended?,
+        }
+    }
+    context.contents.delete(upload.object).await
 }
 
 /// Gives back what is reserved without an end and stands for nothing: its upload ran out before it was kept for the commit, so

@@ -135,7 +135,7 @@ pub(super) async fn begin(
     }
     Ok(Begun::Upload(Box::new(Upload {
         pulse: Pulse::start(state, caller, &intent, ticket, Arc::clone(&reservation)),
-        writer: writer(state, &intent, content_key.as_ref(), &declared),
+        writer: writer(state, caller, &intent, content_key.as_ref(), &declared),
         state: state.clone(),
         caller: caller.clone(),
         head: Vec::new(),
@@ -150,8 +150,14 @@ pub(super) async fn begin(
     })))
 }
 
-fn writer(state: &AppState, intent: &Intent, key: Option<&OpenKey>, declared: &Declared) -> BlobWriter {
-    let writer = state.contents.writer(intent.object, key);
+fn writer(
+    state: &AppState,
+    caller: &Caller,
+    intent: &Intent,
+    key: Option<&OpenKey>,
+    declared: &Declared,
+) -> BlobWriter {
+    let writer = intents::writer(state, caller, intent, key);
     if declared.hashes.md5.is_some() { writer.with_md5() } else { writer }
 }
 

@@ -4,9 +4,14 @@
 
 pub(super) mod store;
 
-use rowhouse_blobs::BlobKey;
+use rowhouse_blobs::{BlobKey, BlobWriter};
 use rowhouse_domain::{ReservationId, TenantId, UploadId};
 use uuid::Uuid;
+
+use super::pulse::ran_out;
+use crate::authentication::Caller;
+use crate::contents::OpenKey;
+use crate::state::AppState;
 
 /// An upload that is about to begin.
 #[derive(Debug, Clone)]
@@ -33,10 +38,25 @@ impl Intent {
     }
 }
 
+/// Begins an intent's object. What the store calls its upload is written down before there is a part of it: parts of a process
+/// that is gone are in no listing of objects.
+pub(super) fn writer(state: &AppState, caller: &Caller, intent: &Intent, key: Option<&OpenKey>) -> BlobWriter {
+    let (writer, id) = (state.contents.writer(intent.object, key), intent.id);
+    let (state, caller) = (state.clone(), caller.clone());
+    writer.announcing(move |name| {
+        Box::pin(async move {
+            let tenant = caller.connection(&state).await?;
+            if store::name_upload(&tenant, id, &name).await? { Ok(()) } else { Err(ran_out()) }
+        })
+    })
+}
+
 /// An upload that came to nothing.
 pub(super) struct Expired {
     pub(super) id: Uuid,
     pub(super) object_key: String,
     pub(super) object: BlobKey,
+    /// What the store calls its upload, where that came in parts.
+    pub(super) store_upload: Option<String>,
     pub(super) reservation: Option<ReservationId>,
 }

@@ -49,6 +49,13 @@ pub(in crate::files) async fn extend(tenant: &impl Sql, id: Uuid, ttl: Duration)
     Ok(tenant.execute(EXTEND, &[&id, &ttl.as_secs_f64()]).await.context("prolonging an upload intent")? == 1)
 }
 
+const NAME_UPLOAD: &str = "update upload_intents set store_upload = $2 where id = $1 and state = 'pending'";
+
+/// Says what the store calls the upload of the object. Says whether the intent still stood: else its object is being removed.
+pub(in crate::files) async fn name_upload(tenant: &impl Sql, id: Uuid, name: &str) -> Result<bool> {
+    Ok(tenant.execute(NAME_UPLOAD, &[&id, &name]).await.context("naming an upload")? == 1)
+}
+
 const FULFIL: &str = "delete from upload_intents where id = $1 and state = 'pending'";
 
 /// The object has become a blob. Says whether the intent still stood: else its object is being removed.
@@ -81,7 +88,7 @@ const EXPIRE: &str = "
         select id from upload_intents where state in ('pending', 'abandoned') and expires_at <= now()
         order by expires_at, id limit $1 for update skip locked
     )
-    returning id, object_key, reservation_id";
+    returning id, object_key, store_upload, reservation_id";
 
 /// Takes uploads past their time out of reach of whoever was at them.
 pub(in crate::files) async fn expire(tenant: &impl Sql, limit: i64) -> Result<Vec<Expired>> {
@@ -92,6 +99,7 @@ pub(in crate::files) async fn expire(tenant: &impl Sql, limit: i64) -> Result<Ve
             Ok(Expired {
                 id: row.column("id")?,
                 object: object_key.parse().map_err(|error| Error::internal(format!("{object_key:?}: {error}")))?,
+                store_upload: row.column("store_upload")?,
                 reservation: row.column("reservation_id")?,
                 object_key,
             })
