@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{Oid, Type};
 
 use crate::error::Database;
@@ -82,6 +83,8 @@ pub enum Outcome {
 /// connection is running from outside, as often as it takes: the server's own limit is for each of a migration's statements.
 /// A lock that is not to be had in `lock_timeout` is not tried for again: then the migration fails with 55P03.
 ///
+/// A request to cancel may arrive late: a connection on which one was sent is good for nothing but being closed.
+///
 /// # Errors
 /// As [`run`](crate::run), but for a migration that fails, which is an outcome.
 pub async fn rehearse(
@@ -94,12 +97,22 @@ pub async fn rehearse(
     let client = &*client;
     let history = session::begin(client, migrations.set(), options).await?.unwrap_or_default();
     let steps = within(client, migrations, &history, options, Cap { most, cancel }).await;
-    let result = match client.batch_execute("rollback").await {
+    let result = match roll_back(client).await {
         Ok(()) => steps,
         Err(error) => steps.and(Err(Error::database("rolling back a rehearsal")(error))),
     };
     session::end(client, migrations.set()).await;
     result
+}
+
+/// However late a request to cancel comes: each can end one statement.
+async fn roll_back(client: &Client) -> Result<(), tokio_postgres::Error> {
+    loop {
+        match client.batch_execute("rollback").await {
+            Err(error) if error.code() == Some(&SqlState::QUERY_CANCELED) => {}
+            result => return result,
+        }
+    }
 }
 
 async fn within(
