@@ -49,7 +49,7 @@ async fn look_at_schema(admin: &mut AdminConnection) -> Result<Schema> {
     if i64::from(serves_from) > i64::from(own) {
         return Err(Error::internal(format!(
             "saas_platform is at migration {version} and serves releases from {serves_from} on; this one is of {own}: \
-             start a newer one, or take it back with that one's `rowhouse migrate platform undo --to {own}`"
+             start a newer one, or take it back with that one's `rowhouse migrate undo platform --to {own}`"
         )));
     }
     Ok(Schema::Newer(version))
@@ -96,7 +96,7 @@ pub(crate) async fn require_schema(context: &Context) -> Result<()> {
             let found = found.map_or_else(|| "none".to_owned(), |version| version.to_string());
             Err(Error::internal(format!(
                 "saas_platform is at migration {found}; this release needs {wanted}: start a control plane of this \
-                 release, or `rowhouse migrate platform run`"
+                 release, or `rowhouse migrate run platform`"
             )))
         }
         Schema::Known(_) | Schema::Newer(_) => Ok(()),

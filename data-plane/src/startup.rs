@@ -264,7 +264,7 @@ impl PlatformSchema {
         if version < PLATFORM_SCHEMA {
             let detail = format!(
                 "saas_platform is at migration {version}; this release needs {PLATFORM_SCHEMA}: start a control plane of \
-                 this release, or `rowhouse migrate platform run`"
+                 this release, or `rowhouse migrate run platform`"
             );
             return Err(Error::unavailable(detail));
         }

@@ -61,10 +61,10 @@ impl Platform {
         command.spawn().unwrap()
     }
 
-    /// `rowhouse migrate platform …`: its exit code, and what it says.
+    /// `rowhouse migrate … platform …`: its exit code, and what it says.
     async fn migrate(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
         let mut command = Command::new(program("rowhouse"));
-        command.args(["migrate", "platform"]).args(arguments);
+        command.args(["migrate", arguments[0], "platform"]).args(&arguments[1..]);
         command.arg("--settings").arg(self.settings("control_plane", 0));
         said(command).await
     }
@@ -144,6 +144,101 @@ async fn the_command_sees_brings_forward_and_takes_back() {
     assert!(code == Some(0) && said.contains(&format!("saas_platform is at migration {newest}")), "{said}");
     let (code, said, _) = platform.migrate(&["run", "--json"]).await;
     assert_eq!((code, serde_json::from_str::<Value>(&said).unwrap()["steps"].clone()), (Some(0), json!([])));
+}
+
+#[tokio::test]
+async fn a_plan_shows_what_would_be_sent_each_way() {
+    let platform = Platform::new().await;
+    let newest = Set::Platform.latest();
+    let plan = async |arguments: &[&str]| -> Value {
+        let (code, said, errors) = platform.migrate(&[&["plan", "--json"][..], arguments].concat()).await;
+        assert_eq!(code, Some(0), "{errors}");
+        serde_json::from_str(&said).unwrap()
+    };
+    assert_eq!(plan(&[]).await["migrations"], json!([]));
+    let versions = |plan: &Value| -> Vec<u64> {
+        plan["migrations"].as_array().unwrap().iter().map(|one| one["version"].as_u64().unwrap()).collect()
+    };
+    let before = u64::from(newest) - 2;
+    let back = plan(&["--undo", "--to", &before.to_string()]).await;
+    assert_eq!(versions(&back), [before + 2, before + 1], "the newest is taken back first: {back}");
+    assert_eq!(platform.recorded(newest).await, 1, "a plan changes nothing");
+    assert_eq!(platform.migrate(&["undo", "--to", &before.to_string()]).await.0, Some(0));
+    let forward = plan(&[]).await;
+    assert_eq!((versions(&forward), &forward["version"]), (vec![before + 1, before + 2], &json!(before)), "{forward}");
+    let first = Set::Platform.migrations().find(newest - 1).unwrap();
+    assert_eq!(forward["migrations"][0]["sql"], first.sql());
+    assert_eq!(versions(&plan(&["--to", &(before + 1).to_string()]).await), [before + 1]);
+    let (_, said, _) = platform.migrate(&["plan"]).await;
+    assert!(said.contains(&format!("-- {first} (transactional)")) && said.contains(first.sql().trim_end()), "{said}");
+    let (code, _, errors) = platform.migrate(&["plan", "--to", "99"]).await;
+    assert!(code == Some(1) && errors.contains(&format!("at most {newest}")), "{errors}");
+}
+
+#[tokio::test]
+async fn what_somebody_changed_by_hand_is_seen_and_brought_back() {
+    let platform = Platform::new().await;
+    let (code, _, errors) = platform.migrate(&["verify"]).await;
+    assert_eq!(code, Some(0), "{errors}");
+    platform.sql("drop index tenants_type_idx; alter table tenants add column nickname text").await;
+    let (code, said, errors) = platform.migrate(&["verify", "--json"]).await;
+    let seen: Value = serde_json::from_str(&said).unwrap();
+    let names: Vec<&Value> = seen["differences"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert_eq!(
+        (code, &seen["state"], names),
+        (Some(6), &json!("different"), vec![&json!("tenants.nickname"), &json!("tenants_type_idx")]),
+        "{errors}"
+    );
+    let (code, said, _) = platform.migrate(&["verify"]).await;
+    assert!(code == Some(6) && said.contains("index tenants_type_idx is missing"), "{said}");
+    let (_, script, _) = platform.migrate(&["verify", "--repair-plan"]).await;
+    assert!(script.contains(&format!("\\connect {:?}", platform.database.name)), "{script}");
+    let made = script.lines().find(|line| line.contains("tenants_type_idx")).unwrap();
+    platform.sql(&made.replace(" CONCURRENTLY", "").replace(" concurrently", "")).await;
+    platform.sql("alter table tenants drop column nickname").await;
+    assert_eq!(platform.migrate(&["verify"]).await.0, Some(0));
+    let admin = TestCluster::get().admin("postgres").await;
+    let left = "select from pg_database where datname like 'rowhouse_look_%'";
+    // Those of other tests are dropped as well.
+    crate::eventually(async || admin.query(left, &[]).await.unwrap().is_empty(), "what was compared with is left")
+        .await;
+}
+
+#[tokio::test]
+async fn an_older_platform_is_held_against_its_own_version() {
+    let platform = Platform::new().await;
+    let before = (Set::Platform.latest() - 1).to_string();
+    assert_eq!(platform.migrate(&["undo", "--to", &before]).await.0, Some(0));
+    let (code, _, errors) = platform.migrate(&["verify"]).await;
+    assert!(code == Some(0) && errors.contains(&format!("up to {before}")), "{errors}");
+}
+
+#[tokio::test]
+async fn options_of_the_other_set_are_refused_by_name() {
+    let platform = Platform::new().await;
+    for (arguments, option) in [
+        (["run", "--canary", "1%"], "--canary"),
+        (["run", "--where", "type=trial"], "--where"),
+        (["plan", "--batch", "5"], "--batch"),
+        (["plan", "--limit", "5"], "--limit"),
+        (["verify", "--where", "type=trial"], "--where"),
+        (["status", "--key", "x"], "--key"),
+    ] {
+        let (code, _, errors) = platform.migrate(&arguments).await;
+        let expected = format!("`{option}` means nothing for `rowhouse migrate {} platform`", arguments[0]);
+        assert!(code == Some(2) && errors.contains(&expected), "{arguments:?}: {errors}");
+    }
+    for set in [&["tenant"][..], &[]] {
+        let mut command = Command::new(program("rowhouse"));
+        command.args(["migrate", "status"]).args(set).args(["--settings", "/nowhere"]);
+        let (code, _, errors) = said(command).await;
+        assert!(code == Some(2) && errors.contains("`--settings` means nothing"), "{errors}");
+    }
+    // What the environment has for other commands is none of this one's.
+    let mut command = Command::new(program("rowhouse"));
+    command.args(["migrate", "status", "platform", "--settings"]).arg(platform.settings("control_plane", 0));
+    command.env("ROWHOUSE_KEY", "x");
+    assert_eq!(said(command).await.0, Some(0));
 }
 
 #[tokio::test]

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use rowhouse_domain::MigrationDirection;
-use rowhouse_migration_files::{Finding, lint};
-use rowhouse_migrations::{Kind, Migration, UndoKind};
+use rowhouse_migration_files::{self as migration_files, Finding, Planned};
 use rowhouse_problem::{Error, Result};
 use rowhouse_web::Listing;
 
@@ -53,53 +52,22 @@ pub(super) async fn plan(context: &Context, request: &StartRun, limit: i64, offs
 /// Those that a schema before the run lacks, or has too many of.
 async fn migrations(context: &Context, wanted: &Wanted, versions: &[PlannedVersion]) -> Result<Vec<PlannedMigration>> {
     let (Some(first), Some(last)) = (versions.first(), versions.last()) else { return Ok(Vec::new()) };
-    let is_up = wanted.direction == MigrationDirection::Up;
-    let (above, most) = if is_up { (first.version, wanted.target) } else { (wanted.target, last.version) };
-    let all = Arc::clone(&context.tenant_migrations);
+    let from = if wanted.direction == MigrationDirection::Up { first.version } else { last.version };
+    let number = |version: i32| u32::try_from(version).map_err(Error::internal);
+    let (from, to, all) = (number(from)?, number(wanted.target)?, Arc::clone(&context.tenant_migrations));
     // Parsing them all is work for a processor.
-    let findings = tokio::task::spawn_blocking(move || lint(&all)).await.map_err(Error::internal)?;
-    let mut planned: Vec<PlannedMigration> = context
-        .tenant_migrations
-        .list()
-        .iter()
-        .filter(|one| i32::try_from(one.version).is_ok_and(|version| version > above && version <= most))
-        .map(|one| if is_up { forward(one, &findings) } else { backward(one, &findings) })
-        .collect();
-    if !is_up {
-        planned.reverse();
-    }
-    Ok(planned)
+    let planned = tokio::task::spawn_blocking(move || migration_files::plan(&all, from, to)).await;
+    let planned = planned.map_err(Error::internal)?.map_err(Error::internal)?;
+    Ok(planned.into_iter().map(shown).collect())
 }
 
-fn forward(migration: &Migration, findings: &[Finding]) -> PlannedMigration {
-    let kind = match migration.kind {
-        Kind::Transactional => "transactional",
-        Kind::NoTransaction => "no-transaction",
-        Kind::Backfill(_) => "backfill",
-    };
-    shown(migration, kind, migration.sql(), &format!("{migration}.sql"), findings)
-}
-
-fn backward(migration: &Migration, findings: &[Finding]) -> PlannedMigration {
-    let undo = migration.undo.as_ref();
-    let is_outside = undo.is_some_and(|undo| undo.kind == UndoKind::NoTransaction);
-    let kind = if is_outside { "no-transaction" } else { "transactional" };
-    let file = format!("undo/{}__{}.sql", migration.version, migration.name);
-    shown(migration, kind, undo.map_or("", |undo| &undo.sql), &file, findings)
-}
-
-fn shown(migration: &Migration, kind: &'static str, sql: &str, file: &str, findings: &[Finding]) -> PlannedMigration {
-    let warning = |finding: &Finding| Warning {
+fn shown(planned: Planned) -> PlannedMigration {
+    let warning = |finding: Finding| Warning {
         line: finding.line,
-        rule: finding.rule.clone(),
-        message: finding.message.clone(),
-        safe_way: finding.safe_way.clone(),
+        rule: finding.rule,
+        message: finding.message,
+        safe_way: finding.safe_way,
     };
-    PlannedMigration {
-        version: migration.version,
-        name: migration.name.clone(),
-        kind,
-        sql: sql.to_owned(),
-        warnings: findings.iter().filter(|finding| finding.file == file).map(warning).collect(),
-    }
+    let Planned { version, name, kind, sql, warnings } = planned;
+    PlannedMigration { version, name, kind, sql, warnings: warnings.into_iter().map(warning).collect() }
 }

@@ -4,7 +4,7 @@ use rowhouse_database::Sql;
 use rowhouse_domain::{
     ClusterId, MigrationDirection, MigrationOrder, MigrationRehearsal, OrganizationId, TenantId, TenantType,
 };
-use rowhouse_migrations::{Migrations, UndoKind};
+use rowhouse_migrations::Migrations;
 use rowhouse_problem::{Error, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -209,14 +209,8 @@ fn known(version: u32, newest: u32) -> Result<u32, String> {
 
 /// Every migration above `target` can be taken back.
 fn reversible(migrations: &Migrations, target: u32) -> Result<(), String> {
-    for migration in migrations.list().iter().filter(|migration| migration.version > target) {
-        match migration.undo.as_ref().map(|undo| &undo.kind) {
-            Some(UndoKind::Transactional | UndoKind::NoTransaction) => {}
-            Some(UndoKind::Irreversible(reason)) => return Err(format!("{migration} is irreversible: {reason}")),
-            None => return Err(format!("{migration} has no undo file")),
-        }
-    }
-    Ok(())
+    let mut newer = migrations.list().iter().filter(|migration| migration.version > target);
+    newer.try_for_each(|migration| migration.way_back().map(drop)).map_err(|error| error.to_string())
 }
 
 /// A share of requests.

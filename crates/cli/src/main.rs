@@ -16,7 +16,7 @@ mod remote;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Rowhouse: a database for every tenant, one control plane for all of them.
 #[derive(Parser)]
@@ -48,9 +48,17 @@ enum Command {
     Pools(pools::Arguments),
 }
 
+/// Reads the command line; one that makes no sense ends the program.
+fn arguments() -> Arguments {
+    let mut program = Arguments::command();
+    let matches = program.get_matches_mut();
+    migrate::refuse_foreign_options(&program, &matches);
+    Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut program).exit())
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let result = match arguments().command {
         Command::Dev(arguments) => dev::run(arguments).await,
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::Org(remote) => remote::organizations(remote).await,

@@ -49,6 +49,15 @@ pub fn bootstrap_sections(passwords: &BootstrapPasswords, purpose: Purpose) -> V
     wanted.filter_map(parse_section).collect()
 }
 
+/// What is done in a new, empty database before the first migration of `saas_platform`. Its owner may do it, too.
+///
+/// # Panics
+/// Never: the section is there.
+pub fn platform_schema() -> &'static str {
+    let section = BOOTSTRAP.split(MARKER).find_map(|section| section.strip_prefix("platform_schema "));
+    section.and_then(|section| section.split_once('\n')).expect("a test has read it").1
+}
+
 /// A section is a header (`name database=… creates=…`) and its statements.
 fn parse_section(section: &str) -> Option<BootstrapSection> {
     let (header, sql) = section.split_once('\n')?;
@@ -100,6 +109,12 @@ mod tests {
         let sections = bootstrap_sections(&passwords, Purpose::PlatformAndTenants);
         assert!(sections.len() > 2);
         assert!(sections.iter().all(|section| !section.sql.contains(secret) && !section.sql.contains("{{")));
+    }
+
+    #[test]
+    fn what_a_new_platform_database_begins_with_is_there() {
+        assert!(platform_schema().starts_with("alter schema public owner to rowhouse_owner;\n"));
+        assert!(!platform_schema().contains("rowhouse: section"));
     }
 
     #[test]

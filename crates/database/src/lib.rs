@@ -19,7 +19,7 @@ mod tls;
 mod wire;
 
 pub use admin::{AdminConnection, ServerAddress};
-pub use bootstrap::{BootstrapPasswords, BootstrapSection, Purpose, bootstrap, bootstrap_sections};
+pub use bootstrap::{BootstrapPasswords, BootstrapSection, Purpose, bootstrap, bootstrap_sections, platform_schema};
 pub use error::{Described, QueryError, sqlstate_behind};
 pub use identifier::{quote_ident, quote_literal};
 pub use listener::Listener;

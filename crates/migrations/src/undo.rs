@@ -45,7 +45,7 @@ async fn go_back(
     let newest_first =
         migrations.list().iter().rev().filter(|migration| (version + 1..=newest).contains(&migration.version));
     let undoable =
-        newest_first.map(|migration| Ok((migration, undo_of(migration)?))).collect::<Result<Vec<_>, Error>>()?;
+        newest_first.map(|migration| Ok((migration, migration.way_back()?))).collect::<Result<Vec<_>, Error>>()?;
     let mut steps = Vec::new();
     for (migration, undo) in undoable {
         let label = format!("the undo of {migration}");
@@ -65,11 +65,17 @@ async fn go_back(
     Ok(steps)
 }
 
-fn undo_of(migration: &Migration) -> Result<&Undo, Error> {
-    let undo = migration.undo.as_ref().ok_or_else(|| cannot(migration, "it has no undo file".to_owned()))?;
-    match &undo.kind {
-        UndoKind::Irreversible(reason) => Err(cannot(migration, reason.clone())),
-        UndoKind::Transactional | UndoKind::NoTransaction => Ok(undo),
+impl Migration {
+    /// What takes it back.
+    ///
+    /// # Errors
+    /// Where nothing does.
+    pub fn way_back(&self) -> Result<&Undo, Error> {
+        let undo = self.undo.as_ref().ok_or_else(|| cannot(self, "it has no undo file".to_owned()))?;
+        match &undo.kind {
+            UndoKind::Irreversible(reason) => Err(cannot(self, reason.clone())),
+            UndoKind::Transactional | UndoKind::NoTransaction => Ok(undo),
+        }
     }
 }
 

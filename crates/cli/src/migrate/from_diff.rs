@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use rowhouse_database::{AdminConnection, Columns, Described, quote_ident};
 use rowhouse_migration_files::{Drawn, draft, folder};
 use rowhouse_migrations::{Migrations, Options, Set, fingerprint, functions, unobserved};
-use uuid::Uuid;
 
-use super::server::Server;
+use super::server::{Server, said};
 
 /// The statements that make the newest schema into that of `database`, and those that take it back.
 pub(super) async fn drafted(
@@ -21,18 +20,16 @@ pub(super) async fn drafted(
     let server = Server::of(settings)?;
     let found = draw(&mut server.open(database, &[schema, "extensions"]).await?, schema).await?;
     let admin = server.open(&server.platform, &["public"]).await?;
-    let scratch = format!("rowhouse_draft_{}", Uuid::now_v7().simple());
+    let scratch = server.scratch(&admin, "draft", &newest(&admin, &migrations).await?).await?;
     let expected = async {
-        clone_newest(&admin, &migrations, &scratch).await?;
-        let mut inside = server.open(&scratch, &["public", "extensions"]).await?;
+        let mut inside = server.open(&scratch.name, &["public", "extensions"]).await?;
         // What the template lacks of these files; and a refusal where it was made of others.
         rowhouse_migrations::run(inside.client(), &migrations, &Options::default(), &unobserved).await?;
         draw(&mut inside, "public").await
     };
     let expected = expected.await;
-    let dropped = admin.run(&format!("drop database if exists {}", quote_ident(&scratch))).await;
+    scratch.drop(&admin).await?;
     let expected = expected?;
-    dropped.context("dropping what was compared with").map_err(said)?;
     let forward = draft(&expected, &found);
     if forward.is_empty() {
         bail!("{database} is as V{} leaves it: there is nothing to draft", migrations.latest());
@@ -50,25 +47,13 @@ const TEMPLATES: &str = "
     where datname::text ~ '^template_v[0-9]{1,6}$' and substring(datname::text from 11)::integer <= $1
     order by substring(datname::text from 11)::integer desc limit 1";
 
-async fn clone_newest(admin: &AdminConnection, migrations: &Migrations, scratch: &str) -> Result<()> {
+/// The newest template that these migrations may have made.
+async fn newest(admin: &AdminConnection, migrations: &Migrations) -> Result<String> {
     let latest = i32::try_from(migrations.latest())?;
     let rows = admin.query(TEMPLATES, &[&latest]).await.context("looking for a template").map_err(said)?;
     let Some(row) = rows.first() else {
         bail!("there is no template on this server: a control plane makes one with its first tenant");
     };
     let template: String = row.column("name").map_err(said)?;
-    let (scratch, template) = (quote_ident(scratch), quote_ident(&template));
-    for sql in [
-        format!("create database {scratch} template {template} strategy wal_log"),
-        format!(
-            "revoke all on database {scratch} from public; grant connect on database {scratch} to rowhouse_control"
-        ),
-    ] {
-        admin.run(&sql).await.context("cloning a template").map_err(said)?;
-    }
-    Ok(())
-}
-
-fn said(error: rowhouse_problem::Error) -> anyhow::Error {
-    anyhow!(error.chain().to_string())
+    Ok(quote_ident(&template))
 }

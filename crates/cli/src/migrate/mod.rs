@@ -11,6 +11,7 @@ mod platform;
 mod repair_plan;
 mod runs;
 mod server;
+mod sets;
 mod start;
 mod verify;
 mod watch;
@@ -19,10 +20,11 @@ mod worker;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{Subcommand, ValueEnum};
-use rowhouse_migrations::Set;
+use clap::Subcommand;
 
 use crate::remote::Connection;
+
+pub(crate) use sets::{SetName, refuse_foreign_options};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -38,18 +40,17 @@ enum Command {
     Lint(lint::Arguments),
     /// Freeze the files of a release: a changed one is refused from then on.
     Freeze(freeze::Arguments),
-    /// The schema of saas_platform itself: see it, bring it forward, take it back. Needs the control plane's settings, not its key
-    Platform(platform::Arguments),
-    /// See how many schemas are at each version, and what runs are under way.
-    Status(Connection),
-    /// See what a run would do: to which schemas, in which order, with which statements, and what the linter says of them.
+    /// See how many schemas are at each version, and what runs are under way; of saas_platform, what is applied and what is not
+    Status(runs::Status),
+    /// See what a run would do: to which schemas, in which order, with which statements, and what the linter says of them
     Plan(plan::Arguments),
     /// Start a run that brings schemas up to a version, and watch it. Exit code 0: all done; 3: halted; 4: some failed, or
     /// would fail; 5: it was paused or cancelled; 7: none failed, and some were passed by since they differ from their template,
-    /// or were not tried out
+    /// or were not tried out. saas_platform is migrated by this program itself, as control planes do when they start
     #[command(alias = "up")]
     Run(start::Up),
-    /// Start a run that takes schemas back to a version, and watch it. Exit codes as of `run`
+    /// Start a run that takes schemas back to a version, and watch it. Exit codes as of `run`. Services that need what is taken
+    /// back of saas_platform refuse to start from then on
     #[command(alias = "down")]
     Undo(start::Down),
     /// List the latest runs.
@@ -66,8 +67,8 @@ enum Command {
     Cancel(runs::OfRun),
     /// Try again what failed in a run.
     Retry(runs::OfRun),
-    /// Compare every schema with the template of its version, and show in what it differs. Exit code 6: some differ, and it was
-    /// not accepted
+    /// Compare every schema with the template of its version, or saas_platform with what its migrations make of a database that
+    /// is dropped afterwards, and show in what it differs. Exit code 6: some differ, and it was not accepted
     Verify(verify::Arguments),
     /// Take part in runs until SIGTERM, beside the control planes and any number of other workers, on any machine that reaches the
     /// clusters. What was begun is finished.
@@ -80,24 +81,6 @@ enum Command {
     Accept(accept::Arguments),
     /// Accept nothing of a tenant's schema any more: what differs blocks it again.
     Revoke(accept::Revoke),
-}
-
-/// Which of the two sets.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum SetName {
-    /// Of the main database.
-    Platform,
-    /// Of every tenant's database or schema.
-    Tenant,
-}
-
-impl From<SetName> for Set {
-    fn from(name: SetName) -> Self {
-        match name {
-            SetName::Platform => Self::Platform,
-            SetName::Tenant => Self::Tenant,
-        }
-    }
 }
 
 /// Where the files are.
@@ -113,8 +96,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Create(arguments) => create::run(&arguments).await,
         Command::Lint(arguments) => lint::run(&arguments),
         Command::Freeze(arguments) => freeze::run(&arguments),
-        Command::Platform(arguments) => platform::run(arguments).await,
-        Command::Status(connection) => runs::status(&connection).await,
+        Command::Status(arguments) => runs::status(&arguments).await,
         Command::Plan(arguments) => plan::run(&arguments).await,
         Command::Run(arguments) => start::up(arguments).await,
         Command::Undo(arguments) => start::down(arguments).await,

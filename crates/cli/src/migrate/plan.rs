@@ -3,6 +3,8 @@
 use anyhow::Result;
 use serde_json::Value;
 
+use super::platform;
+use super::sets::Which;
 use super::start::Rules;
 use crate::remote::{Api, Connection, print};
 
@@ -11,7 +13,9 @@ const PATH: &str = "/v1/migrations/plan";
 /// What to plan: the options of the run.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// The version to go to; the control plane's newest, unless given
+    #[command(flatten)]
+    which: Which,
+    /// The version to go to; the newest, unless given
     #[arg(long, value_name = "VERSION")]
     to: Option<u32>,
     /// Plan to go back, as `undo` would; needs --to
@@ -30,7 +34,10 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: &Arguments) -> Result<()> {
-    let Arguments { to, undo, limit, cursor, rules, connection } = arguments;
+    let Arguments { which, to, undo, limit, cursor, rules, connection } = arguments;
+    if let Some(place) = which.platform(connection) {
+        return platform::plan(place, *to, *undo).await;
+    }
     let mut body = rules.body(if *undo { "down" } else { "up" }, *to)?;
     // What shows only while it is under way.
     for member in ["lock_timeout_ms", "statement_timeout_ms", "health_check", "max_error_rate"] {
@@ -75,14 +82,7 @@ fn show(connection: &Connection, plan: &Value) -> Result<()> {
             plan["blocked"]
         );
     }
-    for migration in plan["migrations"].as_array().into_iter().flatten() {
-        println!("\n-- V{}__{} ({})", migration["version"], text(&migration["name"]), text(&migration["kind"]));
-        println!("{}", text(&migration["sql"]).trim_end());
-        for warning in migration["warnings"].as_array().into_iter().flatten() {
-            let part = |name: &str| text(&warning[name]);
-            println!("-- line {}: {} [{}]\n--     {}", part("line"), part("message"), part("rule"), part("safe_way"));
-        }
-    }
+    show_migrations(plan);
     let schemas = &plan["schemas"];
     if !is_empty(&schemas["items"]) {
         println!();
@@ -93,6 +93,18 @@ fn show(connection: &Connection, plan: &Value) -> Result<()> {
         println!("… and more: --cursor {cursor}");
     }
     Ok(())
+}
+
+/// Each migration with what the linter says of it.
+pub(super) fn show_migrations(plan: &Value) {
+    for migration in plan["migrations"].as_array().into_iter().flatten() {
+        println!("\n-- V{}__{} ({})", migration["version"], text(&migration["name"]), text(&migration["kind"]));
+        println!("{}", text(&migration["sql"]).trim_end());
+        for warning in migration["warnings"].as_array().into_iter().flatten() {
+            let part = |name: &str| text(&warning[name]);
+            println!("-- line {}: {} [{}]\n--     {}", part("line"), part("message"), part("rule"), part("safe_way"));
+        }
+    }
 }
 
 /// As it stands in a query, or is read by people.

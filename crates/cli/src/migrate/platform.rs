@@ -1,97 +1,147 @@
-//! `rowhouse migrate platform`: the schema of `saas_platform` itself, with the settings of a control plane.
+//! `rowhouse migrate … platform`: the schema of `saas_platform` itself, with the settings of a control plane.
 
-use std::path::PathBuf;
+use std::path::Path;
 
-use anyhow::Result;
-use clap::Subcommand;
-use rowhouse_database::AdminConnection;
-use rowhouse_migrations::{Event, Migration, Options, Report, Set};
+use anyhow::{Result, bail};
+use rowhouse_database::{AdminConnection, Described, platform_schema};
+use rowhouse_migration_files as files;
+use rowhouse_migrations::{
+    Difference, Event, Fingerprint, Inspection, Migration, Migrations, Options, Repair, Report, Set, difference,
+    inspect, repair, unobserved,
+};
 use serde_json::{Value, json};
 
-use super::server::Server;
-
-#[derive(clap::Args)]
-pub(super) struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// See what is applied, and what this program would apply.
-    Status(To),
-    /// Apply what is missing. Control planes do the same when they start; whoever comes second waits for the first
-    #[command(alias = "up")]
-    Run {
-        /// Stop after this version
-        #[arg(long, value_name = "VERSION")]
-        to: Option<u32>,
-        #[command(flatten)]
-        place: To,
-    },
-    /// Take back what is newer than a version. Services that need it refuse to start from then on
-    #[command(alias = "down")]
-    Undo {
-        /// The version to go back to
-        #[arg(long, value_name = "VERSION")]
-        to: u32,
-        #[command(flatten)]
-        place: To,
-    },
-}
+use super::server::{Server, said};
+use super::{plan, verify};
 
 /// Which `saas_platform`, and how to print.
-#[derive(clap::Args)]
-struct To {
-    /// The control plane's settings, a TOML file; `ROWHOUSE__SECTION__KEY` in the environment wins over it
-    #[arg(long, value_name = "FILE")]
-    settings: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    /// The control plane's settings.
+    pub(super) settings: Option<&'a Path>,
+    pub(super) json: bool,
 }
 
-pub(super) async fn run(arguments: Arguments) -> Result<()> {
-    match arguments.command {
-        Command::Status(place) => status(&place).await,
-        Command::Run { to, place } => {
-            let options = Options { target: to, ..Options::default() };
-            let mut admin = connect(&place).await?;
-            let report = rowhouse_migrations::run(admin.client(), migrations(), &options, &tell).await?;
-            conclude(&place, &report)
+impl Place<'_> {
+    async fn connect(self) -> Result<AdminConnection> {
+        let server = Server::of(self.settings)?;
+        server.open(&server.platform, &["public"]).await
+    }
+
+    fn print(self, answer: &Value) -> Result<bool> {
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(answer)?);
         }
-        Command::Undo { to, place } => {
-            let mut admin = connect(&place).await?;
-            let report =
-                rowhouse_migrations::undo_to(admin.client(), migrations(), to, &Options::default(), &tell).await?;
-            conclude(&place, &report)
-        }
+        Ok(self.json)
     }
 }
 
-fn migrations() -> &'static rowhouse_migrations::Migrations {
+fn migrations() -> &'static Migrations {
     Set::Platform.migrations()
 }
 
-async fn connect(place: &To) -> Result<AdminConnection> {
-    let server = Server::of(place.settings.as_deref())?;
-    server.open(&server.platform, &["public"]).await
-}
-
-async fn status(place: &To) -> Result<()> {
-    let mut admin = connect(place).await?;
-    let version = rowhouse_migrations::current_version(admin.client()).await?.unwrap_or_default();
-    let pending = migrations().list().iter().filter(|migration| migration.version > version);
-    if place.json {
-        let shown = |migration: &Migration| json!({"version": migration.version, "name": migration.name});
-        let pending: Vec<Value> = pending.map(shown).collect();
-        let status = json!({"version": version, "newest_version": migrations().latest(), "pending": pending});
-        println!("{}", serde_json::to_string_pretty(&status)?);
+/// Prints what is applied, and what this program would apply.
+pub(super) async fn status(place: Place<'_>) -> Result<()> {
+    let version = version(&mut place.connect().await?).await?;
+    let pending: Vec<&Migration> = migrations().list().iter().filter(|one| one.version > version).collect();
+    let shown = |migration: &&Migration| json!({"version": migration.version, "name": migration.name});
+    let listed: Vec<Value> = pending.iter().map(shown).collect();
+    let status = json!({"version": version, "newest_version": migrations().latest(), "pending": listed});
+    if place.print(&status)? {
         return Ok(());
     }
     println!("saas_platform is at migration {version}; this program's newest is {}", migrations().latest());
-    pending.for_each(|migration| println!("pending: {migration}"));
+    pending.iter().for_each(|migration| println!("pending: {migration}"));
     Ok(())
+}
+
+/// Prints what would be applied, or taken back, with what the linter says of it.
+pub(super) async fn plan(place: Place<'_>, to: Option<u32>, is_back: bool) -> Result<()> {
+    let version = version(&mut place.connect().await?).await?;
+    let newest = migrations().latest();
+    if version > newest {
+        bail!("saas_platform is at migration {version}, and this program knows 1 to {newest}");
+    }
+    let target = to.unwrap_or(newest);
+    if target > newest {
+        bail!("--to must be at most {newest}, the newest that this program knows");
+    }
+    let (from, to) = if is_back { (version.max(target), target) } else { (version, target.max(version)) };
+    let planned = files::plan(migrations(), from, to)?;
+    let direction = if is_back { "down" } else { "up" };
+    let answer = json!({"direction": direction, "version": from, "target_version": to, "migrations": planned});
+    if place.print(&answer)? {
+        return Ok(());
+    }
+    println!("saas_platform would go {direction} from migration {from} to {to}");
+    plan::show_migrations(&answer);
+    Ok(())
+}
+
+/// Applies what is missing. Control planes do the same when they start; whoever comes second waits for the first.
+pub(super) async fn run(place: Place<'_>, options: &Options) -> Result<()> {
+    let report = rowhouse_migrations::run(place.connect().await?.client(), migrations(), options, &tell).await?;
+    conclude(place, &report)
+}
+
+/// Takes back what is newer than a version. Services that need it refuse to start from then on.
+pub(super) async fn undo(place: Place<'_>, to: u32, options: &Options) -> Result<()> {
+    let mut admin = place.connect().await?;
+    let report = rowhouse_migrations::undo_to(admin.client(), migrations(), to, options, &tell).await?;
+    conclude(place, &report)
+}
+
+/// Compares it with what its migrations make of a database that is dropped afterwards.
+pub(super) async fn verify(place: Place<'_>, is_repair_plan: bool) -> Result<()> {
+    let server = Server::of(place.settings)?;
+    let mut admin = server.open(&server.platform, &["public"]).await?;
+    let found = look(&mut admin).await?;
+    let version = found.version.unwrap_or_default();
+    if version == 0 || version > migrations().latest() {
+        bail!("saas_platform is at migration {version}, and this program knows 1 to {}", migrations().latest());
+    }
+    let scratch = server.scratch(&admin, "look", "template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C.UTF-8'").await?;
+    let expected = made(&server, &scratch.name, version).await;
+    scratch.drop(&admin).await?;
+    let expected = expected?.fingerprint;
+    let differences: Vec<Value> =
+        difference(&expected, &found.fingerprint).into_iter().map(|one| described(&expected, one)).collect();
+    let state = if differences.is_empty() { "same" } else { "different" };
+    let seen = json!({"name": "saas_platform", "database_name": server.platform, "schema_name": "public",
+        "version": version, "state": state, "differences": differences});
+    verify::conclude_platform(&seen, place.json, is_repair_plan)
+}
+
+/// What the migrations make of an empty database.
+async fn made(server: &Server, database: &str, version: u32) -> Result<Inspection> {
+    let mut inside = server.open(database, &["public"]).await?;
+    inside.run(platform_schema()).await.context("preparing a database to compare with").map_err(said)?;
+    let options = Options { target: Some(version), ..Options::default() };
+    rowhouse_migrations::run(inside.client(), migrations(), &options, &unobserved).await?;
+    look(&mut inside).await
+}
+
+async fn look(connection: &mut AdminConnection) -> Result<Inspection> {
+    match inspect(connection.client(), Set::Platform, "public").await? {
+        Some(seen) => Ok(seen),
+        None => bail!("somebody is migrating it now: try again when that is through"),
+    }
+}
+
+/// As the control API describes what differs in a tenant's schema.
+fn described(expected: &Fingerprint, one: Difference) -> Value {
+    let (repair, is_outside, by_hand) = match repair(expected, "public", &one) {
+        Repair::Transactional(sql) => (Some(sql), false, None),
+        Repair::Outside(sql) => (Some(sql), true, None),
+        Repair::ByHand(reason) => (None, false, Some(reason)),
+    };
+    let Difference { kind, name, expected, found, hash } = one;
+    json!({"kind": kind, "name": name, "expected": expected, "found": found, "hash": hash, "repair": repair,
+        "is_outside": is_outside, "by_hand": by_hand})
+}
+
+async fn version(admin: &mut AdminConnection) -> Result<u32> {
+    Ok(rowhouse_migrations::current_version(admin.client()).await?.unwrap_or_default())
 }
 
 fn tell(event: Event<'_>) {
@@ -104,16 +154,14 @@ fn tell(event: Event<'_>) {
     }
 }
 
-fn conclude(place: &To, report: &Report) -> Result<()> {
+fn conclude(place: Place<'_>, report: &Report) -> Result<()> {
     let version = report.version.unwrap_or_default();
-    if place.json {
-        let steps: Vec<Value> = report
-            .steps
-            .iter()
-            .map(|step| json!({"version": step.version, "name": step.name, "milliseconds": step.elapsed.as_millis()}))
-            .collect();
-        println!("{}", serde_json::to_string_pretty(&json!({"version": version, "steps": steps}))?);
-    } else {
+    let steps: Vec<Value> = report
+        .steps
+        .iter()
+        .map(|step| json!({"version": step.version, "name": step.name, "milliseconds": step.elapsed.as_millis()}))
+        .collect();
+    if !place.print(&json!({"version": version, "steps": steps}))? {
         report.steps.iter().for_each(|step| println!("{step}: {} ms", step.elapsed.as_millis()));
         println!("saas_platform is at migration {version}");
     }

@@ -3,8 +3,19 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use super::platform;
+use super::sets::Which;
 use super::watch::watch_anew;
 use crate::remote::{Api, Connection, done, print};
+
+/// What stands where.
+#[derive(clap::Args)]
+pub(super) struct Status {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    connection: Connection,
+}
 
 /// A run.
 #[derive(clap::Args)]
@@ -42,7 +53,11 @@ pub(super) struct Release {
 const COUNTED: [&str; 9] = ["id", "direction", "dry_run", "target_version", "state", "phase", "done", "failed", "left"];
 
 /// Prints how many schemas are at each version.
-pub(super) async fn status(connection: &Connection) -> Result<()> {
+pub(super) async fn status(arguments: &Status) -> Result<()> {
+    let Status { which, connection } = arguments;
+    if let Some(place) = which.platform(connection) {
+        return platform::status(place).await;
+    }
     let status = Api::new(connection)?.get("/v1/migrations").await?;
     if connection.json {
         return print(connection, &status, &[]);

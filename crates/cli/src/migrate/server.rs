@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use rowhouse_database::{AdminConnection, Described, ServerAddress, Tls, quote_ident};
+use uuid::Uuid;
 
 /// Of the control plane, where the settings name none.
 const LOGIN: &str = "rowhouse_control";
@@ -37,4 +38,39 @@ impl Server {
         };
         opened.await.map_err(|error: rowhouse_problem::Error| anyhow!("{database}: {}", error.chain()))
     }
+
+    /// Makes a database to look at and drop, of a template.
+    pub(super) async fn scratch(&self, admin: &AdminConnection, prefix: &str, template: &str) -> Result<Scratch> {
+        let scratch = Scratch { name: format!("rowhouse_{prefix}_{}", Uuid::now_v7().simple()) };
+        let name = quote_ident(&scratch.name);
+        for sql in [
+            format!("create database {name} template {template} strategy wal_log"),
+            format!("revoke all on database {name} from public"),
+            format!("grant connect on database {name} to {LOGIN}"),
+        ] {
+            if let Err(error) = admin.run(&sql).await.context("making a database to compare with") {
+                scratch.drop(admin).await?;
+                return Err(said(error));
+            }
+        }
+        Ok(scratch)
+    }
+}
+
+/// A database for as long as somebody looks at it.
+pub(super) struct Scratch {
+    pub(super) name: String,
+}
+
+impl Scratch {
+    /// To be called whatever came of the look.
+    pub(super) async fn drop(self, admin: &AdminConnection) -> Result<()> {
+        let dropped = format!("drop database if exists {}", quote_ident(&self.name));
+        admin.run(&dropped).await.context("dropping what was compared with").map_err(said)
+    }
+}
+
+/// With its causes.
+pub(super) fn said(error: rowhouse_problem::Error) -> anyhow::Error {
+    anyhow!(error.chain().to_string())
 }

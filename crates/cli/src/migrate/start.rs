@@ -1,10 +1,15 @@
 //! `rowhouse migrate run` and `rowhouse migrate undo`: start a run and watch it to its end.
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use jiff::SignedDuration;
+use rowhouse_migrations::Options;
 use serde_json::{Map, Value, json};
 
+use super::platform;
+use super::sets::Which;
 use super::watch::watch;
 use crate::remote::{Api, Connection, print};
 
@@ -63,7 +68,9 @@ enum Order {
 /// Bring schemas up to a version.
 #[derive(clap::Args)]
 pub(super) struct Up {
-    /// The version to go to; the control plane's newest, unless given
+    #[command(flatten)]
+    which: Which,
+    /// The version to go to; the newest, unless given
     #[arg(long, value_name = "VERSION")]
     to: Option<u32>,
     /// Only try it out, in a clone of each database that is dropped afterwards: which schemas would fail and why, how long each
@@ -88,6 +95,8 @@ pub(super) struct Up {
 /// Take schemas back to a version.
 #[derive(clap::Args)]
 pub(super) struct Down {
+    #[command(flatten)]
+    which: Which,
     /// The version to go back to
     #[arg(long, value_name = "VERSION")]
     to: u32,
@@ -101,7 +110,10 @@ pub(super) struct Down {
 }
 
 pub(super) async fn up(arguments: Up) -> Result<()> {
-    let Up { to, dry_run, in_place, lock_cap, rules, detach, connection } = arguments;
+    let Up { which, to, dry_run, in_place, lock_cap, rules, detach, connection } = arguments;
+    if let Some(place) = which.platform(&connection) {
+        return platform::run(place, &Options { target: to, ..rules.limits() }).await;
+    }
     let mut body = rules.body("up", to)?;
     if dry_run {
         body.insert("dry_run".to_owned(), json!(if in_place { "in_place" } else { "clone" }));
@@ -111,7 +123,10 @@ pub(super) async fn up(arguments: Up) -> Result<()> {
 }
 
 pub(super) async fn down(arguments: Down) -> Result<()> {
-    let Down { to, rules, detach, connection } = arguments;
+    let Down { which, to, rules, detach, connection } = arguments;
+    if let Some(place) = which.platform(&connection) {
+        return platform::undo(place, to, &rules.limits()).await;
+    }
     start(rules.body("down", Some(to))?, detach, &connection).await
 }
 
@@ -148,6 +163,17 @@ impl Rules {
         put("lock_timeout_ms", self.lock_timeout.map(Value::from));
         put("statement_timeout_ms", self.statement_timeout.map(Value::from));
         Ok(body)
+    }
+
+    /// What of them holds for one schema.
+    fn limits(&self) -> Options {
+        let default = Options::default();
+        let time = |milliseconds: u32| Duration::from_millis(u64::from(milliseconds));
+        Options {
+            lock_timeout: self.lock_timeout.map_or(default.lock_timeout, time),
+            statement_timeout: self.statement_timeout.map(time).or(default.statement_timeout),
+            ..default
+        }
     }
 }
 

@@ -7,8 +7,9 @@ use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::repair_plan;
+use super::sets::Which;
 use super::start::selection;
+use super::{platform, repair_plan};
 use crate::exit::Exit;
 use crate::remote::{Api, Connection};
 
@@ -21,6 +22,8 @@ const DIFFERENT: u8 = 6;
 /// Compare schemas with their templates.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
+    #[command(flatten)]
+    which: Which,
     /// Only some schemas: `type=trial`, `cluster=…`, `org=org_…`, `tenant=ten_…`, separated by commas
     #[arg(long = "where", value_name = "KEY=VALUE,…")]
     selection: Option<String>,
@@ -32,7 +35,10 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: &Arguments) -> Result<()> {
-    let Arguments { selection: wanted, repair_plan, connection } = arguments;
+    let Arguments { which, selection: wanted, repair_plan, connection } = arguments;
+    if let Some(place) = which.platform(connection) {
+        return platform::verify(place, *repair_plan).await;
+    }
     let api = Api::new(connection)?;
     let wanted = wanted.as_deref().map(selection).transpose()?.unwrap_or_else(|| json!({}));
     let begun = api.post("/v1/schema-sweeps", &json!({"where": wanted})).await?;
@@ -71,6 +77,25 @@ pub(super) async fn run(arguments: &Arguments) -> Result<()> {
     }
     if !connection.json {
         eprintln!("{said}");
+    }
+    Ok(())
+}
+
+/// Shows what was seen of `saas_platform`, which is described as a tenant's schema is.
+pub(super) fn conclude_platform(seen: &Value, is_json: bool, is_repair_plan: bool) -> Result<()> {
+    let is_same = seen["state"] == "same";
+    if is_json {
+        println!("{}", serde_json::to_string_pretty(seen)?);
+    } else if is_repair_plan {
+        print!("{}", repair_plan::of(std::slice::from_ref(seen)));
+    } else if !is_same {
+        show(seen);
+    }
+    if !is_same {
+        return Err(Exit::new(DIFFERENT, "saas_platform is not what its migrations make").into());
+    }
+    if !is_json {
+        eprintln!("saas_platform is what its migrations make, up to {}", seen["version"]);
     }
     Ok(())
 }
