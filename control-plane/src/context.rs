@@ -109,7 +109,7 @@ impl Context {
         Ok((turn, self.administer_cluster(link).await?))
     }
 
-    /// The version that new tenants are made at.
+    /// The newest version that this release knows.
     pub(crate) fn schema_version(&self) -> Result<i32> {
         i32::try_from(self.tenant_migrations.latest()).map_err(Error::internal)
     }

@@ -4,6 +4,7 @@
 
 mod accepted;
 mod backfills;
+mod births;
 mod canaries;
 mod deaths;
 mod drafts;

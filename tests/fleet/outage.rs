@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::deaths::{all_at, is_soak, slow_folder, until_begun};
 use crate::verify::sweep;
-use crate::{NEW, number_in, place, start};
+use crate::{NEW, go, number_in, place, start};
 
 /// Tenants on a server that stays up.
 const APART: usize = 6;
@@ -54,6 +54,9 @@ impl Outage {
             let made = house.admin.post(&path, &body).await.expect(201).text("id");
             if number < APART { tenants.push(made) } else { beside.push(made) }
         }
+        // Whoever makes a template brings to the disk what was claimed before: those of both versions are there from here on.
+        go(&house, "down", NEW).await;
+        go(&house, "up", NEW + 2).await;
         Self { house, platform, apart, tenants, beside }
     }
 
@@ -180,9 +183,13 @@ async fn what_is_migrated_while_the_platform_is_away_counts_when_it_is_back() {
     outage.expect_whole(NEW).await;
 }
 
+/// Schemas of the latest run.
+const CLAIMED: &str = "select count(*) from migration_run_schemas
+    where run_id = (select id from migration_runs order by id desc limit 1)";
+
 /// Nothing of the run is left but the run: its claims were not on the disk.
 async fn expect_forgotten(outage: &Outage) {
-    assert_eq!(number_in(&outage.house, "select count(*) from migration_run_schemas").await, 0);
+    assert_eq!(number_in(&outage.house, CLAIMED).await, 0);
 }
 
 #[tokio::test]
@@ -205,9 +212,8 @@ async fn claims_that_the_platform_forgot_are_made_again_beside_those_who_are_sti
     expect_forgotten(&outage).await;
     // The control plane's hands are full.
     let worker = outage.house.migration_worker(&slow_folder(), 2);
-    let begun = "select count(*) from migration_run_schemas";
     let since = Instant::now();
-    while number_in(&outage.house, begun).await < 2 {
+    while number_in(&outage.house, CLAIMED).await < 2 {
         assert!(since.elapsed() < Duration::from_secs(30), "nobody claims them again");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -1,6 +1,7 @@
 //! Databases that are made ahead: used, filled up again, and never left lying about.
 
 use rowhouse_domain::TenantId;
+use rowhouse_migrations::Set;
 use rowhouse_testkit::{TestCluster, TestHouse};
 use serde_json::json;
 use uuid::Uuid;
@@ -104,6 +105,39 @@ async fn stock_of_another_version_is_dropped_and_made_again() {
     }
     full(&house, 2).await;
     assert!(waiting(&house).await.iter().all(|stocked| !before.contains(stocked)));
+}
+
+#[tokio::test]
+async fn after_a_run_back_nothing_of_the_newer_stock_is_taken_and_it_is_made_again_where_the_run_went() {
+    let _alone = alone().await;
+    let house = stocked(1).await;
+    let organization = house.organization().await;
+    let before = waiting(&house).await.remove(0);
+    let older = Set::Tenant.latest() - 1;
+    let deposed = depose(&house).await;
+    let run = house.admin.post("/v1/migration-runs", &json!({"direction": "down", "to": older})).await.expect(201);
+    let path = run.header("location").to_owned();
+    eventually("the run is done", async || house.admin.get(&path).await.expect(200).json()["state"] == "done").await;
+    let version = async |tenant: TenantId| {
+        let of_row = format!("select schema_version::bigint from tenants where id = '{}'", tenant.as_uuid());
+        let database =
+            house.rows(&format!("select database_name from tenants where id = '{}'", tenant.as_uuid())).await;
+        let inside = TestCluster::get().admin(database[0].try_get(0).unwrap()).await;
+        let of_history = "select max(version)::bigint from refinery_schema_history";
+        let found: i64 = inside.query(of_history, &[]).await.unwrap()[0].try_get(0).unwrap();
+        assert_eq!(number_in(&house, &of_row).await, found);
+        found
+    };
+    let first = make(&house, &organization, "first").await;
+    assert!(first != before.0, "what waits is newer than the fleet");
+    assert_eq!(version(first).await, i64::from(older));
+    drop(deposed);
+    eventually("the stock is of that version", async || waiting(&house).await.iter().all(|(id, _)| *id != before.0))
+        .await;
+    full(&house, 1).await;
+    let waiting = waiting(&house).await.remove(0);
+    assert_eq!(make(&house, &organization, "second").await, waiting.0);
+    assert_eq!(version(waiting.0).await, i64::from(older));
 }
 
 #[tokio::test]

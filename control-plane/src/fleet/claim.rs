@@ -110,11 +110,12 @@ const STANDING: &str = "
         (select count(*) from migration_run_schemas where run_id = run.id and state = 'failed' and not is_due_again) as failed,
         exists (select from migration_run_schemas
             where run_id = run.id and state = 'running' and leased_until < clock_timestamp()) as has_abandoned,
-        run.direction = 'up' and run.dry_run is null and exists (select from tenants tenant
-            where tenant.status = 'provisioning' and tenant.isolation <> 'shared'
-                and tenant.schema_version < run.target_version
+        run.dry_run is null and exists (select from tenants tenant
+            where tenant.status = 'provisioning' and (tenant.isolation <> 'shared' or tenant.database_name is null)
+                and case run.direction when 'up' then tenant.schema_version < run.target_version
+                    else tenant.schema_version = 0 or tenant.schema_version > run.target_version end
                 and tenant.created_at < coalesce((select max(finished_at) from migration_run_schemas
-                    where run_id = run.id and state <> 'running'), run.created_at)
+                    where run_id = run.id and state <> 'running'), run.created_at + interval '1 minute')
                 and (run.selection ->> 'type' is null or tenant.type = (run.selection ->> 'type')::tenant_type)
                 and (run.selection ->> 'cluster_id' is null or tenant.cluster_id is null
                     or tenant.cluster_id = (run.selection ->> 'cluster_id')::uuid)

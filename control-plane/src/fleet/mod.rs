@@ -8,6 +8,7 @@
 
 mod ahead;
 mod begin;
+mod birth;
 mod claim;
 mod hold;
 mod model;
@@ -23,6 +24,7 @@ mod store;
 mod sweep;
 mod worker;
 
+pub(crate) use birth::birth_version;
 pub(crate) use model::Selection;
 pub(crate) use notices::{Webhook, tell};
 pub(crate) use rehearsal::cloned_schema;

@@ -25,7 +25,7 @@ pub(super) struct Standing {
     pub(super) is_unhealthy: bool,
     /// Whether a schema is left that may be begun.
     pub(super) has_more: bool,
-    /// Whether one is being made, since before the last one was done, that may be at an older version.
+    /// Whether one is being made, since before the last one was done, that may be at another version.
     pub(super) has_unborn: bool,
 }
 
@@ -89,7 +89,7 @@ pub(super) fn next(run: &Standing, now: Timestamp) -> Step {
         (Phase::Canary, true) if run.failed_as_canaries > 0 => Step::HaltForCanary,
         (Phase::Canary, true) => Step::Soak,
         (Phase::Fleet, true) => Step::Pause,
-        // A control plane of an earlier release may be making it.
+        // Who makes it may be of an earlier release, or have asked for the version before the run was there.
         (_, false) if run.has_unborn => Step::Wait,
         (_, false) | (Phase::Soak, true) => Step::End,
     }

@@ -207,6 +207,16 @@ fn run(row: &Row) -> Result<Run> {
     })
 }
 
+const FLEET_TARGET: &str = "
+    select target_version from migration_runs
+    where dry_run is null and selection = '{}' and state <> 'cancelled' order by id desc limit 1";
+
+/// Where the latest run over all schemas goes, or went; none where there was none, or all were cancelled.
+pub(super) async fn fleet_target(db: &impl Sql) -> Result<Option<i32>> {
+    let row = db.query_opt(FLEET_TARGET, &[]).await.context("looking where the fleet goes")?;
+    row.map(|row| row.column("target_version")).transpose()
+}
+
 const LOCK: &str = "select state from migration_runs where id = $1 for no key update";
 
 /// Locks a run, so that no worker decides about it meanwhile.

@@ -15,6 +15,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::ahead::Sighted;
+use super::birth::birth_version;
 use super::claim::{self, Claimant, Outcome, Task};
 use super::schema;
 use crate::clusters::{ClusterLink, find_link};
@@ -175,18 +176,23 @@ impl Worker {
         }
     }
 
-    /// How to get into the cluster of a task, once its template is there: new tenants are born at the newest version of this
-    /// build from before the first schema is at it. Or why not.
+    /// How to get into the cluster of a task, once there is a template of what new tenants are born at: from before the first
+    /// schema is at it, where the run is about all of them. Or why not.
     async fn prepare(&self, task: &Task) -> Result<Arc<ClusterLink>, String> {
         let found = async { find_link(&self.context.platform.get().await?, task.cluster).await };
         let link = found.await.map_err(|error| error.chain())?;
         if task.dry_run.is_none()
-            && let Err(error) = templates::ensure(&self.context, &link).await
+            && let Err(error) = self.ensure_template(&link).await
         {
             tracing::warn!(cluster = link.name, error = error.chain(), "a template could not be made");
             return Err(format!("the template of the cluster {} could not be made: {}", link.name, error.chain()));
         }
         Ok(Arc::new(link))
+    }
+
+    async fn ensure_template(&self, link: &ClusterLink) -> Result<()> {
+        let version = birth_version(&self.context, &self.context.platform.get().await?).await?;
+        templates::ensure(&self.context, link, version).await
     }
 
     /// Waits a moment for a quarter of the hands: a look costs the platform about as much as a small migration costs a tenant's

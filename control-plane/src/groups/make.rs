@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 use rowhouse_database::{Columns, Described, quote_ident, quote_literal};
 use rowhouse_domain::{ClusterId, GroupId, Isolation};
 use rowhouse_keys::scram_verifier_of_derived;
-use rowhouse_migrations::{Options, unobserved};
 use rowhouse_problem::{Error, Result};
 
 use super::store::{self, Group};
 use crate::clusters::{self, ClusterLink, Kept};
 use crate::context::Context;
-use crate::templates;
-use crate::tenants::provision::{PUBLIC, clone_closed, clone_template};
+use crate::fleet::birth_version;
+use crate::tenants::provision::{PUBLIC, bring_to, clone_closed, clone_template};
 
 /// How long to wait for another process that makes one.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -69,8 +68,8 @@ async fn make(context: &Context, link: &ClusterLink, admin: &Kept, isolation: Is
     if find(admin, &group.database).await?.is_none() {
         let cloned = match isolation {
             Isolation::Shared => {
-                templates::ensure(context, link).await?;
-                clone_template(context, link, admin, &group.database).await?
+                let version = birth_version(context, &context.platform.get().await?).await?;
+                clone_template(context, link, admin, (&group.database, version)).await?
             }
             Isolation::Dedicated | Isolation::Schema => {
                 clone_closed(context, admin, &group.database, &context.settings.provisioning.base).await?
@@ -106,14 +105,14 @@ async fn make(context: &Context, link: &ClusterLink, admin: &Kept, isolation: Is
     store::set_ready(&context.platform.get().await?, group.id, version).await
 }
 
-/// Brings what tenants share to the newest version, and says which it has: a maker of an earlier release may have cloned it.
+/// Brings what tenants share to the version that they are born at, and says which it has: a maker of an earlier release may have
+/// cloned it, or one that died before the last run.
 async fn bring_on(context: &Context, link: &ClusterLink, database: &str) -> Result<i32> {
     let mut inside = link.open_in(context, database, PUBLIC).await?;
-    let migrations = &context.tenant_migrations;
+    let wanted = birth_version(context, &context.platform.get().await?).await?;
     let mut version = rowhouse_migrations::current_version(inside.client()).await.map_err(Error::unavailable)?;
-    if version.unwrap_or(0) < migrations.latest() {
-        let report = rowhouse_migrations::run(inside.client(), migrations, &Options::default(), &unobserved).await;
-        version = report.map_err(Error::unavailable)?.version;
+    if version != Some(wanted) {
+        version = Some(bring_to(context, &mut inside, wanted).await?);
     }
     i32::try_from(version.unwrap_or(0)).map_err(Error::internal)
 }

@@ -2,11 +2,12 @@
 
 use rowhouse_database::{Columns, Described, quote_ident};
 use rowhouse_domain::TenantId;
-use rowhouse_problem::Result;
+use rowhouse_problem::{Error, Result};
 
 use super::store::{self, Stocked};
 use crate::clusters::{self, ClusterLink};
 use crate::context::Context;
+use crate::fleet::birth_version;
 use crate::templates;
 use crate::tenants::provision::{clone_template, finish_stock, login, mark, pin};
 
@@ -33,7 +34,8 @@ async fn keep_on(context: &Context, link: &ClusterLink, wanted: usize) -> Result
     for stocked in store::list_abandoned(&context.platform.get().await?, link.id()).await? {
         drop_stock(context, link, &stocked).await?;
     }
-    let version = context.schema_version()?;
+    let version = birth_version(context, &context.platform.get().await?).await?;
+    let version = i32::try_from(version).map_err(Error::internal)?;
     let stock = store::list_free(&context.platform.get().await?, link.id()).await?;
     if stock.is_empty() && wanted == 0 {
         return Ok(());
@@ -72,19 +74,20 @@ async fn present(context: &Context, link: &ClusterLink, stock: &[Stocked]) -> Re
 }
 
 async fn make(context: &Context, link: &ClusterLink, version: i32) -> Result<()> {
-    templates::ensure(context, link).await?;
+    let template = u32::try_from(version).map_err(Error::internal)?;
+    templates::ensure(context, link, template).await?;
     let id = TenantId::new();
     let name = format!("rowhouse_stock_v{version}_{}", id.as_uuid().simple());
     store::insert(&context.platform.get().await?, id, link.id(), &name, version).await?;
     let admin = context.administer_cluster(link).await?;
     login::create(context, &admin, &name, id, 1).await?;
     admin.run("set role rowhouse_owner").await.context("becoming the owner")?;
-    clone_template(context, link, &admin, &name).await?.context("making a stock database")?;
+    clone_template(context, link, &admin, (&name, template)).await?.context("making a stock database")?;
     admin.run(&login::grants(&name, &name, &mark(id))).await.context("granting access to a stock database")?;
     admin.run("reset role").await.context("being oneself again")?;
     pin::set(&admin, &name, &name, "public", Some(id)).await?;
     // Its first connections also leave the server's cache of the catalog in the database, which makes later ones quicker.
-    finish_stock(context, link, &admin, id, &name).await?;
+    finish_stock(context, link, &admin, id, (&name, version)).await?;
     admin.give_back();
     store::set_ready(&context.platform.get().await?, id).await
 }

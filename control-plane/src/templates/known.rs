@@ -9,25 +9,25 @@ use rowhouse_migrations::Fingerprint;
 /// Cluster, version of the tenant migrations, major version of the server.
 type Key = (ClusterId, u32, u32);
 
-/// The clusters whose template of this release was seen, and what schemas of a version are made of on each.
+/// The clusters that a template of a version was seen on, and what schemas of a version are made of on each.
 #[derive(Default)]
 pub(crate) struct KnownTemplates {
-    seen: Mutex<HashSet<ClusterId>>,
+    seen: Mutex<HashSet<(ClusterId, u32)>>,
     fingerprints: Mutex<HashMap<Key, Arc<Fingerprint>>>,
 }
 
 impl KnownTemplates {
-    pub(super) fn contains(&self, cluster: ClusterId) -> bool {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains(&cluster)
+    pub(super) fn contains(&self, cluster: ClusterId, version: u32) -> bool {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains(&(cluster, version))
     }
 
-    pub(super) fn insert(&self, cluster: ClusterId) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(cluster);
+    pub(super) fn insert(&self, cluster: ClusterId, version: u32) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert((cluster, version));
     }
 
     /// To be called where a template was missing after all.
     pub(crate) fn forget(&self, cluster: ClusterId) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(&cluster);
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).retain(|(of, _)| *of != cluster);
     }
 
     pub(super) fn fingerprint(&self, key: Key) -> Option<Arc<Fingerprint>> {

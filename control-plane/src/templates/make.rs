@@ -19,12 +19,8 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 const TRY_LOCK: &str = "select pg_try_advisory_lock(hashtextextended('rowhouse.template', 0)) as taken";
 const UNLOCK: &str = "select pg_advisory_unlock(hashtextextended('rowhouse.template', 0))";
 
-/// The name of the template of the newest schema.
-pub(crate) fn name(context: &Context) -> String {
-    name_of(context.tenant_migrations.latest())
-}
-
-fn name_of(version: u32) -> String {
+/// The name of the template of a version.
+pub(crate) fn name_of(version: u32) -> String {
     format!("template_v{version}")
 }
 
@@ -39,12 +35,11 @@ pub(crate) fn mark_of(migrations: &Migrations, name: &str) -> Option<String> {
     (version <= migrations.latest()).then(|| mark(migrations, version))
 }
 
-/// The template of the newest schema is on the cluster.
-pub(crate) async fn ensure(context: &Context, link: &ClusterLink) -> Result<()> {
-    if context.templates.contains(link.id()) {
+/// The template of a version is on the cluster.
+pub(crate) async fn ensure(context: &Context, link: &ClusterLink, version: u32) -> Result<()> {
+    if context.templates.contains(link.id(), version) {
         return Ok(());
     }
-    let version = context.tenant_migrations.latest();
     let admin = context.administer_cluster(link).await?;
     if !is_there(context, &admin, link, version).await? {
         let begun = Instant::now();
@@ -63,9 +58,9 @@ pub(crate) async fn ensure(context: &Context, link: &ClusterLink) -> Result<()> 
     }
     admin.give_back();
     let (name, checksum) = (name_of(version), context.tenant_migrations.checksum(version));
-    let version = i32::try_from(version).map_err(Error::internal)?;
-    store::publish(&context.platform.get().await?, link.id(), version, &name, &checksum).await?;
-    context.templates.insert(link.id());
+    let number = i32::try_from(version).map_err(Error::internal)?;
+    store::publish(&context.platform.get().await?, link.id(), number, &name, &checksum).await?;
+    context.templates.insert(link.id(), version);
     Ok(())
 }
 
@@ -119,7 +114,8 @@ async fn make(context: &Context, link: &ClusterLink, admin: &Kept, version: u32)
     clone(admin, &unfinished, &source).await?;
     let seen = {
         let mut inside = fingerprints::enter(context, link, &unfinished).await?;
-        rowhouse_migrations::run(inside.client(), &context.tenant_migrations, &Options::default(), &unobserved)
+        let options = Options { target: Some(version), ..Options::default() };
+        rowhouse_migrations::run(inside.client(), &context.tenant_migrations, &options, &unobserved)
             .await
             .map_err(Error::unavailable)?;
         fingerprints::inspect(&mut inside).await?

@@ -10,4 +10,4 @@ mod store;
 
 pub(crate) use fingerprints::fingerprint;
 pub(crate) use known::KnownTemplates;
-pub(crate) use make::{ensure, mark_of, name};
+pub(crate) use make::{ensure, mark_of, name_of};

@@ -17,6 +17,7 @@ use crate::audit::{self, Change, Requester};
 use crate::authentication::OrganizationAccess;
 use crate::clusters;
 use crate::context::Context;
+use crate::fleet::birth_version;
 use crate::idempotency::{self, Begun};
 use crate::operations::{self, Claimed, Hand, Hands, Kind};
 use crate::organizations::{self, Organization};
@@ -54,7 +55,7 @@ pub(super) async fn request(
     if isolation == Isolation::Dedicated
         && let Some(cluster) = cluster
     {
-        let schema_version = context.schema_version()?;
+        let schema_version = i32::try_from(birth_version(context, &tx).await?).map_err(Error::internal)?;
         // What waits in the stock was made for an id; whoever takes it takes the id too.
         if let Some(id) = stock::store::take(&tx, cluster, schema_version).await? {
             new.id = id;

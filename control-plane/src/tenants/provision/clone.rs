@@ -18,24 +18,26 @@ const TAKE_PLACE: &str = "
     select place from generate_series(1, $2::integer) as place where pg_try_advisory_lock($1::integer, place) limit 1";
 const LEAVE_PLACE: &str = "select pg_advisory_unlock($1::integer, $2::integer)";
 
-/// Creates a closed database that is a copy of the newest template. The connection acts as the owner.
+/// Creates a closed database that is a copy of the template of a version, which is made if need be. The connection acts as the owner.
 ///
 /// What fails is handed on as it is, so that the caller tells a name that is taken from other trouble.
 pub(crate) async fn clone_template(
     context: &Context,
     link: &ClusterLink,
     admin: &Kept,
-    database: &str,
+    (database, version): (&str, u32),
 ) -> Result<Result<(), QueryError>> {
-    let outcome = clone_closed(context, admin, database, &templates::name(context)).await?;
+    let template = templates::name_of(version);
+    templates::ensure(context, link, version).await?;
+    let outcome = clone_closed(context, admin, database, &template).await?;
     let missing = outcome.as_ref().is_err_and(|error| error.sqlstate().is_some_and(|state| state.code() == "3D000"));
     if !missing {
         return Ok(outcome);
     }
     // Somebody dropped the template.
     context.templates.forget(link.id());
-    templates::ensure(context, link).await?;
-    clone_closed(context, admin, database, &templates::name(context)).await
+    templates::ensure(context, link, version).await?;
+    clone_closed(context, admin, database, &template).await
 }
 
 /// Creates a closed copy of any template, in turn.

@@ -6,6 +6,7 @@ use rowhouse_problem::{Error, Result};
 use super::clone::clone_template;
 use super::{OWNER, Site, login};
 use crate::clusters::Kept;
+use crate::fleet::birth_version;
 use crate::templates;
 
 /// What is found under the name that the database is to have.
@@ -19,29 +20,31 @@ struct Found {
 
 /// The database exists, is this tenant's, and is closed unless it was granted to the login before.
 pub(super) async fn clone(site: &Site<'_>) -> Result<()> {
-    templates::ensure(site.context, site.link).await?;
+    let version = birth_version(site.context, &site.context.platform.get().await?).await?;
+    templates::ensure(site.context, site.link, version).await?;
     let admin = site.context.administer_cluster(site.link).await?;
     admin.run("set role rowhouse_owner").await.context("becoming the owner")?;
     // Looked for only where the name turns out to be taken: mostly it is not.
-    let created = clone_template(site.context, site.link, &admin, &site.place.database).await?;
+    let wanted = (site.place.database.as_str(), version);
+    let created = clone_template(site.context, site.link, &admin, wanted).await?;
     if let Err(error) = created {
         // It is there (42P04), or is being made at this moment by another process (23505): then it is looked at.
         if !error.sqlstate().is_some_and(|state| ["42P04", "23505"].contains(&state.code())) {
             return Err(error).context("creating a database");
         }
-        claim_found(site, &admin).await?;
+        claim_found(site, &admin, wanted).await?;
     }
     admin.run("reset role").await.context("being oneself again")?;
     admin.give_back();
     Ok(())
 }
 
-async fn claim_found(site: &Site<'_>, admin: &Kept) -> Result<()> {
+async fn claim_found(site: &Site<'_>, admin: &Kept, wanted: (&str, u32)) -> Result<()> {
     match find(admin, &site.place.database).await? {
         Some(found) if is_ours(&found, site) && found.is_invalid => {
             let dropped = format!("drop database {}", quote_ident(&site.place.database));
             admin.run(&dropped).await.context("dropping the rest of a database")?;
-            clone_template(site.context, site.link, admin, &site.place.database).await?.context("creating a database")
+            clone_template(site.context, site.link, admin, wanted).await?.context("creating a database")
         }
         Some(found) if is_ours(&found, site) => Ok(()),
         Some(_) => Err(somebody_elses(site)),

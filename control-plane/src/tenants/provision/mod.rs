@@ -19,7 +19,7 @@ pub(crate) use activate::{activate, give_up};
 pub(crate) use attempt::Attempt;
 pub(crate) use clone::{clone_closed, clone_template};
 pub(super) use reserve::place_for;
-pub(crate) use schema::{ONE_AT_A_TIME, finish_stock};
+pub(crate) use schema::{ONE_AT_A_TIME, bring_to, finish_stock};
 
 use rowhouse_domain::TenantId;
 

@@ -2,12 +2,13 @@
 
 use rowhouse_database::{AdminConnection, Columns, Described, quote_ident, quote_literal};
 use rowhouse_domain::{Isolation, TenantId};
-use rowhouse_migrations::{Options, unobserved};
+use rowhouse_migrations::{Error as MigrationError, Options, unobserved};
 use rowhouse_problem::{Error, Result};
 
 use super::{PUBLIC, Place, Site, mark, verify};
 use crate::clusters::{ClusterLink, Kept};
 use crate::context::Context;
+use crate::fleet::birth_version;
 use crate::tenants::store;
 
 const FIND: &str = "
@@ -41,11 +42,12 @@ pub(super) async fn create(site: &Site<'_>) -> Result<()> {
     inside.run(&granted).await.context("granting access to a group database")
 }
 
-/// The schema is the newest, the login may use it, and it is marked as this tenant's.
+/// The schema is at the version that tenants are born at now, the login may use it, and it is marked as this tenant's.
 pub(super) async fn ensure(site: &Site<'_>) -> Result<()> {
     let mut inside = site.link.open_in(site.context, &site.place.database, &site.place.schema).await?;
+    let wanted = birth_version(site.context, &site.context.platform.get().await?).await?;
     if site.tenant.isolation == Isolation::Schema {
-        migrate(site.context, &mut inside).await?;
+        bring_to(site.context, &mut inside, wanted).await?;
     }
     let mut version = fill(&inside, site).await?;
     if site.tenant.isolation == Isolation::Shared {
@@ -53,18 +55,29 @@ pub(super) async fn ensure(site: &Site<'_>) -> Result<()> {
         // done so since it was read.
         return store::share_schema_version(&site.context.platform.get().await?, site.tenant.id).await;
     }
-    if version != i64::from(site.context.schema_version()?) {
-        // Its template is of an older release.
-        version = migrate(site.context, &mut inside).await?;
+    if version != i64::from(wanted) {
+        // Its template is of an older release, or a run has begun since it was made.
+        version = i64::from(bring_to(site.context, &mut inside, wanted).await?);
     }
     let version = i32::try_from(version).map_err(Error::internal)?;
     store::set_schema_version(&site.context.platform.get().await?, site.tenant.id, version).await
 }
 
-async fn migrate(context: &Context, inside: &mut AdminConnection) -> Result<i64> {
-    let report =
-        rowhouse_migrations::run(inside.client(), &context.tenant_migrations, &Options::default(), &unobserved).await;
-    Ok(report.map_err(Error::unavailable)?.version.map_or(0, i64::from))
+/// Brings a schema that nobody uses yet on to a version, or back to it, and says which it has. Where there is no way back it
+/// stays where it is.
+pub(crate) async fn bring_to(context: &Context, inside: &mut AdminConnection, version: u32) -> Result<u32> {
+    let (migrations, client) = (&context.tenant_migrations, inside.client());
+    let options = Options { target: Some(version), ..Options::default() };
+    let report = rowhouse_migrations::run(client, migrations, &options, &unobserved).await;
+    let mut reached = report.map_err(Error::unavailable)?.version.unwrap_or(0);
+    if reached > version {
+        match rowhouse_migrations::undo_to(client, migrations, version, &options, &unobserved).await {
+            Ok(report) => reached = report.version.unwrap_or(0),
+            Err(MigrationError::Irreversible { .. }) => {}
+            Err(error) => return Err(Error::unavailable(error)),
+        }
+    }
+    Ok(reached)
 }
 
 const LOOK: &str = "
@@ -100,7 +113,7 @@ pub(crate) async fn finish_stock(
     link: &ClusterLink,
     admin: &Kept,
     tenant: TenantId,
-    name: &str,
+    (name, version): (&str, i32),
 ) -> Result<()> {
     let place = Place {
         cluster: link.id(),
@@ -123,9 +136,9 @@ pub(crate) async fn finish_stock(
         let filled = format!("{}; {}", usage(PUBLIC, name), identify(tenant, Isolation::Dedicated, place.generation));
         inside.run(&filled).await.context("filling a stock database")?;
         let rows = inside.query(LOOK, &[&tenant]).await.context("looking at a stock database")?;
-        let version = rows.first().map(|row| row.column::<Option<i64>>("version")).transpose()?.flatten();
-        if version != Some(i64::from(context.schema_version()?)) {
-            return Err(Error::internal(format!("a clone of the template has version {version:?}")));
+        let found = rows.first().map(|row| row.column::<Option<i64>>("version")).transpose()?.flatten();
+        if found != Some(i64::from(version)) {
+            return Err(Error::internal(format!("a clone of the template of {version} has version {found:?}")));
         }
     }
     let mark = mark(tenant);
