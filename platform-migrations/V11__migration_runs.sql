@@ -3,6 +3,7 @@
 
 create type migration_direction as enum ('up', 'down');
 create type migration_order as enum ('smallest', 'oldest', 'random');
+create type migration_verify as enum ('all', 'canaries');
 create type migration_run_state as enum ('running', 'paused', 'halted', 'cancelled', 'done');
 create type migration_phase as enum ('canary', 'soak', 'fleet');
 create type migration_rehearsal as enum ('clone', 'in_place');
@@ -32,6 +33,8 @@ create table migration_runs (
     -- Which schemas: `type`, `cluster_id`, `organization_id`, `tenant_id`; all of them where it is empty.
     selection jsonb not null default '{}',
     ordering migration_order not null,
+    -- Which schemas are compared with their template as soon as they are migrated.
+    verify migration_verify not null default 'all',
     -- Schemas that go first, and for how long they are watched before the others follow.
     canaries integer not null,
     soak_seconds integer not null,
@@ -101,6 +104,8 @@ create table migration_run_schemas (
     leased_until timestamptz,
     -- It failed, or was passed by, and is to be tried again: after all that were not begun yet.
     is_due_again boolean not null default false,
+    -- It was held against its template after it was migrated, and what was seen is kept.
+    is_verified boolean not null default false,
     started_at timestamptz not null default clock_timestamp(),
     finished_at timestamptz,
     created_at timestamptz not null default now(),

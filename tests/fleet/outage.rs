@@ -33,6 +33,7 @@ impl Outage {
             migrations.tenant_folder = slow_folder();
             migrations.poll = Duration::from_millis(100);
             migrations.lease = Duration::from_secs(3);
+            migrations.verify_in_runs = false;
             migrations.verify_after_runs = false;
             migrations.parallel = 2;
             // Whoever asks meanwhile is to be told soon that nobody is there.

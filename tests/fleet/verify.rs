@@ -199,6 +199,43 @@ async fn what_a_run_has_migrated_is_compared_when_it_is_over() {
 }
 
 #[tokio::test]
+async fn each_schema_is_compared_as_soon_as_it_is_migrated_unless_the_run_says_otherwise() {
+    let house = house_with(|settings| {
+        settings.migrations.verify_in_runs = true;
+        settings.migrations.verify_after_runs = true;
+    })
+    .await;
+    let organization = house.organization().await;
+    let mut tenants = make(&house, &organization, "dedicated", 2).await;
+    tenants.extend(make(&house, &organization, "schema", 2).await);
+    go(&house, "down", OLD).await;
+    meddle(&house, &tenants[2], DROP).await;
+    let run = start(&house, json!({"order": "oldest"})).await;
+    let done = until(&house, &run, "done").await;
+    assert_eq!((&done["counts"]["done"], &done["counts"]["failed"]), (&json!(3), &json!(1)), "{done}");
+    assert_eq!(done["verify"], "all");
+    let failed = house.admin.get(&format!("{run}/schemas?state=failed")).await.expect(200).json();
+    let one = &failed["items"][0];
+    assert_eq!((&one["tenant_id"], &one["phase"]), (&json!(tenants[2]), &json!("fleet")), "{failed}");
+    assert!(one["error"].as_str().unwrap().contains("index files_tags_idx is missing"), "{failed}");
+    let schemas = differing(&house).await;
+    assert_eq!((schemas.len(), &schemas[0]["is_blocking"]), (1, &json!(true)), "{schemas:?}");
+    let of_runs = "select count(*) from schema_sweeps where cause = 'run'";
+    assert_eq!(number_in(&house, of_runs).await, 0, "nothing is left to look at");
+    let back = go(&house, "down", OLD).await;
+    assert_eq!((&back["counts"]["done"], &back["counts"]["blocked"]), (&json!(3), &json!(1)), "{back}");
+
+    meddle(&house, &tenants[3], DROP).await;
+    let (code, said, errors) = rowhouse(&house, &["run", "--verify", "canaries", "--json"]).await;
+    let run: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&run["verify"], &run["counts"]["done"]), (&json!("canaries"), &json!(3)), "{run} {errors}");
+    assert_eq!((code, &run["counts"]["failed"]), (0, &json!(0)), "{run} {errors}");
+    let of_run = format!("/v1/migration-runs/{}", run["id"].as_str().unwrap());
+    let sweep = followed(&house, &of_run).await;
+    assert_eq!((&sweep["same"], &sweep["different"]), (&json!(1), &json!(1)), "the canary was looked at: {sweep}");
+}
+
+#[tokio::test]
 async fn the_look_after_a_run_that_halted_waits_for_what_is_under_way() {
     let house = house_with(|settings| settings.migrations.verify_after_runs = true).await;
     let organization = house.organization().await;

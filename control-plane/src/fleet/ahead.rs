@@ -21,7 +21,7 @@ macro_rules! ahead {
         concat!(
             "select fleet.schema_id, fleet.name, fleet.cluster_id, fleet.database_name, fleet.schema_name, fleet.schema_version,
                 fleet.tenant_id, fleet.isolation, earlier.has_failed, run.direction, run.lock_timeout_ms,
-                run.statement_timeout_ms, run.dry_run, run.lock_cap_ms, run.phase, 1 as attempts,
+                run.statement_timeout_ms, run.dry_run, run.lock_cap_ms, run.verify, run.phase, 1 as attempts,
                 case run.direction
                     when 'up' then least(run.target_version, coalesce(hold.version, run.target_version))
                     else run.target_version end as target
@@ -88,7 +88,7 @@ const PLANNED: &str = concat!(
     ahead!(
         "(select null::uuid as id, $1::migration_direction as direction, $2::integer as target_version, $3::jsonb as selection,
             $4::migration_order as ordering, 0 as lock_timeout_ms, 0 as statement_timeout_ms, null::migration_rehearsal as dry_run, 0 as lock_cap_ms,
-            null as phase)"
+            null::migration_verify as verify, null as phase)"
     ),
     "limit $5 offset $6"
 );
@@ -124,7 +124,7 @@ const VERSIONS: &str = concat!(
     ahead!(
         "(select null::uuid as id, $1::migration_direction as direction, $2::integer as target_version, $3::jsonb as selection,
             'oldest'::migration_order as ordering, 0 as lock_timeout_ms, 0 as statement_timeout_ms, null::migration_rehearsal as dry_run, 0 as lock_cap_ms,
-            null as phase)"
+            null::migration_verify as verify, null as phase)"
     ),
     ") ahead group by schema_version order by schema_version"
 );

@@ -1,7 +1,7 @@
 //! Starting a run, and telling one to pause, go on, or end.
 
 use rowhouse_database::Sql;
-use rowhouse_domain::{MigrationDirection, MigrationRunId, MigrationRunState};
+use rowhouse_domain::{MigrationDirection, MigrationRunId, MigrationRunState, MigrationVerify};
 use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::IdempotencyKey;
 
@@ -34,7 +34,9 @@ pub(super) async fn start(context: &Context, caller: &Caller, key: &IdempotencyK
     if let Some(rival) = overlap::rivals(&tx, &wanted.selection).await?.first() {
         return Err(is_in_the_way(&tx, rival).await?);
     }
-    let id = store::insert(&tx, &wanted, &caller.requester).await?;
+    let verify =
+        if context.settings.migrations.verify_in_runs { MigrationVerify::All } else { MigrationVerify::Canaries };
+    let id = store::insert(&tx, &wanted, verify, &caller.requester).await?;
     let run = found(&tx, id).await?;
     audit::append(&tx, &caller.requester, &Change::new("migration_run.start", id.as_uuid()).after(&run)).await?;
     claim.record(&tx, 201, &id).await?;

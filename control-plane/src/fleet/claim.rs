@@ -5,7 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rowhouse_database::{Columns, Described, PlatformConnection, Sql};
 use rowhouse_domain::{
-    ClusterId, MigrationDirection, MigrationPhase, MigrationRehearsal, MigrationRunId, SchemaMigrationState, TenantId,
+    ClusterId, MigrationDirection, MigrationPhase, MigrationRehearsal, MigrationRunId, MigrationVerify,
+    SchemaMigrationState, TenantId,
 };
 use rowhouse_migrations::Stop;
 use rowhouse_problem::Result;
@@ -27,8 +28,9 @@ pub(super) struct Task {
     /// Where this schema is to go: the run's target, or less where it is held back.
     pub(super) target: i32,
     pub(super) schema: Uuid,
-    /// It is compared with its template before others follow.
     pub(super) is_canary: bool,
+    /// It is compared with its template as soon as it is migrated: a canary before others follow.
+    pub(super) is_verified: bool,
     pub(super) name: String,
     pub(super) cluster: ClusterId,
     pub(super) database: String,
@@ -61,6 +63,8 @@ pub(super) struct Outcome {
     pub(super) note: Option<String>,
     /// It was stopped on the way, and goes on there as long as the run does.
     pub(super) is_due_again: bool,
+    /// It was held against its template, and what was seen is kept.
+    pub(super) is_verified: bool,
 }
 
 impl Outcome {
@@ -75,6 +79,7 @@ impl Outcome {
             rehearsed: None,
             note: None,
             is_due_again: false,
+            is_verified: false,
         }
     }
 }
@@ -319,7 +324,7 @@ const TAKE_OVER: &str = "
     select fleet.schema_id, fleet.name, fleet.cluster_id, fleet.database_name, fleet.schema_name, fleet.schema_version,
         case run.direction when 'up' then least(run.target_version, coalesce(hold.version, run.target_version))
             else run.target_version end as target,
-        run.direction, run.lock_timeout_ms, run.statement_timeout_ms, run.dry_run, run.lock_cap_ms, taken.attempts, taken.phase
+        run.direction, run.lock_timeout_ms, run.statement_timeout_ms, run.dry_run, run.lock_cap_ms, run.verify, taken.attempts, taken.phase
     from migration_runs run, taken
     join fleet_schemas fleet on fleet.schema_id = taken.schema_id
     left join migration_holds hold on hold.schema_id = taken.schema_id
@@ -343,12 +348,14 @@ fn task(run: MigrationRunId, row: &Row) -> Result<Task> {
     let milliseconds = |column: &str| -> Result<Duration> {
         Ok(Duration::from_millis(u64::try_from(row.column::<i32>(column)?).unwrap_or_default()))
     };
+    let is_canary = row.column::<MigrationPhase>("phase")? == MigrationPhase::Canary;
     Ok(Task {
         run,
         direction: row.column("direction")?,
         target: row.column("target")?,
         schema: row.column("schema_id")?,
-        is_canary: row.column::<MigrationPhase>("phase")? == MigrationPhase::Canary,
+        is_canary,
+        is_verified: is_canary || row.column::<MigrationVerify>("verify")? == MigrationVerify::All,
         name: row.column("name")?,
         cluster: row.column("cluster_id")?,
         database: row.column("database_name")?,
@@ -397,7 +404,7 @@ const RECORD: &str = "
     with claimed as (
         update migration_run_schemas
         set state = $5, to_version = $4, steps = steps || $6::jsonb, error = $7, sqlstate = $8, rehearsed = $9, note = $10,
-            worker = null, leased_until = null, finished_at = clock_timestamp(),
+            worker = null, leased_until = null, finished_at = clock_timestamp(), is_verified = $15,
             is_due_again = $14 and exists (select from migration_runs run where run.id = $1 and run.ended_at is null)
         where run_id = $1 and schema_id = $2 and worker = $3 and state = 'running'
         returning run_id),
@@ -418,8 +425,8 @@ const RECORD: &str = "
         update tenants set schema_version = $4
         where group_id = $2 and isolation = 'shared' and schema_version <> $4 and exists (select from known))
     insert into migration_run_schemas (run_id, schema_id, name, phase, from_version, to_version, state, steps, rehearsed,
-        note, finished_at)
-    select run.id, $2, $11, $12, $13, $4, $5, $6, $9, $10, clock_timestamp()
+        note, finished_at, is_verified)
+    select run.id, $2, $11, $12, $13, $4, $5, $6, $9, $10, clock_timestamp(), $15
     from migration_runs run
     where run.id = $1 and run.ended_at is null and $5::schema_migration_state = 'done' and not exists (select from claimed)
     on conflict (run_id, schema_id) do nothing";
@@ -444,6 +451,7 @@ pub(super) async fn record(db: &impl Sql, task: &Task, worker: &str, outcome: &O
             &phase,
             &task.from,
             &outcome.is_due_again,
+            &outcome.is_verified,
         ],
     )
     .await

@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use rowhouse_domain::{
     ActorKind, ClusterId, Isolation, MigrationDirection, MigrationOrder, MigrationPhase, MigrationRehearsal,
-    MigrationRunId, MigrationRunState, OrganizationId, SchemaMigrationState, TenantId, TenantType,
+    MigrationRunId, MigrationRunState, MigrationVerify, OrganizationId, SchemaMigrationState, TenantId, TenantType,
 };
 use rowhouse_web::Listing;
 use serde::{Deserialize, Serialize};
@@ -62,6 +62,9 @@ pub(crate) struct Run {
     pub(crate) selection: Selection,
     #[schema(value_type = String, example = "smallest")]
     pub(crate) order: MigrationOrder,
+    /// Which schemas are held against their template as soon as they are migrated.
+    #[schema(value_type = String, example = "all")]
+    pub(crate) verify: MigrationVerify,
     pub(crate) canaries: i32,
     pub(crate) soak_seconds: i32,
     pub(crate) batch_size: i32,

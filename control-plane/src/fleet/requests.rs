@@ -2,7 +2,8 @@
 
 use rowhouse_database::Sql;
 use rowhouse_domain::{
-    ClusterId, MigrationDirection, MigrationOrder, MigrationRehearsal, OrganizationId, TenantId, TenantType,
+    ClusterId, MigrationDirection, MigrationOrder, MigrationRehearsal, MigrationVerify, OrganizationId, TenantId,
+    TenantType,
 };
 use rowhouse_migrations::Migrations;
 use rowhouse_problem::{Error, Result};
@@ -98,6 +99,10 @@ pub(crate) struct StartRun {
     /// The run halts at so many: a number, or a share such as `1%`; 3, unless given.
     #[schema(example = "3")]
     pub(crate) max_failures: Option<String>,
+    /// Which schemas are held against their template as soon as they are migrated, and have failed if they differ: `all`, or the
+    /// `canaries`. As the settings have it (`migrations.verify_in_runs`), unless given.
+    #[schema(value_type = Option<String>, example = "all")]
+    pub(crate) verify: Option<MigrationVerify>,
     /// How long a statement may wait for a table; 3000, unless given.
     pub(crate) lock_timeout_ms: Option<i32>,
     /// How long a statement may take; 600000, unless given.
@@ -118,6 +123,8 @@ pub(super) struct Wanted {
     pub(super) target: i32,
     pub(super) selection: Selection,
     pub(super) order: MigrationOrder,
+    /// Decided by the settings where it is none.
+    pub(super) verify: Option<MigrationVerify>,
     pub(super) canaries: i32,
     pub(super) soak_seconds: i32,
     pub(super) batch_size: i32,
@@ -181,6 +188,7 @@ impl Wanted {
                 target: i32::try_from(target?).ok()?,
                 selection,
                 order: body.order.unwrap_or(MigrationOrder::Oldest),
+                verify: body.verify,
                 canaries: canaries?,
                 soak_seconds: soak_seconds?,
                 batch_size: batch_size?,

@@ -77,10 +77,12 @@ async fn attempt(context: &Context, link: &ClusterLink, task: &Task) -> Option<O
             if let Some(said) = falls_short(task, version.unwrap_or_default()) {
                 return Some(failed(version, steps, said, None));
             }
-            if let Some(said) = differs(context, link, &mut inside, task).await {
-                return Some(failed(version, steps, said, None));
+            let seen = if task.is_verified { verify(context, link, &mut inside, task).await } else { None };
+            let is_verified = seen.is_some();
+            match seen.flatten() {
+                Some(said) => Outcome { is_verified, ..failed(version, steps, said, None) },
+                None => Outcome { version, is_verified, ..Outcome::of(SchemaMigrationState::Done, steps) },
             }
-            Outcome { version, ..Outcome::of(SchemaMigrationState::Done, steps) }
         }
         // It was taken over from a worker that lives after all, and only was not heard of for a while; or, a first attempt as
         // far as anybody knows, its claim was lost with a server of `saas_platform` that crashed.
@@ -102,12 +104,13 @@ async fn attempt(context: &Context, link: &ClusterLink, task: &Task) -> Option<O
     })
 }
 
-/// Holds a canary against the template before others follow; in what it differs. The others are compared after the run: that
-/// costs a multiple of most migrations.
-async fn differs(context: &Context, link: &ClusterLink, inside: &mut AdminConnection, task: &Task) -> Option<String> {
-    if !task.is_canary {
-        return None;
-    }
+/// Holds a schema against the template, and says in what it differs, if at all. None where nobody could tell.
+async fn verify(
+    context: &Context,
+    link: &ClusterLink,
+    inside: &mut AdminConnection,
+    task: &Task,
+) -> Option<Option<String>> {
     let seen = match sweeps::look_inside(context, link, inside, &task.schema_name).await {
         Ok(seen) => seen?,
         Err(error) => {
@@ -115,7 +118,7 @@ async fn differs(context: &Context, link: &ClusterLink, inside: &mut AdminConnec
             tracing::warn!(
                 schema = task.name,
                 error = error.chain(),
-                "a canary could not be compared with its template"
+                "a schema that was migrated could not be compared with its template"
             );
             return None;
         }
@@ -128,13 +131,13 @@ async fn differs(context: &Context, link: &ClusterLink, inside: &mut AdminConnec
             tracing::warn!(
                 schema = task.name,
                 error = error.chain(),
-                "what was seen of a canary could not be recorded"
+                "what was seen of a schema that was migrated could not be recorded"
             );
             return None;
         }
     };
-    (state == SchemaCheckState::Different)
-        .then(|| format!("it is migrated, and differs from its template: {}", sweeps::shown(&seen.differences)))
+    let said = || format!("it is migrated, and differs from its template: {}", sweeps::shown(&seen.differences));
+    Some((state == SchemaCheckState::Different).then(said))
 }
 
 async fn carry_out(

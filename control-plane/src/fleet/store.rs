@@ -2,7 +2,8 @@
 
 use rowhouse_database::{Columns, Described, Sql};
 use rowhouse_domain::{
-    ActorKind, ClusterId, MigrationRunId, MigrationRunState, OrganizationId, SchemaMigrationState, TenantId, TenantType,
+    ActorKind, ClusterId, MigrationRunId, MigrationRunState, MigrationVerify, OrganizationId, SchemaMigrationState,
+    TenantId, TenantType,
 };
 use rowhouse_problem::{Error, Result};
 use serde_json::{Value, json};
@@ -63,12 +64,17 @@ pub(super) async fn newest_selected(db: &impl Sql, selection: &Selection) -> Res
 const INSERT: &str = "
     insert into migration_runs (id, direction, target_version, selection, ordering, canaries, soak_seconds, batch_size,
         pause_seconds, parallelism, max_failures, lock_timeout_ms, statement_timeout_ms, phase, started_by_kind, started_by,
-        dry_run, lock_cap_ms, max_error_rate)
+        dry_run, lock_cap_ms, max_error_rate, verify)
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
-        case when $6::integer > 0 then 'canary'::migration_phase else 'fleet' end, $14, $15, $16, $17, $18)";
+        case when $6::integer > 0 then 'canary'::migration_phase else 'fleet' end, $14, $15, $16, $17, $18, $19)";
 
-/// Records a run.
-pub(super) async fn insert(tx: &impl Sql, wanted: &Wanted, requester: &Requester) -> Result<MigrationRunId> {
+/// Records a run, which compares what it migrates as `verify` has it, unless it says so itself.
+pub(super) async fn insert(
+    tx: &impl Sql,
+    wanted: &Wanted,
+    verify: MigrationVerify,
+    requester: &Requester,
+) -> Result<MigrationRunId> {
     let id = MigrationRunId::new();
     tx.execute(
         INSERT,
@@ -91,6 +97,7 @@ pub(super) async fn insert(tx: &impl Sql, wanted: &Wanted, requester: &Requester
             &wanted.dry_run,
             &wanted.lock_cap_ms,
             &wanted.max_error_rate,
+            &wanted.verify.unwrap_or(verify),
         ],
     )
     .await
@@ -102,7 +109,7 @@ macro_rules! runs {
     ($rest:literal) => {
         concat!(
             "
-    select run.id, run.direction, run.target_version, run.selection, run.ordering, run.canaries, run.soak_seconds,
+    select run.id, run.direction, run.target_version, run.selection, run.ordering, run.verify, run.canaries, run.soak_seconds,
         run.batch_size, run.pause_seconds, run.parallelism, run.max_failures, run.lock_timeout_ms, run.statement_timeout_ms,
         run.dry_run, run.lock_cap_ms, run.max_error_rate, run.state, run.phase, run.reason, run.waits_until, run.started_by_kind, run.started_by, run.created_at, run.ended_at,
         begun.running, begun.done, begun.failed, begun.skipped, ahead.behind, ahead.held,
@@ -172,6 +179,7 @@ fn run(row: &Row) -> Result<Run> {
         target_version: row.column("target_version")?,
         selection: Selection::read(&row.column("selection")?)?,
         order: row.column("ordering")?,
+        verify: row.column("verify")?,
         canaries: row.column("canaries")?,
         soak_seconds: row.column("soak_seconds")?,
         batch_size: row.column("batch_size")?,

@@ -39,7 +39,7 @@ const FOLLOW: &str = "
     cross join lateral (
         select count(*) as schemas from migration_run_schemas begun
         left join schema_checks seen on seen.schema_id = begun.schema_id
-        where begun.run_id = run.id and (begun.state = 'running' or begun.state = 'done'
+        where begun.run_id = run.id and (begun.state = 'running' or begun.state = 'done' and not begun.is_verified
             and (seen.schema_id is null or seen.checked_at < begun.finished_at))) begun
     where run.id = $2 and run.dry_run is null and begun.schemas > 0";
 
@@ -136,7 +136,7 @@ const AHEAD: &str = "
         and (sweep.run_id is null or exists (
             select from migration_run_schemas begun
             left join schema_checks seen on seen.schema_id = begun.schema_id
-            where begun.run_id = sweep.run_id and begun.schema_id = fleet.schema_id and begun.state = 'done'
+            where begun.run_id = sweep.run_id and begun.schema_id = fleet.schema_id and begun.state = 'done' and not begun.is_verified
                 and (seen.schema_id is null or seen.checked_at < begun.finished_at)))
     order by fleet.schema_id limit $2";
 

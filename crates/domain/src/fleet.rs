@@ -12,6 +12,15 @@ text_enum! {
     }
 }
 text_enum! {
+    /// Which schemas of a run are compared with their template as soon as they are migrated.
+    MigrationVerify {
+        /// Each of them.
+        All = "all",
+        /// Those that go first.
+        Canaries = "canaries",
+    }
+}
+text_enum! {
     /// Which schemas of a run come first.
     MigrationOrder {
         /// Those with the least bytes.

@@ -14,8 +14,8 @@ mod typeid;
 
 pub use actor::{Actor, ActorKind};
 pub use fleet::{
-    MigrationDirection, MigrationOrder, MigrationPhase, MigrationRehearsal, MigrationRunState, SchemaCheckState,
-    SchemaMigrationState, SweepCause, SweepState,
+    MigrationDirection, MigrationOrder, MigrationPhase, MigrationRehearsal, MigrationRunState, MigrationVerify,
+    SchemaCheckState, SchemaMigrationState, SweepCause, SweepState,
 };
 pub use ids::*;
 pub use names::{DatabaseName, InvalidName, ItemName, OrganizationName, RoleName, TenantName};

@@ -254,6 +254,7 @@ pub struct Migrations {
     pub webhook_secret: SecretString,
     #[serde(with = "humantime_serde")]
     pub verify_every: Duration,
+    pub verify_in_runs: bool,
     pub verify_after_runs: bool,
     pub verify_parallel: usize,
     pub tenant_folder: PathBuf,
