@@ -8,14 +8,15 @@ const ISOLATION: rowhouse_domain::Isolation = rowhouse_domain::Isolation::Dedica
 /// Whether PgBouncer stands before the suite's cluster.
 const IS_POOLED: bool = false;
 
-/// Migrations other than this build's own.
-const MIGRATIONS: fn() -> std::path::PathBuf = std::path::PathBuf::new;
+/// Up to the oldest version that this build serves.
+const MIGRATIONS: fn() -> std::path::PathBuf = oldest::folder;
 
 #[path = "suite.rs"]
 mod suite;
 
 mod auth_cache;
 mod journal;
+mod oldest;
 mod rate_limits;
 
 use suite::{house, house_with};
