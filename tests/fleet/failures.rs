@@ -1,6 +1,10 @@
 //! Runs that don't go well.
 
-use serde_json::json;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::{NEW, OLD, go, house, look, make, rowhouse, spoil, start, until};
 
@@ -76,6 +80,57 @@ async fn nonsense_is_refused_field_by_field() {
     house.admin.get("/v1/migration-runs/mig_01jz3x5v8qf6k9m2n4p7r0s1t3").await.problem(404, "not_found");
 }
 
+/// An address where each request gets the next of some answers, and the last one from then on.
+async fn answering(answers: Vec<(u16, Value)>) -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        for number in 0.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let (status, body) = answers.get(number).or(answers.last()).unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                asked.push(stream.read_u8().await.unwrap());
+            }
+            let body = body.to_string();
+            let answer = format!(
+                "HTTP/1.1 {status} Said\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+                 connection: close\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn who_watches_waits_for_a_control_plane_that_is_away_and_not_for_one_that_refuses() {
+    let run = |state: &str| {
+        json!({"id": "mig_01jz3x5v8qf6k9m2n4p7r0s1t3", "state": state, "phase": "fleet", "target_version": NEW,
+            "dry_run": null, "reason": null, "slowest": null, "counts": {"done": 2, "failed": 0, "running": 0}})
+    };
+    let refusal = |code: &str| json!({"code": code, "detail": "said so", "request_id": "req_1"});
+    let away = (503, refusal("unavailable"));
+    let watch = async |answers: Vec<(u16, Value)>| {
+        let mut command = tokio::process::Command::new(rowhouse_testkit::program("rowhouse"));
+        command.args(["migrate", "watch", "mig_01jz3x5v8qf6k9m2n4p7r0s1t3", "--key", "x", "--url"]);
+        command.arg(answering(answers).await).kill_on_drop(true);
+        let output = tokio::time::timeout(Duration::from_secs(60), command.output()).await.expect("it ends").unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let going = (200, run("running"));
+    let (code, said) =
+        watch(vec![going.clone(), going.clone(), away.clone(), away.clone(), going.clone(), (200, run("done"))]).await;
+    assert_eq!(code, Some(0), "{said}");
+    // Where there is no terminal, progress is lines.
+    assert!(said.contains("2 of 2 fleet: 0 running, 0 failed") && said.contains("done after"), "{said}");
+    let (code, said) = watch(vec![going.clone(), going, (403, refusal("forbidden"))]).await;
+    assert!(code == Some(1) && said.contains("forbidden"), "{said}");
+    let (code, said) = watch(vec![away]).await;
+    assert!(code == Some(1) && said.contains("unavailable"), "nobody was there to begin with: {said}");
+}
+
 #[tokio::test]
 async fn the_command_says_how_it_ended() {
     let house = house().await;
@@ -98,7 +153,7 @@ async fn the_command_says_how_it_ended() {
     assert_eq!(rowhouse(&["cancel", &run]).await.0, 0);
     spoil(&house, &tenants[1], "drop").await;
     let (code, run, errors) = rowhouse(&["run", "--where", &format!("org={organization}"), "--json"]).await;
-    let run: serde_json::Value = serde_json::from_str(&run).unwrap();
+    let run: Value = serde_json::from_str(&run).unwrap();
     assert_eq!((code, &run["counts"]["done"]), (0, &json!(1)), "{errors}");
     assert_eq!(rowhouse(&["run", "--where", "size=1"]).await.0, 1);
     assert_eq!(look(&house, &tenants[1]).await, (true, NEW));

@@ -25,7 +25,7 @@ async fn cancel(house: &TestHouse, run: &str) {
     let _ = house.admin.post(&format!("{run}/cancel"), &json!({})).await.expect(200);
 }
 
-async fn on(house: &TestHouse, organization: &str, cluster: &str, isolation: &str) -> String {
+pub(crate) async fn on(house: &TestHouse, organization: &str, cluster: &str, isolation: &str) -> String {
     let body =
         json!({"name": format!("{isolation} {}", uuid::Uuid::now_v7()), "cluster": cluster, "isolation": isolation});
     house.admin.post(&format!("/v1/organizations/{organization}/tenants"), &body).await.expect(201).text("id")
