@@ -43,6 +43,8 @@ async fn depose(house: &TestHouse) -> rowhouse_database::AdminConnection {
         usurper.query(lead, &[]).await.unwrap()[0].try_get(0).unwrap()
     })
     .await;
+    // Whoever led looks every two seconds whether it still does.
+    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
     usurper
 }
 
