@@ -1,6 +1,7 @@
 //! Migrates one schema.
 
 use std::sync::Mutex;
+use std::time::Instant;
 
 use rowhouse_database::{AdminConnection, sqlstate_behind};
 use rowhouse_domain::{MigrationDirection, SchemaCheckState, SchemaMigrationState};
@@ -111,6 +112,7 @@ async fn verify(
     inside: &mut AdminConnection,
     task: &Task,
 ) -> Option<Option<String>> {
+    let looked_at = Instant::now();
     let seen = match sweeps::look_inside(context, link, inside, &task.schema_name).await {
         Ok(seen) => seen?,
         Err(error) => {
@@ -123,7 +125,8 @@ async fn verify(
             return None;
         }
     };
-    let recorded = async { sweeps::record_of_run(&mut context.progress.get().await?, task.schema, &seen).await };
+    let recorded =
+        async { sweeps::record_of_run(&mut context.progress.get().await?, task.schema, looked_at, &seen).await };
     let state = match recorded.await {
         Ok(state) => state,
         Err(error) => {

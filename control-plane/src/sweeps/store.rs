@@ -1,5 +1,7 @@
 //! Platform tables `schema_sweeps` and `schema_checks`. Owns their SQL; decides nothing.
 
+use std::time::Instant;
+
 use jiff::Timestamp;
 use rowhouse_database::{Columns, Described, PlatformConnection, PlatformTransaction, Sql};
 use rowhouse_domain::{ActorKind, ClusterId, MigrationRunId, SchemaCheckState, SweepCause, SweepId};
@@ -225,21 +227,25 @@ pub(super) async fn block_again(tx: &impl Sql, schema: Uuid) -> Result<()> {
 }
 
 const RECORD_OF_RUN: &str = "
-    insert into schema_checks (schema_id, state, version, differences, error, is_blocking)
-    values ($1, $2, $3, $4, $5, $2::schema_check_state = 'different')
+    insert into schema_checks (schema_id, state, version, differences, error, is_blocking, checked_at)
+    values ($1, $2, $3, $4, $5, $2::schema_check_state = 'different', clock_timestamp() - make_interval(secs => $6))
     on conflict (schema_id) do update
         set sweep_id = null, state = excluded.state, version = excluded.version, differences = excluded.differences,
-            error = excluded.error, is_blocking = excluded.is_blocking, checked_at = clock_timestamp()";
+            error = excluded.error, is_blocking = excluded.is_blocking, checked_at = excluded.checked_at
+        where schema_checks.checked_at <= excluded.checked_at";
 
-/// Keeps what a worker saw of a schema that it has just migrated, and says what it amounts to.
+/// Keeps what a worker saw of a schema that it has just migrated, when it began to look at a moment, and says what it amounts to.
 pub(crate) async fn record_of_run(
     connection: &mut PlatformConnection,
     schema: Uuid,
+    looked_at: Instant,
     seen: &Seen,
 ) -> Result<SchemaCheckState> {
     let tx = connection.transaction().await?;
     let (state, differences) = judged(&tx, schema, seen).await?;
-    tx.execute(RECORD_OF_RUN, &[&schema, &state, &seen.version, &differences, &seen.error])
+    // By the server's clock, which the others' looks are told by too.
+    let ago = looked_at.elapsed().as_secs_f64();
+    tx.execute(RECORD_OF_RUN, &[&schema, &state, &seen.version, &differences, &seen.error, &ago])
         .await
         .context("recording what a worker saw of a schema")?;
     tx.commit().await?;
