@@ -98,6 +98,12 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// A number of things as a figure.
+#[expect(clippy::cast_precision_loss, reason = "millions at most")]
+fn count(things: impl TryInto<u64>) -> f64 {
+    things.try_into().map_or(f64::NAN, |things| things as f64)
+}
+
 /// An empty report, for a bench to fill.
 fn report() -> Report {
     Report::default()

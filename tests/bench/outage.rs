@@ -16,10 +16,10 @@ use tokio::process::Command;
 use tokio_postgres::NoTls;
 
 use crate::house::{House, beside};
-use crate::load::{Outcome, Plan, Target, address};
+use crate::load::{Outcome, Plan, Target, address, percentile_of_rounds};
 use crate::report::Report;
-use crate::tenants::Tenant;
-use crate::{median, report};
+use crate::tenants::{Tenant, targets};
+use crate::{count, median, report};
 
 /// What the cluster that is killed is called.
 const NAME: &str = "mortal";
@@ -33,8 +33,8 @@ const RATE: f64 = 100.0;
 const NOTICE: Duration = Duration::from_secs(1);
 /// Between two questions whether it is back.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How long that may take at all.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long that may take at all: a server that recovers beside compilers took more than a minute.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// How long, how often.
 #[derive(Args, Clone, Copy)]
@@ -87,16 +87,26 @@ async fn run(house: &House, mortal: &mut Mortal, arguments: Arguments) -> Result
         println!("  served again after {:.3} s", delays[delays.len() - 1]);
     }
     let mut report = report();
-    let middle =
-        |outcomes: &[Outcome], share| median(outcomes.iter().map(|outcome| outcome.percentile(share)).collect());
-    report.cost("p99 of requests for a cluster that is away", middle(&refused, 99.0), "ms", None, Some(50.0));
-    report.cost("the slowest of them", middle(&refused, 100.0), "ms", None, None);
+    report.cost(
+        "p99 of requests for a cluster that is away",
+        percentile_of_rounds(&refused, 99.0),
+        "ms",
+        None,
+        Some(50.0),
+    );
+    report.cost("the slowest of them", percentile_of_rounds(&refused, 100.0), "ms", None, None);
     let other_answers = |outcome: &Outcome| outcome.answers() - outcome.statuses.get(&503).unwrap_or(&0) + outcome.lost;
-    report.cost("answers other than 503", count(refused.iter().map(other_answers).sum()), "", None, Some(0.0));
+    report.cost("answers other than 503", count(refused.iter().map(other_answers).sum::<u64>()), "", None, Some(0.0));
     report.cost("from its return until all are served", median(delays), "s", None, Some(2.0));
-    let failed = beside.iter().chain(&alone).map(Outcome::errors).sum();
+    let failed: u64 = beside.iter().chain(&alone).map(Outcome::errors).sum();
     report.cost("errors of tenants on the other cluster", count(failed), "", None, Some(0.0));
-    report.cost("their p99 meanwhile", middle(&beside, 99.0), "ms", Some(middle(&alone, 99.0)), None);
+    report.cost(
+        "their p99 meanwhile",
+        percentile_of_rounds(&beside, 99.0),
+        "ms",
+        Some(percentile_of_rounds(&alone, 99.0)),
+        None,
+    );
     Ok(report)
 }
 
@@ -199,13 +209,4 @@ async fn return_of(superuser: Superuser) -> Result<Instant> {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     Ok(Instant::now())
-}
-
-fn targets(tenants: &[Tenant]) -> Result<Arc<[Target]>> {
-    tenants.iter().map(Tenant::target).collect()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "thousands")]
-fn count(value: u64) -> f64 {
-    value as f64
 }

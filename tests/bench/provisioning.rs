@@ -68,8 +68,7 @@ async fn with_stock(house: &House, count: usize, report: &mut Report) -> Result<
     let crowd = i64::try_from(CROWD)?;
     ensure!(after.tenants - before.tenants == crowd, "{} tenants", after.tenants - before.tenants);
     let leftover = (after.databases - before.databases - crowd).abs() + (after.roles - before.roles - crowd).abs();
-    #[expect(clippy::cast_precision_loss, reason = "a handful")]
-    report.cost("databases and logins left over", leftover as f64, "", None, Some(0.0));
+    report.cost("databases and logins left over", crate::count(leftover), "", None, Some(0.0));
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Tenants for a bench to ask about: made through the control API, each with a key and, where wanted, a file.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -75,6 +76,11 @@ impl Tenant {
     pub(crate) fn target(&self) -> Result<Target> {
         Ok(Target::file(self.file.as_deref().context("the tenant has a file")?, &self.key))
     }
+}
+
+/// The requests for the metadata of the tenants' files.
+pub(crate) fn targets<'a>(tenants: impl IntoIterator<Item = &'a Tenant>) -> Result<Arc<[Target]>> {
+    tenants.into_iter().map(Tenant::target).collect()
 }
 
 /// How often a request is repeated that was told to come again.

@@ -1,4 +1,4 @@
-//! The journal: what requests came to, appended to files that outlive this process, not the machine: nothing is forced to disk.
+//! The journal: what requests came to, written to files that outlive this process, not the machine: nothing is forced to disk.
 //!
 //! A file is a *segment*, named by a UUIDv7, and held by a lock for as long as its process writes it. A segment that nobody holds,
 //! whoever has written it, is summed, reported and deleted. The ids and the time of its events follow from its name, so that it
@@ -7,16 +7,16 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufReader, ErrorKind, Read, Result, Seek as _, Write};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 use std::{fs, mem};
 
 use jiff::Timestamp;
 use rowhouse_domain::TenantId;
-use sha1::{Digest as _, Sha1};
-use uuid::{Builder, Uuid};
+use uuid::Uuid;
 
 use super::record::{self, Event, LENGTH, Moved};
 
@@ -28,14 +28,10 @@ const UNFINISHED: &str = "part";
 #[derive(Debug)]
 pub(super) struct Journal {
     folder: PathBuf,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    current: Current,
+    /// Shared by those who write records: one who is put to sleep over it holds up no other.
+    current: RwLock<Current>,
     /// Whether it was said that nothing can be written.
-    is_lamented: bool,
+    is_lamented: AtomicBool,
 }
 
 /// Where the next record goes.
@@ -54,6 +50,14 @@ struct Segment {
     id: Uuid,
     file: File,
     begun: Instant,
+    /// Bytes that were given away. Each record has a place of its own, so what fails or is never written spoils no other.
+    given: AtomicU64,
+}
+
+impl Segment {
+    fn append(&self, record: &[u8; LENGTH]) -> Result<()> {
+        self.file.write_all_at(record, self.given.fetch_add(LENGTH as u64, Ordering::Relaxed))
+    }
 }
 
 /// A segment that nobody writes any more, and nobody else reports.
@@ -67,23 +71,22 @@ pub(super) struct Taken {
 impl Journal {
     /// The journal in a folder, which is made when it is needed.
     pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder, state: Mutex::default() }
+        Self { folder, current: RwLock::default(), is_lamented: AtomicBool::new(false) }
     }
 
     /// Writes a record down, and says whether it did.
     pub(super) fn append(&self, tenant: TenantId, moved: Moved) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.write(&mut state.current, &record::write(tenant, moved)) {
+        match self.write(&record::write(tenant, moved)) {
             Ok(is_written) => {
-                if is_written && mem::take(&mut state.is_lamented) {
+                if is_written && self.is_lamented.load(Ordering::Relaxed) {
+                    self.is_lamented.store(false, Ordering::Relaxed);
                     tracing::info!("usage of the API is written down again");
                 }
                 is_written
             }
             Err(error) => {
-                // What of a record has come into the segment is passed over, and nothing follows it.
-                state.current = Current::Refused;
-                if !mem::replace(&mut state.is_lamented, true) {
+                *self.changed() = Current::Refused;
+                if !self.is_lamented.swap(true, Ordering::Relaxed) {
                     let folder = self.folder.display();
                     tracing::warn!(%error, %folder, "usage of the API is counted in memory: it can't be written down");
                 }
@@ -92,35 +95,48 @@ impl Journal {
         }
     }
 
-    fn write(&self, current: &mut Current, record: &[u8; LENGTH]) -> Result<bool> {
-        if matches!(current, Current::None) {
+    fn write(&self, record: &[u8; LENGTH]) -> Result<bool> {
+        match &*self.current() {
+            Current::Open(segment) => return segment.append(record).map(|()| true),
+            Current::Refused => return Ok(false),
+            Current::None => {}
+        }
+        let mut current = self.changed();
+        if matches!(*current, Current::None) {
             *current = Current::Open(self.begin()?);
         }
-        let Current::Open(segment) = current else { return Ok(false) };
-        segment.file.write_all(record)?;
-        Ok(true)
+        let Current::Open(segment) = &*current else { return Ok(false) };
+        segment.append(record).map(|()| true)
+    }
+
+    fn current(&self) -> RwLockReadGuard<'_, Current> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changed(&self) -> RwLockWriteGuard<'_, Current> {
+        self.current.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn begin(&self) -> Result<Segment> {
         fs::create_dir_all(&self.folder)?;
         let id = Uuid::now_v7();
-        let file = OpenOptions::new().read(true).append(true).create_new(true).open(self.path(id, ENDING))?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(self.path(id, ENDING))?;
         // Whoever sees it before it is held takes it for left over, finds nothing in it, and deletes it.
         if !is_held(&file)? {
             return Err(ErrorKind::ResourceBusy.into());
         }
-        Ok(Segment { id, file, begun: Instant::now() })
+        Ok(Segment { id, file, begun: Instant::now(), given: AtomicU64::new(0) })
     }
 
     /// Has the next record begin a segment, unless the one that is written is younger than `age`. `is_kept` says that it won't be
     /// reported soon: then it is made as short as it can be.
     pub(super) fn close(&self, age: Duration, is_kept: bool) {
         let closed = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if matches!(&state.current, Current::Open(segment) if segment.begun.elapsed() < age) {
+            let mut current = self.changed();
+            if matches!(&*current, Current::Open(segment) if segment.begun.elapsed() < age) {
                 return;
             }
-            mem::take(&mut state.current)
+            mem::take(&mut *current)
         };
         let Current::Open(segment) = closed else { return };
         if is_kept && let Err(error) = self.shorten(segment) {
@@ -156,8 +172,7 @@ impl Journal {
             }
         }
         // Looked at last: none of those found has become this process's own since.
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Current::Open(own) = &state.current {
+        if let Current::Open(own) = &*self.current() {
             found.retain(|id| *id != own.id);
         }
         found.sort_unstable();
@@ -214,10 +229,7 @@ fn begun(id: Uuid) -> Timestamp {
 
 /// The id of the event of a type, the same each time (UUIDv5 in the segment's own name space).
 fn event_id(segment: Uuid, tenant: TenantId, event_type: &str) -> Uuid {
-    let hash = Sha1::new().chain_update(segment).chain_update(tenant.as_uuid()).chain_update(event_type).finalize();
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&hash[..16]);
-    Builder::from_sha1_bytes(bytes).into_uuid()
+    Uuid::new_v5(&segment, &[tenant.as_uuid().as_bytes(), event_type.as_bytes()].concat())
 }
 
 /// What a segment comes to, tenant by tenant.
@@ -228,6 +240,8 @@ fn sum(file: &mut File) -> Result<HashMap<TenantId, Moved>> {
     while is_filled(&mut reader, &mut record)? {
         match record::read(&record) {
             Some((tenant, moved)) => *sums.entry(tenant).or_default() += moved,
+            // A place that was given away to a record that its process did not live to write.
+            None if record == [0; LENGTH] => {}
             None => spoilt += 1,
         }
     }
@@ -251,6 +265,13 @@ mod tests {
     use super::*;
 
     const ONE: Moved = Moved { requests: 1, received: 0, sent: 7 };
+
+    fn own(journal: &Journal) -> Uuid {
+        match &*journal.current() {
+            Current::Open(segment) => segment.id,
+            Current::None | Current::Refused => unreachable!("records were written"),
+        }
+    }
 
     fn told(taken: &Taken) -> Vec<(&'static str, i64)> {
         taken.events.iter().map(|event| (event.event_type, event.quantity)).collect()
@@ -300,10 +321,7 @@ mod tests {
         let before = Instant::now();
         journal.close(Duration::from_secs(60), true);
         assert!(journal.others().unwrap().is_empty(), "it is younger than {:?}", before.elapsed());
-        let id = match &journal.state.lock().unwrap().current {
-            Current::Open(segment) => segment.id,
-            Current::None | Current::Refused => unreachable!("records were written"),
-        };
+        let id = own(&journal);
         // A copy, for this one is held.
         let copy = tempfile::tempdir().unwrap();
         fs::copy(journal.path(id, ENDING), copy.path().join(format!("{id}.{ENDING}"))).unwrap();
@@ -316,6 +334,31 @@ mod tests {
         let ids: std::collections::HashSet<Uuid> = first.iter().map(|event| event.id).collect();
         assert_eq!(ids.len(), 4);
         assert!(Timestamp::now().duration_since(first[0].at).as_secs() < 60, "{}", first[0].at);
+    }
+
+    #[test]
+    fn threads_that_write_at_once_lose_nothing_also_while_segments_are_closed() {
+        const EACH: usize = 2_000;
+        let folder = tempfile::tempdir().unwrap();
+        let (tenants, journal) = ([(); 4].map(|()| TenantId::new()), Journal::new(folder.path().to_owned()));
+        let sent = std::thread::scope(|scope| {
+            for tenant in tenants {
+                let journal = &journal;
+                scope.spawn(move || assert!((0..EACH).all(|_| journal.append(tenant, ONE))));
+            }
+            let (mut sent, begun) = (0, Instant::now());
+            while sent < 4 * EACH as i64 {
+                assert!(begun.elapsed() < Duration::from_secs(60), "{sent}");
+                journal.close(Duration::ZERO, false);
+                for id in journal.others().unwrap() {
+                    let taken = journal.take(id).unwrap().unwrap();
+                    sent += told(&taken).iter().filter(|(what, _)| *what == "api").map(|(_, times)| times).sum::<i64>();
+                    journal.delete(&taken).unwrap();
+                }
+            }
+            sent
+        });
+        assert_eq!(sent, 4 * EACH as i64);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 pub(crate) use choice::Choice;
-pub(crate) use outcome::Outcome;
+pub(crate) use outcome::{Outcome, percentile_of_rounds};
 
 /// No run is longer, whatever was asked for.
 const LONGEST: Duration = Duration::from_secs(900);

@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::Result;
 use hdrhistogram::Histogram;
 
+use crate::{count, median};
+
 /// Latencies up to this are told apart; what took longer counts as this.
 const LONGEST: Duration = Duration::from_secs(120);
 
@@ -61,9 +63,7 @@ impl Outcome {
 
     /// Answers a second, whatever they say.
     pub(crate) fn rate(&self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "millions at most")]
-        let answers = self.answers() as f64;
-        answers / self.seconds
+        count(self.answers()) / self.seconds
     }
 
     /// Requests that did not get the answer they should.
@@ -81,6 +81,11 @@ impl Outcome {
     pub(crate) fn percentile_apart(&self, share: f64) -> f64 {
         milliseconds(&self.apart, share)
     }
+}
+
+/// The median of what rounds say of a share of their requests, in milliseconds.
+pub(crate) fn percentile_of_rounds(rounds: &[Outcome], share: f64) -> f64 {
+    median(rounds.iter().map(|outcome| outcome.percentile(share)).collect())
 }
 
 fn milliseconds(latencies: &Histogram<u64>, share: f64) -> f64 {

@@ -9,6 +9,7 @@ use futures::future::try_join_all;
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::fleet::{BACK, FORWARD, NAME, version};
+use crate::count;
 use crate::house::House;
 
 /// Where it records what it did, in `saas_platform`.
@@ -92,7 +93,6 @@ impl Bare {
             Ok::<(), anyhow::Error>(())
         };
         try_join_all((0..self.parallel).map(|_| hand())).await?;
-        #[expect(clippy::cast_precision_loss, reason = "thousands")]
-        Ok(databases.len() as f64 / begun.elapsed().as_secs_f64())
+        Ok(count(databases.len()) / begun.elapsed().as_secs_f64())
     }
 }

@@ -14,7 +14,6 @@ use crate::house::{Ground, House, Wanted};
 use crate::population::Population;
 use crate::process::peak_memory_mib;
 use crate::report::Report;
-use crate::tenants::Tenant;
 use crate::{median, report};
 use bare::Bare;
 use fleet::Fleet;
@@ -139,9 +138,4 @@ async fn memory(house: &House, arguments: &Arguments, report: &mut Report) -> Re
     let name = format!("the runner's memory, {} tenants", arguments.rows);
     report.cost(&name, peak_memory_mib(house.pid("control-plane")?)?, "MiB", None, Some(64.0));
     fleet.go("down").await.map(drop)
-}
-
-/// Those whose files are asked for while the fleet is migrated.
-fn targets(tenants: &[Tenant], most: usize) -> Result<std::sync::Arc<[crate::load::Target]>> {
-    tenants.iter().take(most).map(Tenant::target).collect::<Result<_>>()
 }

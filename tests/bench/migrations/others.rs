@@ -8,6 +8,7 @@ use tokio::process::Command;
 
 use super::bare::Bare;
 use super::fleet::FORWARD;
+use crate::count;
 use crate::house::House;
 
 /// `for database in …; do psql -c …; done`; databases a second. It checks nothing and records nothing.
@@ -41,8 +42,6 @@ pub(super) async fn refinery(bare: &Bare, folder: &Path, most: usize) -> Result<
     Ok(rate(databases.len(), begun))
 }
 
-fn rate(count: usize, begun: Instant) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "hundreds")]
-    let count = count as f64;
-    count / begun.elapsed().as_secs_f64()
+fn rate(things: usize, begun: Instant) -> f64 {
+    count(things) / begun.elapsed().as_secs_f64()
 }

@@ -6,12 +6,11 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::fleet::Fleet;
-use super::targets;
+use crate::count;
 use crate::house::House;
-use crate::load::{Outcome, Plan, address};
-use crate::median;
+use crate::load::{Outcome, Plan, address, percentile_of_rounds};
 use crate::report::Report;
-use crate::tenants::Tenant;
+use crate::tenants::{Tenant, targets};
 
 /// Tenants whose files are asked for, and how often in all.
 const ASKED: usize = 50;
@@ -23,7 +22,7 @@ const PARALLEL: usize = 4;
 pub(super) async fn measure(house: &House, tenants: &[Tenant], rounds: usize, report: &mut Report) -> Result<()> {
     let fleet = Fleet::of(house, PARALLEL).await?;
     fleet.go("down").await?;
-    let targets = targets(tenants, ASKED)?;
+    let targets = targets(tenants.iter().take(ASKED))?;
     let plan = || {
         Ok::<_, anyhow::Error>(Plan::new(address(&house.ready.data_plane)?, Arc::clone(&targets), DURATION).at(RATE))
     };
@@ -44,14 +43,17 @@ pub(super) async fn measure(house: &House, tenants: &[Tenant], rounds: usize, re
             fleet.go("down").await?;
         }
     }
-    let middle =
-        |outcomes: &[Outcome], share| median(outcomes.iter().map(|outcome| outcome.percentile(share)).collect());
     for (share, target) in [(50.0, None), (99.0, Some(2.0))] {
         let name = format!("p{share} of {ASKED} tenants at {RATE:.0}/s during runs at parallel {PARALLEL}");
-        report.cost(&name, middle(&meanwhile, share), "ms", Some(middle(&alone, share)), target);
+        report.cost(
+            &name,
+            percentile_of_rounds(&meanwhile, share),
+            "ms",
+            Some(percentile_of_rounds(&alone, share)),
+            target,
+        );
     }
     let errors: u64 = alone.iter().chain(&meanwhile).map(Outcome::errors).sum();
-    #[expect(clippy::cast_precision_loss, reason = "a handful")]
-    report.cost("failed requests during runs", errors as f64, "", None, Some(0.0));
+    report.cost("failed requests during runs", count(errors), "", None, Some(0.0));
     Ok(())
 }

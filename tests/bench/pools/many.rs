@@ -7,10 +7,10 @@ use anyhow::Result;
 
 use super::Street;
 use crate::load::{Choice, Outcome, Plan, Target, address};
-use crate::median;
 use crate::process::peak_memory_mib;
 use crate::report::Report;
-use crate::tenants::Tenant;
+use crate::tenants::{Tenant, targets};
+use crate::{count, median};
 
 /// Of the tenants, the ones asked most often. With Zipf 1.0 over 10,000 the hundredth still gets one request a second of
 /// a thousand.
@@ -24,7 +24,7 @@ pub(super) async fn measure(street: &Street, tenants: &[Tenant], report: &mut Re
     let house = street.open(budget, u16::try_from(budget + OTHERS)?).await?;
     let outcome = async {
         let data_plane = address(&house.ready.data_plane)?;
-        let targets: Arc<[Target]> = tenants.iter().map(Tenant::target).collect::<Result<_>>()?;
+        let targets = targets(tenants)?;
         let single: Arc<[Target]> = vec![targets[0].clone()].into();
         let duration = Duration::from_secs(street.arguments.seconds);
         let rate = street.arguments.rate;
@@ -45,10 +45,9 @@ pub(super) async fn measure(street: &Street, tenants: &[Tenant], report: &mut Re
             println!("  {} tenants: {}", tenants.len(), many[round]);
         }
         let middle = |outcomes: &[Outcome], figure: fn(&Outcome) -> f64| median(outcomes.iter().map(figure).collect());
-        let count = tenants.len();
         let errors: u64 = one.iter().chain(&many).map(Outcome::errors).sum();
-        #[expect(clippy::cast_precision_loss, reason = "a handful")]
-        report.cost(&format!("many: errors with {count} tenants, budget {budget}"), errors as f64, "", None, Some(0.0));
+        let name = format!("many: errors with {} tenants, budget {budget}", tenants.len());
+        report.cost(&name, count(errors), "", None, Some(0.0));
         let floor = Some(middle(&one, |outcome| outcome.percentile(99.0)));
         let warm = middle(&many, |outcome| outcome.percentile_apart(99.0));
         report.cost(&format!("many: p99 of warm tenants at {rate:.0}/s"), warm, "ms", floor, Some(2.0));

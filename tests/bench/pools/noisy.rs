@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use super::{Street, dedicated};
+use crate::count;
 use crate::house::House;
-use crate::load::{Outcome, Plan, Target, address};
-use crate::median;
+use crate::load::{Outcome, Plan, Target, address, percentile_of_rounds};
 use crate::report::Report;
-use crate::tenants::Tenant;
+use crate::tenants::{Tenant, targets};
 
 /// Tenants that go about their business.
 const QUIET: usize = 50;
@@ -43,7 +43,7 @@ async fn run(street: &Street, house: &House, tenants: &[Tenant], report: &mut Re
     let (noisy, others) = tenants.split_first().context("there are tenants")?;
     let path = fill(house, noisy).await?;
     let search: Arc<[Target]> = vec![Target::get(&path, &noisy.key, "")].into();
-    let quiet: Arc<[Target]> = others.iter().take(QUIET).map(Tenant::target).collect::<Result<_>>()?;
+    let quiet = targets(others.iter().take(QUIET))?;
     let data_plane = address(&house.ready.data_plane)?;
     let duration = Duration::from_secs(street.arguments.seconds);
     let rate = street.arguments.rate.min(200.0);
@@ -62,15 +62,18 @@ async fn run(street: &Street, house: &House, tenants: &[Tenant], report: &mut Re
         beside.push(measured?);
         println!("  quiet tenants beside it: {}", beside[beside.len() - 1]);
     }
-    let middle =
-        |outcomes: &[Outcome], share| median(outcomes.iter().map(|outcome| outcome.percentile(share)).collect());
     for (share, target) in [(50.0, None), (99.0, Some(2.0))] {
         let name = format!("noisy: p{share} of {QUIET} quiet tenants at {rate:.0}/s");
-        report.cost(&name, middle(&beside, share), "ms", Some(middle(&alone, share)), target);
+        report.cost(
+            &name,
+            percentile_of_rounds(&beside, share),
+            "ms",
+            Some(percentile_of_rounds(&alone, share)),
+            target,
+        );
     }
     let errors: u64 = alone.iter().chain(&beside).map(Outcome::errors).sum();
-    #[expect(clippy::cast_precision_loss, reason = "a handful")]
-    report.cost("noisy: errors of the quiet tenants", errors as f64, "", None, Some(0.0));
+    report.cost("noisy: errors of the quiet tenants", count(errors), "", None, Some(0.0));
     Ok(())
 }
 

@@ -10,11 +10,12 @@ use anyhow::{Context, Result};
 
 use super::sampler::{Counted, Sampler};
 use super::{Street, dedicated};
+use crate::count;
 use crate::floor::{Floor, Kind};
 use crate::house::House;
 use crate::load::{Choice, Outcome, Plan, Target, address};
 use crate::report::Report;
-use crate::tenants::{Tenant, logins};
+use crate::tenants::{Tenant, logins, targets};
 
 /// `max_connections` of the server.
 const SESSIONS: u16 = 100;
@@ -92,16 +93,9 @@ async fn rage(street: &Street, house: &House, tenants: &[Tenant], addresses: Vec
         ..Plan::new(addresses[0], targets, duration)
     };
     let flood = Plan { connections: FLOOD, ..plan(vec![first.target()?].into()) };
-    let rest: Arc<[Target]> = rest.iter().map(Tenant::target).collect::<Result<_>>()?;
-    let others = Plan { choice: Choice::Zipf(1.0), ..plan(rest).at(street.arguments.rate.min(200.0)) };
+    let others = Plan { choice: Choice::Zipf(1.0), ..plan(targets(rest)?).at(street.arguments.rate.min(200.0)) };
     let ended = tokio::try_join!(flood.run(), others.run());
     let counted = sampler.end().await?;
     let (flood, others) = ended?;
     Ok(Storm { flood, others, counted })
-}
-
-/// Counts are small enough for a report's figures.
-#[expect(clippy::cast_precision_loss, reason = "millions at most")]
-fn count(value: impl TryInto<u64>) -> f64 {
-    value.try_into().map_or(f64::NAN, |value| value as f64)
 }

@@ -9,11 +9,11 @@ use anyhow::{Context, Result, ensure};
 
 use super::Street;
 use crate::load::{Choice, Plan, Target, address};
-use crate::median;
 use crate::plot::{Curve, Plot, Scale};
 use crate::process::processor_seconds;
 use crate::report::Report;
-use crate::tenants::Tenant;
+use crate::tenants::{Tenant, targets};
+use crate::{count, median};
 
 /// The tenants that are warm while the others are only remembered.
 const WARM: usize = 10;
@@ -38,7 +38,7 @@ pub(super) async fn measure(street: &Street, tenants: &[Tenant], report: &mut Re
         let pid = house.pid("data-plane")?;
         let mut steps = Vec::new();
         for touched in STEPS.into_iter().filter(|step| *step <= tenants.len()) {
-            let all: Arc<[Target]> = tenants[..touched].iter().map(Tenant::target).collect::<Result<_>>()?;
+            let all = targets(&tenants[..touched])?;
             let warm: Arc<[Target]> = all[..WARM].to_vec().into();
             steps.push(step(street, data_plane, pid, all, warm).await?);
         }
@@ -94,10 +94,9 @@ async fn step(
 }
 
 fn plot(steps: &[Step]) -> Plot {
-    #[expect(clippy::cast_precision_loss, reason = "thousands")]
     let curve = |name: &str, figure: fn(&Step) -> f64| Curve {
         name: name.to_owned(),
-        points: steps.iter().map(|step| (step.touched as f64, figure(step))).collect(),
+        points: steps.iter().map(|step| (count(step.touched), figure(step))).collect(),
         is_floor: false,
     };
     Plot {

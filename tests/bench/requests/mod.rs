@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::floor::{Floor, Kind};
 use crate::house::House;
-use crate::load::{Outcome, Plan, Target, address};
+use crate::load::{Outcome, Plan, Target, address, percentile_of_rounds};
 use crate::plot::{Curve, Plot, Scale};
 use crate::report::Report;
 use crate::tenants::{Tenant, logins};
@@ -26,8 +26,11 @@ const POOL: usize = 8;
 const SHARE: f64 = 0.6;
 
 /// How long, how often.
-#[derive(Args, Clone, Copy)]
+#[derive(Args, Clone)]
 pub(crate) struct Arguments {
+    /// One or some of the experiments; all unless given.
+    #[arg(long, value_enum)]
+    only: Vec<Part>,
     /// Rounds; each measures both, one after the other.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -39,17 +42,46 @@ pub(crate) struct Arguments {
     cold: usize,
 }
 
+/// An experiment.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The highest rate, by the generator of our own and by `wrk`.
+    Rate,
+    /// Latencies at one rate and against load; it needs the highest rate first.
+    Latency,
+    /// A tenant's first request.
+    Cold,
+}
+
 pub(crate) async fn measure(arguments: Arguments, output: &Path) -> Result<Report> {
     let house = House::start().await?;
-    let outcome = run(&house, arguments, output).await;
+    let outcome = run(&house, &arguments, output).await;
     house.stop().await?;
     outcome
 }
 
-async fn run(house: &House, arguments: Arguments, output: &Path) -> Result<Report> {
+async fn run(house: &House, arguments: &Arguments, output: &Path) -> Result<Report> {
     let mut report = report();
     let organization = house.organization().await?;
-    let tenant = Tenant::with_file(house, &organization, "bench", "dedicated").await?;
+    let is_wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
+    if is_wanted(Part::Rate) || is_wanted(Part::Latency) {
+        warm(house, &organization, arguments, is_wanted(Part::Latency), output, &mut report).await?;
+    }
+    if is_wanted(Part::Cold) {
+        cold::measure(house, &organization, arguments.cold, &mut report).await?;
+    }
+    Ok(report)
+}
+
+async fn warm(
+    house: &House,
+    organization: &str,
+    arguments: &Arguments,
+    with_latency: bool,
+    output: &Path,
+    report: &mut Report,
+) -> Result<()> {
+    let tenant = Tenant::with_file(house, organization, "bench", "dedicated").await?;
     let login = logins(house).await?.remove(&tenant.id).context("the tenant has a login")?;
     let floor = Floor::start(&Kind::Shared { login, size: POOL }).await?;
     let pair = Pair::new(house, &floor, &tenant, arguments)?;
@@ -57,13 +89,12 @@ async fn run(house: &House, arguments: Arguments, output: &Path) -> Result<Repor
 
     let (ours, bare) = pair.highest_rates().await?;
     report.rate("requests a second, closed loop", ours, "1/s", Some(bare), Some(0.75));
-    cross_check::with_wrk(&pair, &tenant, &mut report).await?;
-    let rate = SHARE * ours.min(bare);
-    pair.latencies(rate, &mut report).await?;
-    pair.against_load(ours, bare).await?.write(&output.join("requests.svg"))?;
-    drop(floor);
-    cold::measure(house, &organization, arguments.cold, &mut report).await?;
-    Ok(report)
+    cross_check::with_wrk(&pair, &tenant, report).await?;
+    if with_latency {
+        pair.latencies(SHARE * ours.min(bare), report).await?;
+        pair.against_load(ours, bare).await?.write(&output.join("requests.svg"))?;
+    }
+    Ok(())
 }
 
 /// Rowhouse and its floor, each with the same request.
@@ -76,7 +107,7 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(house: &House, floor: &Floor, tenant: &Tenant, arguments: Arguments) -> Result<Self> {
+    fn new(house: &House, floor: &Floor, tenant: &Tenant, arguments: &Arguments) -> Result<Self> {
         Ok(Self {
             ours: address(&house.ready.data_plane)?,
             bare: address(&floor.url)?,
@@ -127,8 +158,7 @@ impl Pair {
             bare.push(self.tried("floor, open loop", self.plan(self.bare).at(rate)).await?);
         }
         for (share, target) in [(50.0, None), (99.0, Some(1.5)), (99.9, None)] {
-            let middle =
-                |outcomes: &[Outcome]| median(outcomes.iter().map(|outcome| outcome.percentile(share)).collect());
+            let middle = |outcomes| percentile_of_rounds(outcomes, share);
             report.cost(
                 &format!("p{share} at {rate:.0}/s, open loop"),
                 middle(&ours),
