@@ -29,6 +29,21 @@ create index quota_reservations_account_id_idx on quota_reservations (account_id
 create index quota_reservations_expires_at_idx on quota_reservations (expires_at, id);
 create trigger quota_reservations_set_updated_at before update on quota_reservations for each row execute function set_updated_at();
 
+-- What each tenant has charged to accounts of its organization's own, so that a purge can take it off again when nobody can count it
+-- any more. A tenant's own accounts have no shares. One may be below zero for a moment: events come in any order.
+create table account_shares (
+    account_id uuid not null,
+    tenant_id uuid not null,
+    used_storage bigint not null default 0,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint account_shares_pkey primary key (account_id, tenant_id),
+    constraint account_shares_account_id_fkey foreign key (account_id) references accounts (id) on delete cascade,
+    constraint account_shares_tenant_id_fkey foreign key (tenant_id) references tenants (id) on delete cascade
+) with (fillfactor = 70);
+create index account_shares_tenant_id_idx on account_shares (tenant_id);
+create trigger account_shares_set_updated_at before update on account_shares for each row execute function set_updated_at();
+
 -- The time comes first in the key, so that an event that is sent again, with its own id and time, meets itself.
 -- No foreign keys: usage outlives what it was used by, and every append would lock the organization's row.
 create table org_usage_logs (
@@ -505,6 +520,11 @@ begin
     if array_remove(charged, null) <> '{}' then
         update accounts set reserved_storage = reserved_storage - freed, used_storage = greatest(0, used_storage + stored)
             from unnest(charged, stored_by, freed_by) charge (account, stored, freed) where accounts.id = charge.account;
+        insert into account_shares as share (account_id, tenant_id, used_storage)
+            select accounts.id, tenant, stored from unnest(charged, stored_by) charge (account, stored)
+            join accounts on accounts.id = charge.account and accounts.tenant_id is null
+            where stored <> 0
+            on conflict (account_id, tenant_id) do update set used_storage = share.used_storage + excluded.used_storage;
     end if;
 
     -- What reservations have counted is counted.
@@ -564,3 +584,5 @@ grant execute on function work_mark(uuid, timestamptz), work_clear(uuid, bigint,
     usage_record_all(uuid, uuid[], timestamptz[], text[], bigint[], text[], jsonb[], uuid[], uuid[]),
     usage_record(uuid, uuid, timestamptz, text, bigint, text, jsonb, uuid, uuid) to rowhouse_data, rowhouse_control;
 grant select on quota_reservations, org_usage_logs, tenant_usage_logs to rowhouse_control;
+-- A purge takes a tenant's shares off, and the doctor corrects them.
+grant select, insert, update, delete on account_shares to rowhouse_control;

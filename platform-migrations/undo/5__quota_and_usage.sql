@@ -15,4 +15,4 @@ drop function quota_reserve(uuid, uuid, bigint, interval, uuid, integer);
 drop function work_list(integer);
 drop function work_clear(uuid, bigint, timestamptz, interval);
 drop function work_mark(uuid, timestamptz);
-drop table tenant_usage_logs, org_usage_logs, quota_reservations;
+drop table tenant_usage_logs, org_usage_logs, account_shares, quota_reservations;

@@ -285,6 +285,12 @@ async fn a_wrong_figure_is_found_at_every_level() {
             house.expect_no_differences().await;
         }
     }
+    for damage in ["update account_shares set used_storage = 6", "delete from account_shares"] {
+        house.sql(damage).await;
+        let found = house.differences(true).await;
+        assert_eq!(checks(&found), ["account.share"; 3], "{found:#?}");
+        house.expect_no_differences().await;
+    }
     house.expect_used(15).await;
     house.expect_reserved(0).await;
     let sums =

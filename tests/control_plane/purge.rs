@@ -1,6 +1,7 @@
 //! Removing a tenant for good is hard to do by mistake.
 
 use reqwest::Method;
+use rowhouse_domain::{AccountId, TenantId};
 use rowhouse_testkit::{Answer, Given, TestHouse};
 use serde_json::json;
 
@@ -84,6 +85,58 @@ async fn nothing_but_a_tombstone_and_the_records_is_left() {
     }
     let tenants = format!("/v1/organizations/{}/tenants", given.organization);
     let _ = house.admin.post(&tenants, &body).await.expect(201);
+}
+
+/// Two tenants charge their organization's own account: what a purged one has there goes with it, once, however often the purge
+/// runs, and what the other has stays.
+#[tokio::test]
+async fn an_organizations_account_keeps_only_what_the_others_have_charged() {
+    let house = TestHouse::start().await;
+    let organization = house.organization().await;
+    let made = house.rows("insert into accounts (organization_id) select id from organizations returning id").await;
+    let account: AccountId = made[0].try_get(0).unwrap();
+    let mut tenants = Vec::new();
+    for (name, bytes) in [("going", 300), ("staying", 50)] {
+        let path = format!("/v1/organizations/{organization}/tenants");
+        let tenant = house.admin.post(&path, &json!({"name": name})).await.expect(201).text("id");
+        let scopes = ["manage_workspaces", "read_files", "write_files"];
+        let body = json!({"name": "charging", "scopes": scopes, "account_id": account});
+        let key = house.admin.post(&format!("/v1/tenants/{tenant}/api-keys"), &body).await.expect(201).text("key");
+        let data = house.data.with_key(&key);
+        let workspace = data.post("/v1/workspaces", &json!({"name": "w"})).await.expect(201).text("id");
+        let _ = data.upload(&format!("/v1/files?workspace_id={workspace}&name=a"), vec![7; bytes]).await.expect(201);
+        tenants.push(tenant);
+    }
+    house.expect_used(350).await;
+    house.expect_reserved(0).await;
+    for (tenant, bytes) in tenants.iter().zip([30, 4]) {
+        let (tenant, account) = (tenant.parse::<TenantId>().unwrap().as_uuid(), account.as_uuid());
+        let reserve = format!("select quota_reserve(gen_random_uuid(), '{tenant}', {bytes}, '1 hour', '{account}')");
+        house.sql(&reserve).await;
+    }
+    let figures = "select used_storage * 1000 + reserved_storage from accounts";
+    house.expect_figure(figures, 350_034).await;
+
+    let going = format!("/v1/tenants/{}", tenants[0]);
+    let _ = house.admin.delete(&going).await.expect(204);
+    let _ = house.admin.post(&format!("{going}/purge"), &json!({"name": "going"})).await.expect(204);
+    house.expect_figure(figures, 50_004).await;
+    house.expect_no_differences().await;
+
+    // As after a death before the end was recorded.
+    house
+        .sql(
+            "update tenants set status = 'deleted' where name = 'going';
+             with purge as (
+                 update operations set state = 'queued', attempts = 0, run_at = now(), finished_at = null, result = '{}',
+                     locked_by = null, locked_until = null where kind = 'tenant_purge' returning id)
+             update operation_steps set state = 'pending', started_at = null, finished_at = null
+             from purge where operation_id = purge.id",
+        )
+        .await;
+    eventually("it is gone again", async || house.admin.get(&going).await.status == 410).await;
+    house.expect_figure(figures, 50_004).await;
+    house.expect_no_differences().await;
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use rowhouse_domain::{AccountId, ClusterId, OrganizationId, TenantId};
 use rowhouse_problem::{Error, Result};
 use uuid::Uuid;
 
-use super::finding::Finding;
+use super::finding::{Finding, Repair};
 use super::storage::{self, PAUSE, TRIES, There};
 use crate::clusters::ClusterLink;
 use crate::context::Context;
@@ -58,15 +58,18 @@ async fn look_at(
     let members = members(context, organization).await?;
     for _ in 0..TRIES {
         let before = charged(context, links, &members, accounts).await?;
-        let (used, counted) = figures(context, accounts, &before).await?;
+        let figures = figures(context, accounts, &before).await?;
         if before == charged(context, links, &members, accounts).await? {
-            let mut expected = BTreeMap::new();
-            for there in before.into_values() {
-                for (account, bytes) in there.counted_so_far(&counted).accounts {
+            let (mut expected, mut shares) = (BTreeMap::new(), BTreeMap::new());
+            for (tenant, there) in before {
+                for (account, bytes) in there.counted_so_far(&figures.counted).accounts {
                     *expected.entry(account).or_default() += bytes;
+                    shares.insert((account, tenant), bytes);
                 }
             }
-            return Ok(storage::compare_accounts(None, &used, &expected));
+            let mut findings = storage::compare_accounts(None, &figures.used, &expected);
+            findings.extend(compare_shares(figures.shares, shares));
+            return Ok(findings);
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -118,18 +121,29 @@ async fn charged(
 }
 
 const FIGURES: &str = "
+    with share as (
+        select account_id, tenant_id, used_storage from account_shares where account_id = any($1)
+        order by account_id, tenant_id)
     select coalesce((select jsonb_object_agg(id, used_storage) from accounts where id = any($1)), '{}') as accounts,
         array(
             select log.id from unnest($2::uuid[], $3::uuid[], $4::timestamptz[]) queued (tenant, id, at)
             join tenant_usage_logs log
-                on log.tenant_id = queued.tenant and log.timestamp = queued.at and log.id = queued.id) as counted";
+                on log.tenant_id = queued.tenant and log.timestamp = queued.at and log.id = queued.id) as counted,
+        array(select account_id from share) as accounts_of_shares, array(select tenant_id from share) as tenants_of_shares,
+        array(select used_storage from share) as shares";
 
-/// The accounts' figures, and which of the queued events they have counted.
-async fn figures(
-    context: &Context,
-    accounts: &[AccountId],
-    charged: &BTreeMap<TenantId, There>,
-) -> Result<(BTreeMap<AccountId, i64>, Vec<Uuid>)> {
+/// Bytes by account and tenant.
+type Shares = BTreeMap<(AccountId, TenantId), i64>;
+
+/// What `saas_platform` says, in one moment.
+struct Figures {
+    used: BTreeMap<AccountId, i64>,
+    shares: Shares,
+    /// Queued events that these have counted.
+    counted: Vec<Uuid>,
+}
+
+async fn figures(context: &Context, accounts: &[AccountId], charged: &BTreeMap<TenantId, There>) -> Result<Figures> {
     let queued = || charged.iter().flat_map(|(tenant, there)| there.events.iter().map(move |event| (tenant, event)));
     let tenants: Vec<TenantId> = queued().map(|(tenant, _)| *tenant).collect();
     let ids: Vec<Uuid> = queued().map(|(_, (id, _))| *id).collect();
@@ -137,5 +151,40 @@ async fn figures(
     let platform = context.platform.get().await?;
     let row = platform.query_one(FIGURES, &[&accounts, &tenants, &ids, &times]).await;
     let row = row.context("reading accounts' figures")?;
-    Ok((storage::by_account(&row.column("accounts")?), row.column("counted")?))
+    let (of, by): (Vec<AccountId>, Vec<TenantId>) =
+        (row.column("accounts_of_shares")?, row.column("tenants_of_shares")?);
+    let bytes: Vec<i64> = row.column("shares")?;
+    Ok(Figures {
+        used: storage::by_account(&row.column("accounts")?),
+        shares: of.into_iter().zip(by).zip(bytes).collect(),
+        counted: row.column("counted")?,
+    })
+}
+
+/// Compares what each tenant is said to have charged, which its purge would take off, with what it has.
+fn compare_shares(said: Shares, charged: Shares) -> Vec<Finding> {
+    let mut both: BTreeMap<_, (i64, i64)> = said.into_iter().map(|(key, bytes)| (key, (bytes, 0))).collect();
+    for (key, bytes) in charged {
+        both.entry(key).or_default().1 = bytes;
+    }
+    let different = both.into_iter().filter(|(_, (said, charged))| said != charged);
+    different
+        .map(|((account, tenant), (said, charged))| {
+            let detail = format!("The tenant's share of it is said to be {said} bytes; it has charged {charged}.");
+            let repair = Repair::AccountShare { account, tenant, change: charged - said };
+            let finding = Finding::new("account.share", None, format!("{account} {tenant}"), detail);
+            finding.fixed_by("correct the share", repair)
+        })
+        .collect()
+}
+
+const CORRECT: &str = "
+    insert into account_shares as share (account_id, tenant_id, used_storage) values ($1, $2, $3)
+    on conflict (account_id, tenant_id) do update set used_storage = share.used_storage + excluded.used_storage";
+
+/// Corrects a share by what it was wrong by.
+pub(super) async fn correct(context: &Context, account: AccountId, tenant: TenantId, change: i64) -> Result<()> {
+    let connection = context.platform.get().await?;
+    connection.execute(CORRECT, &[&account, &tenant, &change]).await.context("correcting a tenant's share")?;
+    Ok(())
 }

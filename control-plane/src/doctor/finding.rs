@@ -46,6 +46,8 @@ pub(super) enum Repair {
     TenantStorage { tenant: TenantId, change: i64 },
     /// The same of an account.
     AccountStorage { account: AccountId, change: i64 },
+    /// The same of what a tenant has charged to an account.
+    AccountShare { account: AccountId, tenant: TenantId, change: i64 },
     /// Provisioning that nobody works on is begun again.
     Requeue { tenant: TenantId, organization: OrganizationId },
 }

@@ -6,7 +6,7 @@ use rowhouse_problem::{Error, Result};
 use serde_json::json;
 
 use super::finding::{Finding, Repair};
-use super::storage;
+use super::{accounts, storage};
 use crate::audit::{self, Change, Requester};
 use crate::clusters::{self, ClusterLink};
 use crate::context::Context;
@@ -76,6 +76,9 @@ async fn carry_out(context: &Context, finding: &Finding, repair: &Repair) -> Res
         Repair::Storage { organization } => storage::count_again(context, *organization).await?,
         Repair::TenantStorage { tenant, change } => storage::correct_tenant(context, *tenant, *change).await?,
         Repair::AccountStorage { account, change } => storage::correct_account(context, *account, *change).await?,
+        Repair::AccountShare { account, tenant, change } => {
+            accounts::correct(context, *account, *tenant, *change).await?;
+        }
         Repair::Requeue { tenant, organization } => {
             let mut connection = context.platform.get().await?;
             let tx = connection.transaction().await?;

@@ -16,6 +16,11 @@ const RELEASE: &str = "select quota_release($1)";
 const LEAVE_ORGANIZATION: &str = "
     select usage_record(gen_random_uuid(), $1, clock_timestamp(), 'storage', -$2::bigint, 'bytes', '{\"purged\": true}')";
 const EMPTY_ACCOUNTS: &str = "update accounts set used_storage = 0 where tenant_id = $1 and used_storage <> 0";
+// The shares go with it, so that nothing is taken off twice.
+const LEAVE_ACCOUNTS: &str = "
+    with share as (delete from account_shares where tenant_id = $1 returning account_id, used_storage)
+    update accounts set used_storage = greatest(0, accounts.used_storage - share.used_storage)
+    from share where accounts.id = share.account_id";
 const REVOKE_KEYS: &str = "update tenant_api_keys set revoked_at = now() where tenant_id = $1 and revoked_at is null";
 const FORGET_WORK: &str = "delete from tenant_work where tenant_id = $1";
 const FORGET_HOLD: &str = "delete from migration_holds where schema_id = $1";
@@ -42,6 +47,7 @@ pub(crate) async fn bury(tx: &PlatformTransaction<'_>, work: &Work) -> Result<bo
     store::forget_place(tx, id).await?;
     for (sql, doing) in [
         (EMPTY_ACCOUNTS, "taking a tenant's storage off its accounts"),
+        (LEAVE_ACCOUNTS, "taking a tenant's storage off its organization's accounts"),
         (REVOKE_KEYS, "revoking a purged tenant's keys"),
         (FORGET_WORK, "forgetting a purged tenant's work"),
         (FORGET_HOLD, "forgetting that a purged tenant was held back"),
