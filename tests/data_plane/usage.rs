@@ -117,6 +117,36 @@ async fn what_a_client_announces_and_does_not_send_is_not_counted() {
     assert!(!usage["buckets"].as_array().unwrap().is_empty(), "{usage}");
 }
 
+/// What is refused is answered with a body, too: to the byte, at either door; a head has none.
+#[tokio::test]
+async fn the_bodies_of_problems_are_counted() {
+    let setting = Setting::new().await;
+    let house = &setting.house;
+    expect_sum(house, "api", 1).await;
+    let before = moved(house, "bandwidth_out").await;
+    let data = &setting.given.data;
+    let missing = format!("/v1/files/{}", rowhouse_domain::FileId::new());
+    let mut bodies = 0;
+    for path in [missing.as_str(), "/v1/files?limit=many", "/v1/files/nonsense"] {
+        bodies += data.get(path).await.bytes.len();
+    }
+    let head = data.request(Method::HEAD, &format!("{missing}/content")).send().await.unwrap();
+    assert_eq!(head.status(), 404);
+    bodies += data.upload("/v1/files?workspace_id=nonsense&name=a", "five!").await.bytes.len();
+    // A request that its key does not allow.
+    let reader = house.tenant_key(&setting.given.tenant, &["read_files"]).await;
+    let refused = reader.post("/v1/workspaces", &serde_json::json!({"name": "w"})).await;
+    assert_eq!(refused.status, 403);
+    bodies += refused.bytes.len();
+    assert!(bodies > 1_000, "{bodies}");
+    expect_sum(house, "api", 7).await;
+    expect_sum(house, "bandwidth_out", before + i64::try_from(bodies).unwrap()).await;
+    let absent = setting.store().get(&"absent".into()).await;
+    assert!(matches!(absent, Err(object_store::Error::NotFound { .. })), "{absent:?}");
+    expect_sum(house, "api", 8).await;
+    assert!(moved(house, "bandwidth_out").await > before + i64::try_from(bodies).unwrap() + 100);
+}
+
 /// The other door is counted like the first.
 #[tokio::test]
 async fn requests_and_bytes_through_the_s3_door_are_counted() {

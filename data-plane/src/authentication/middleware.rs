@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::Method;
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, web};
 use rowhouse_domain::KeyId;
@@ -20,9 +19,9 @@ use crate::links::content::Holder;
 use crate::links::terms;
 use crate::rate_limits::Standing;
 use crate::state::AppState;
-use crate::usage::{Meter, Metered, Tally};
+use crate::usage::{Meter, Tally};
 
-type Answer<B> = std::result::Result<ServiceResponse<Metered<EitherBody<B, BoxBody>>>, actix_web::Error>;
+type Answer<B> = std::result::Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error>;
 
 /// For routes that answer at once: authentication and the handler share one deadline.
 ///
@@ -138,23 +137,26 @@ fn without_a_key(error: Error) -> Error {
     }
 }
 
-/// What goes out, counted for whomever it is for.
+/// What goes out. For whom it is counted is left where `usage::count_sent` looks for it: the body of a problem is written further
+/// out than here.
 fn answer<B: MessageBody + 'static>(
     state: &AppState,
     result: std::result::Result<ServiceResponse<B>, actix_web::Error>,
     request: HttpRequest,
     standing: &Standing,
     tally: Option<Arc<Tally>>,
-) -> ServiceResponse<Metered<EitherBody<B, BoxBody>>> {
-    let is_head = request.method() == Method::HEAD;
+) -> ServiceResponse<EitherBody<B, BoxBody>> {
     let mut response = match result {
         Ok(response) => response.map_into_left_body(),
         Err(error) => ServiceResponse::from_err(error, request).map_into_right_body(),
     };
     standing.tell(response.headers_mut());
     state.canaries.count(tally.as_ref().map(|tally| tally.tenant()), response.status().as_u16());
-    tally.iter().for_each(|tally| tally.count());
-    response.map_body(|_, body| Metered::new(body, tally, is_head))
+    if let Some(tally) = tally {
+        tally.count();
+        response.request().extensions_mut().insert(tally);
+    }
+    response
 }
 
 /// Verifies the key and leaves the caller where the guards look for it, and its tenant also where it is refused.

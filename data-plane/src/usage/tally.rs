@@ -93,8 +93,12 @@ impl Outgoing {
         Self { tally, left: size }
     }
 
-    /// Counts a piece that is to leave next.
+    /// Counts a piece that is to leave next. After the announced ones none does: a `HEAD` is answered with the head alone, also where
+    /// there is a body.
     pub(crate) fn piece(&mut self, bytes: usize) {
+        if self.left == Some(0) {
+            return;
+        }
         self.tally.send(bytes);
         if let Some(left) = &mut self.left {
             *left = left.saturating_sub(bytes as u64);
@@ -112,7 +116,7 @@ impl Outgoing {
 
 pin_project! {
     /// A body whose bytes are counted as they are sent.
-    pub struct Metered<B> {
+    pub(crate) struct Metered<B> {
         #[pin]
         body: B,
         outgoing: Option<Outgoing>,
@@ -121,7 +125,7 @@ pin_project! {
 
 impl<B: MessageBody> Metered<B> {
     /// Counts the bytes of `body`, where there is a tenant to count them for. `is_head` says that the head is all that is sent.
-    pub fn new(body: B, tally: Option<Arc<Tally>>, is_head: bool) -> Self {
+    pub(crate) fn new(body: B, tally: Option<Arc<Tally>>, is_head: bool) -> Self {
         let size = match body.size() {
             BodySize::None => Some(0),
             BodySize::Sized(size) => Some(size),
@@ -195,7 +199,7 @@ mod tests {
     #[test]
     fn an_answer_without_a_body_and_one_of_unknown_length_are_written_down_at_their_ends() {
         let (meter, tally) = begun();
-        let _answer = Outgoing::new(tally, Some(0));
+        Outgoing::new(tally, Some(0)).piece(7);
         assert_eq!(counted(&meter), [Moved { requests: 1, ..Moved::default() }]);
         let (meter, tally) = begun();
         let mut answer = Outgoing::new(tally, None);
