@@ -76,6 +76,35 @@ async fn bytes_stay_as_long_as_anybody_has_them() {
     house.expect_stored_objects(0).await;
 }
 
+/// A tenant with more jobs than are ever done: they hold up neither the end of its trash nor that of contents.
+#[tokio::test]
+async fn the_trash_of_a_tenant_that_always_has_jobs_is_emptied() {
+    let house = crate::house_with(|settings| {
+        settings.trash.retention = Duration::ZERO;
+        settings.trash.blob_grace = Duration::ZERO;
+        settings.work.sweep_while_busy = Duration::from_secs(1);
+        settings.work.parallel = 2;
+    })
+    .await;
+    let given = house.tenant().await;
+    let file = given.upload("a.txt", "five!").await;
+    // They have waited longest, so all of them come before what the deletion queues.
+    let backlog = "insert into jobs (tenant_id, id, kind, subject_id, run_at)
+        select app_tenant_id(), gen_random_uuid(), 'index_file', gen_random_uuid(), now() - interval '1 hour'
+        from generate_series(1, 30000) returning 1";
+    assert_eq!(house.tenant_rows(&given, backlog).await.len(), 30_000);
+    house.sql(&mark(&given)).await;
+    delete(&given, &file).await;
+    let begun = Instant::now();
+    while deleted(&given).await > 0 || house.stored_objects() > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(40), "the trash is as it was");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let left =
+        house.tenant_rows(&given, "select from jobs where state = 'queued' and kind = 'index_file' limit 100").await;
+    assert_eq!(left.len(), 100, "the jobs came to an end before");
+}
+
 #[tokio::test]
 async fn the_trash_empties_itself_after_its_time() {
     let house = crate::house_with(|settings| {

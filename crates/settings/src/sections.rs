@@ -386,6 +386,8 @@ pub struct Work {
     #[serde(with = "humantime_serde")]
     pub poll: Duration,
     pub max_attempts: i32,
+    #[serde(with = "humantime_serde")]
+    pub sweep_while_busy: Duration,
     pub extractor: PathBuf,
 }
 

@@ -147,6 +147,10 @@ impl Ring {
         self.turns().leave(tenant, pause, Instant::now());
     }
 
+    pub(super) fn is_sweep_overdue(&self, tenant: TenantId, period: Duration) -> bool {
+        self.turns().is_sweep_overdue(tenant, period, Instant::now())
+    }
+
     fn waiting(&self) -> usize {
         self.turns().waiting()
     }

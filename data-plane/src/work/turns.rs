@@ -42,6 +42,8 @@ struct Standing {
     not_before: Option<Instant>,
     /// Whether what comes is to gather until somebody wakes it.
     is_resting: bool,
+    /// Since when nothing but jobs was seen to, or the last time that something else was.
+    busy_since: Option<Instant>,
 }
 
 /// The ring.
@@ -133,6 +135,17 @@ impl Turns {
         }
     }
 
+    /// Says whether a tenant whose turn it is has had nothing but jobs for so long that it is to be swept now, once. One without
+    /// jobs is swept anyway, and forgotten.
+    pub(super) fn is_sweep_overdue(&mut self, tenant: TenantId, period: Duration, now: Instant) -> bool {
+        let Some(standing) = self.standing.get_mut(&tenant) else { return false };
+        let is_overdue = now.duration_since(*standing.busy_since.get_or_insert(now)) >= period;
+        if is_overdue {
+            standing.busy_since = Some(now);
+        }
+        is_overdue
+    }
+
     /// Lets go of tenants of which there is nothing to remember.
     pub(super) fn tidy(&mut self, now: Instant) {
         self.standing.retain(|_, standing| {
@@ -217,6 +230,30 @@ mod tests {
         assert!(turns.rest(tenant));
         assert!(!turns.end(tenant, now) && !turns.wake(tenant, now));
         assert!(turns.standing.is_empty());
+    }
+
+    #[test]
+    fn a_tenant_that_always_has_jobs_is_swept_once_a_period() {
+        let (mut now, tenant, period) = (Instant::now(), TenantId::new(), Duration::from_secs(60));
+        let mut turns = Turns::new(2);
+        turns.offer(tenant, Reason::default(), now);
+        let mut swept = Vec::new();
+        for second in 0..150 {
+            turns.take();
+            turns.offer(tenant, Reason::default(), now);
+            if turns.is_sweep_overdue(tenant, period, now) {
+                swept.push(second);
+            }
+            turns.end(tenant, now);
+            now += Duration::from_secs(1);
+        }
+        assert_eq!(swept, [60, 120]);
+        // It begins anew after a look that found no job.
+        turns.take();
+        turns.end(tenant, now);
+        turns.offer(tenant, Reason::default(), now);
+        turns.take();
+        assert!(!turns.is_sweep_overdue(tenant, period, now + period));
     }
 
     #[test]

@@ -52,6 +52,13 @@ async fn look(context: &WorkContext, ring: &Ring, worker: &str, tenant: TenantId
     let Some(placement) = placement else {
         return look_again_in(context, tenant, reason, NOT_SERVED).await;
     };
+    if ring.is_sweep_overdue(tenant, context.settings.sweep_while_busy) {
+        // Its jobs have their turns beside this and after it.
+        ring.offer(tenant, reason);
+        store::forget(&context.tenant(&placement).await?).await?;
+        sweep(context, &placement).await;
+        return Ok(());
+    }
     let connection = context.tenant(&placement).await?;
     match store::claim(&connection, worker, LEASE).await? {
         Some(job) => {
@@ -76,11 +83,16 @@ async fn look(context: &WorkContext, ring: &Ring, worker: &str, tenant: TenantId
                 look_again_at(context, tenant, Timestamp::now()).await;
             }
             drop(connection);
-            let next = earlier(next, files::sweep::sweep(context, &placement).await);
-            let next = earlier(next, trees::sweep(context, &placement).await);
+            let next = earlier(next, sweep(context, &placement).await);
             found_nothing(context, tenant, reason, next).await
         }
     }
+}
+
+/// Sees to what is due without a job, and says when there will be more of it. Never fails.
+async fn sweep(context: &WorkContext, placement: &ActivePlacement) -> Option<Timestamp> {
+    let files = files::sweep::sweep(context, placement).await;
+    earlier(files, trees::sweep(context, placement).await)
 }
 
 fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
