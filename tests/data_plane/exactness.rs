@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 use super::faults::begin_upload;
-use super::recount::recount;
+use super::recount::{recount, with_an_account};
 
 const UPLOADS: usize = 200;
 /// What is there before, and what there is room for.
@@ -97,9 +97,13 @@ const LEDGER: &str = "
         select 'tenant', storage_quota, used_storage, reserved_storage,
             (select coalesce(sum(bytes), 0) from quota_reservations where tenant_id = tenants.id)
         from tenants
+        union all
+        select 'account', storage_quota, used_storage, reserved_storage,
+            (select coalesce(sum(bytes), 0) from quota_reservations where account_id = accounts.id)
+        from accounts
     )
     select coalesce(string_agg(levels::text, ' ') filter (where used + reserved > quota or reserved <> held), ''),
-        min(used + reserved)
+        min(used + reserved) filter (where level <> 'account')
     from levels";
 
 const STORED_BYTES: &str = "
@@ -147,49 +151,89 @@ impl Watch {
     }
 }
 
-/// A tenant with some content, and room for so much more at one of its levels. Gives the limit, too.
-async fn nearly_full(house: &TestHouse, level: &str) -> (Arc<Given>, i64) {
+/// A tenant with some content, and room for so much more at one of its levels. Gives the limit, too, and who uploads there.
+async fn nearly_full(house: &TestHouse, level: &str) -> (Arc<Given>, Client, i64) {
     let given = Arc::new(house.tenant().await);
     let limit = i64::try_from(STORED + FREE).unwrap();
+    let mut data = given.data.clone();
     let body = json!({"storage_quota": limit});
-    let _ = match level {
-        "organization" => house.admin.patch(&format!("/v1/organizations/{}", given.organization), &body).await,
-        "tenant" => house.admin.patch(&format!("/v1/tenants/{}", given.tenant), &body).await,
-        _ => given.data.patch(&format!("/v1/workspaces/{}", given.workspace), &body).await,
+    match level {
+        "organization" => {
+            let path = format!("/v1/organizations/{}", given.organization);
+            let _ = house.admin.patch(&path, &body).await.expect(200);
+        }
+        "tenant" => {
+            let _ = house.admin.patch(&format!("/v1/tenants/{}", given.tenant), &body).await.expect(200);
+        }
+        "account" => data = with_an_account(house, &given, limit).await,
+        _ => {
+            let _ = data.patch(&format!("/v1/workspaces/{}", given.workspace), &body).await.expect(200);
+        }
     }
-    .expect(200);
-    let _ = given.upload("there", vec![7; STORED]).await;
+    let path = format!("/v1/files?workspace_id={}&name=there", given.workspace);
+    let _ = data.upload(&path, vec![7; STORED]).await.expect(201);
     house.expect_used(i64::try_from(STORED).unwrap()).await;
-    (given, limit)
+    (given, data, limit)
 }
 
 async fn race(level: &str, largest_block: u64) {
-    let house = crate::house_with(|settings| {
-        // Each of them is let in at once.
+    let house = house(largest_block).await;
+    let (given, data, limit) = nearly_full(&house, level).await;
+    race_into(&house, &given, &[data], limit).await;
+}
+
+/// The same where half of them go to the data plane of this process, and half to one of another process.
+async fn race_over_two_processes(level: &str, largest_block: u64) {
+    let house = house(largest_block).await;
+    let (given, data, limit) = nearly_full(&house, level).await;
+    let settings = format!(
+        "uploads.parallel = {}\nquota = {{ largest_block = {largest_block}, block_idle = \"1s\" }}\n",
+        4 * UPLOADS
+    );
+    let process = house.data_plane_process(&settings).await;
+    let elsewhere = process.client.with_key(data.key());
+    race_into(&house, &given, &[data, elsewhere], limit).await;
+}
+
+/// A house where each upload is let in at once.
+async fn house(largest_block: u64) -> TestHouse {
+    crate::house_with(|settings| {
         settings.uploads.parallel = 4 * UPLOADS;
         settings.quota.largest_block = largest_block;
         settings.quota.block_idle = Duration::from_secs(1);
     })
-    .await;
-    let (given, limit) = nearly_full(&house, level).await;
-    let watch = Watch::begin(&house, &given).await;
-    let uploads = (0..UPLOADS).map(|number| tokio::spawn(upload(given.data.clone(), Arc::clone(&given), number)));
-    let acknowledged: Vec<i64> =
-        futures::future::join_all(uploads).await.into_iter().filter_map(Result::unwrap).collect();
+    .await
+}
+
+/// Uploads through these doors in turn, all at once, and then whatever room is left.
+async fn race_into(house: &TestHouse, given: &Arc<Given>, doors: &[Client], limit: i64) {
+    let watch = Watch::begin(house, given).await;
+    let uploads =
+        (0..UPLOADS).map(|number| tokio::spawn(upload(doors[number % doors.len()].clone(), Arc::clone(given), number)));
+    let taken: Vec<Option<i64>> = futures::future::join_all(uploads).await.into_iter().map(Result::unwrap).collect();
     house.expect_reserved(0).await;
     watch.end().await;
-    let used = i64::try_from(STORED).unwrap() + acknowledged.iter().sum::<i64>();
+    for door in 0..doors.len() {
+        let through = taken.iter().skip(door).step_by(doors.len()).flatten().count();
+        assert!((1..UPLOADS / doors.len()).contains(&through), "{through} were taken through door {door}");
+    }
+    let used = i64::try_from(STORED).unwrap() + taken.iter().flatten().sum::<i64>();
     house.expect_used(used).await;
-    assert_eq!(recount(&house, &given).await, used);
-    assert!((1..UPLOADS).contains(&acknowledged.len()), "{} were taken", acknowledged.len());
+    assert_eq!(recount(house, given).await, used);
     // To the byte, also in the other direction.
     let left = usize::try_from(limit - used).unwrap();
     let path = |name: &str| format!("/v1/files?workspace_id={}&name={name}", given.workspace);
-    given.data.upload(&path("more"), vec![9; left + 1]).await.problem(413, "quota_exceeded");
-    let _ = given.data.upload(&path("last"), vec![9; left]).await.expect(201);
-    given.data.upload(&path("more"), "x").await.problem(413, "quota_exceeded");
+    for data in doors {
+        data.upload(&path("more"), vec![9; left + 1]).await.problem(413, "quota_exceeded");
+    }
+    let _ = doors[doors.len() - 1].upload(&path("last"), vec![9; left]).await.expect(201);
+    for data in doors {
+        data.upload(&path("more"), "x").await.problem(413, "quota_exceeded");
+    }
     house.expect_used(limit).await;
     house.expect_reserved(0).await;
+    house.expect_figure(&format!("select coalesce(sum({limit} - used_storage), 0)::bigint from accounts"), 0).await;
+    house.expect_figure("select coalesce(sum(reserved_storage), 0)::bigint from accounts", 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -213,6 +257,22 @@ async fn two_hundred_into_the_last_room_of_a_workspace() {
     race("workspace", 0).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_over_two_processes_into_the_last_room_of_an_account() {
+    race_over_two_processes("account", 0).await;
+}
+
+/// Both processes lease in advance what there is less and less of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_over_two_processes_with_blocks_of_an_account() {
+    race_over_two_processes("account", 64 * 1024 * 1024).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_over_two_processes_into_the_last_room_of_a_workspace() {
+    race_over_two_processes("workspace", 0).await;
+}
+
 /// The same, and the data plane is killed among them: another one gives back what they had reserved.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_killed_data_plane_had_reserved_comes_back() {
@@ -221,7 +281,7 @@ async fn what_a_killed_data_plane_had_reserved_comes_back() {
         return;
     }
     let house = crate::house().await;
-    let (given, limit) = nearly_full(&house, "organization").await;
+    let (given, _, limit) = nearly_full(&house, "organization").await;
     let settings = format!("uploads = {{ parallel = {}, reservation_ttl = \"15s\" }}", 4 * UPLOADS);
     let process = house.data_plane_process(&settings).await;
     let service = process.client.with_key(given.data.key());

@@ -84,14 +84,14 @@ pub(super) async fn recount(house: &TestHouse, given: &Given) -> i64 {
 }
 
 /// A key whose uploads are charged to an account of the tenant, which has a quota of its own.
-pub(crate) async fn with_an_account(house: &TestHouse, given: &Given) -> Client {
+pub(crate) async fn with_an_account(house: &TestHouse, given: &Given, quota: i64) -> Client {
     let data = house.tenant_key(&given.tenant, &["read_files", "write_files"]).await;
     let prefix = data.key().split('_').nth(1).unwrap();
     let tenant = given.tenant.parse::<TenantId>().unwrap().as_uuid();
     let charge = format!(
         "with account as (
              insert into accounts (organization_id, tenant_id, storage_quota)
-             select organization_id, id, 150 from tenants where id = '{tenant}' returning id)
+             select organization_id, id, {quota} from tenants where id = '{tenant}' returning id)
          update tenant_api_keys set account_id = account.id from account where key_prefix = '{prefix}'"
     );
     house.sql(&charge).await;
@@ -106,7 +106,7 @@ async fn what_is_counted_is_what_is_there() {
     let workspaces = [given.workspace.clone(), other.expect(201).text("id")];
     let _ =
         house.admin.patch(&format!("/v1/tenants/{}", given.tenant), &json!({"storage_quota": 500})).await.expect(200);
-    let charged = with_an_account(&house, &given).await;
+    let charged = with_an_account(&house, &given, 150).await;
     let seed = 0x5eed_0006;
     let (mut dice, mut files) = (Dice(seed), Vec::new());
     let mut refusals = 0;

@@ -374,7 +374,7 @@ async fn pieces_are_put_together() {
 async fn pieces_that_another_account_brought_keep_no_room_of_its() {
     let house = crate::house().await;
     let given = house.tenant().await;
-    let brings = recount::with_an_account(&house, &given).await;
+    let brings = recount::with_an_account(&house, &given, 150).await;
     let begin = request(&brings, Method::POST, "/v1/uploads").header("upload-length", 5);
     let begin = begin.header("upload-concat", "partial").header("content-type", OFFSET).body("words");
     let piece = Answer::of(begin).await.expect(201).header("location").to_owned();
