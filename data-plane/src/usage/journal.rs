@@ -338,7 +338,7 @@ mod tests {
 
     #[test]
     fn threads_that_write_at_once_lose_nothing_also_while_segments_are_closed() {
-        const EACH: usize = 2_000;
+        const EACH: usize = 20_000;
         let folder = tempfile::tempdir().unwrap();
         let (tenants, journal) = ([(); 4].map(|()| TenantId::new()), Journal::new(folder.path().to_owned()));
         let sent = std::thread::scope(|scope| {
