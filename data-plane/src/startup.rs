@@ -180,6 +180,8 @@ fn serve(listener: std::net::TcpListener, state: AppState) -> Result<Server> {
         let state = state.clone();
         App::new()
             .app_data(web::Data::new(state.clone()))
+            // Called once for each worker, on its own thread.
+            .app_data(web::Data::new(state.tenants.drive_here()))
             .configure(routes::configure)
             .configure(|config| operational(config, readiness(&state), openapi::document()))
             .default_service(web::to(no_such_route))

@@ -3,6 +3,7 @@
 
 mod catalog;
 mod drafts;
+mod drivers;
 mod fingerprint;
 mod isolation;
 mod leases;

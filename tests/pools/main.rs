@@ -12,6 +12,7 @@ mod kills;
 mod ledger;
 mod load;
 mod network;
+mod replicas;
 mod seen;
 mod stalls;
 mod starvation;

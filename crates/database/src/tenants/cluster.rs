@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::door::{Door, Shut, TenantLink};
+use super::drivers::Drivers;
 use super::lease::Lease;
 use super::ledger::{
     Action, Asked, Attempt, Failure, Lapse, Ledger, Limits, PoolId, Refusal, Snapshot, TenantLoad, Terms, Ticket,
@@ -39,6 +40,7 @@ pub(crate) struct Cluster {
     checkout_timeout: Duration,
     ledger: Mutex<Ledger<TenantLink, Waiter>>,
     doors: DashMap<PoolId, Arc<Door>>,
+    drivers: Arc<Drivers>,
     /// Where a connection is dropped outside of any runtime.
     runtime: Option<Handle>,
     checkout_seconds: Histogram,
@@ -46,7 +48,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(super) fn new(id: ClusterId, settings: &settings::Pools, budget: usize) -> Self {
+    pub(super) fn new(id: ClusterId, settings: &settings::Pools, budget: usize, drivers: Arc<Drivers>) -> Self {
         let limits = Limits {
             per_tenant: settings.per_tenant,
             per_slow_tenant: settings.per_slow_tenant.min(settings.per_tenant),
@@ -64,6 +66,7 @@ impl Cluster {
             checkout_timeout: settings.checkout_timeout,
             ledger: Mutex::new(Ledger::new(limits, budget)),
             doors: DashMap::new(),
+            drivers,
             runtime: Handle::try_current().ok(),
             checkout_seconds: metrics::histogram!("rowhouse_checkout_seconds", "cluster" => id.to_string()),
             lease: Mutex::new(Lease::new(Instant::now())),
@@ -193,7 +196,13 @@ impl Cluster {
                 Action::Refuse { to, why } => {
                     let _ = to.send(Err(why));
                 }
-                Action::Open { pool, tenant } => self.spawn(Arc::clone(self).open(pool, tenant)),
+                Action::Open { pool, tenant } => {
+                    let opening = Arc::clone(self).open(pool, tenant);
+                    match self.drivers.next() {
+                        Some(driver) => drop(driver.spawn(opening)),
+                        None => self.spawn(opening),
+                    }
+                }
                 Action::Close(link) => self.close(link),
                 Action::Probe { pool, after } => self.spawn(Arc::clone(self).probe(pool, after)),
                 Action::Wake { after } => {

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use deadpool_postgres::ClientWrapper;
 use rowhouse_domain::ClusterId;
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinHandle;
 
+use super::drivers::of_one_thread;
 use super::identity::Identity;
 use super::ledger::{Connection, Failure, PoolId};
 use crate::cancel;
@@ -99,7 +99,8 @@ impl Door {
         // The wrapper would cut the connection when it is dropped; it is to end properly.
         let client = ClientWrapper::new(client, tokio::spawn(async {}));
         let expires = Instant::now() + jittered(self.max_lifetime);
-        let link = TenantLink { client, task, expires, driver: current_driver(), door: Arc::clone(self) };
+        let driver = of_one_thread().map(|(thread, _)| thread);
+        let link = TenantLink { client, task, expires, driver, door: Arc::clone(self) };
         let left = self.connect_timeout.saturating_sub(begun.elapsed());
         match tokio::time::timeout(left, self.identity.verify(&link.client)).await {
             Ok(Ok(())) => Ok(link),
@@ -195,12 +196,6 @@ pub(crate) struct TenantLink {
     driver: Option<ThreadId>,
     /// What it was opened through.
     door: Arc<Door>,
-}
-
-/// The workers of the HTTP server are runtimes of one thread each; elsewhere a task runs now here, now there.
-fn current_driver() -> Option<ThreadId> {
-    let flavor = Handle::try_current().ok()?.runtime_flavor();
-    (flavor == RuntimeFlavor::CurrentThread).then(|| thread::current().id())
 }
 
 impl Connection for TenantLink {

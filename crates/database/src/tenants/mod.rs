@@ -6,6 +6,7 @@
 mod cluster;
 mod connection;
 mod door;
+mod drivers;
 mod group;
 mod identity;
 mod lease;
@@ -15,6 +16,7 @@ mod placement;
 mod pools;
 
 pub use connection::{TenantConnection, TenantTransaction};
+pub use drivers::Driving;
 pub use lease::{Replica, replica_application};
 pub use ledger::{Snapshot, TenantLoad};
 pub(crate) use loan::Loan;

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use super::cluster::Cluster;
 use super::connection::TenantConnection;
 use super::door::{Door, Way};
+use super::drivers::{Drivers, Driving};
 use super::group::Neighbours;
 use super::identity::Identity;
 use super::lease::Replica;
@@ -42,6 +43,7 @@ struct Inner {
     master: Arc<MasterKey>,
     started: Instant,
     clusters: DashMap<ClusterId, Arc<Cluster>>,
+    drivers: Arc<Drivers>,
     pools: DashMap<Key, Arc<TenantPool>>,
     next_pool: AtomicU64,
     /// Whose leases bound the connections; without one the setting does.
@@ -165,6 +167,7 @@ impl TenantPools {
             master,
             started: Instant::now(),
             clusters: DashMap::new(),
+            drivers: Arc::default(),
             pools: DashMap::new(),
             next_pool: AtomicU64::new(0),
             replica,
@@ -187,6 +190,11 @@ impl TenantPools {
             neighbours.identify(&connection, placement.get().generation).await?;
         }
         Ok(connection)
+    }
+
+    /// Has connections driven by the runtime that this is called in, that of one thread that serves requests.
+    pub fn drive_here(&self) -> Driving {
+        self.0.drivers.join()
     }
 
     /// Closes a tenant's pool: connections in use end when they are returned. Where tenants share one, it stays for the
@@ -291,7 +299,7 @@ impl Inner {
             return Arc::clone(&known);
         }
         let budget = if self.replica.is_some() { 0 } else { self.settings.cluster_budget };
-        let make = || Arc::new(Cluster::new(id, &self.settings, budget));
+        let make = || Arc::new(Cluster::new(id, &self.settings, budget, Arc::clone(&self.drivers)));
         let cluster = Arc::clone(self.clusters.entry(id).or_insert_with(make).value());
         self.first_seen.notify_one();
         cluster

@@ -1,0 +1,57 @@
+//! Where connections are driven.
+//!
+//! Most queries are a request's, and one whose connection is driven by the request's own thread wakes no other. So what anything
+//! else has opened is driven by the threads that serve requests as well.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+/// The runtimes of one thread each that serve requests, in the order of their turns.
+#[derive(Debug, Default)]
+pub(super) struct Drivers(Mutex<Vec<(ThreadId, Handle)>>);
+
+/// A runtime that drives connections for as long as this is kept.
+#[derive(Debug)]
+#[must_use]
+pub struct Driving {
+    drivers: Arc<Drivers>,
+    thread: ThreadId,
+}
+
+impl Drivers {
+    /// Adds the runtime that this is called in; one of several threads has nothing to offer.
+    pub(super) fn join(self: &Arc<Self>) -> Driving {
+        self.lock().extend(of_one_thread());
+        Driving { drivers: Arc::clone(self), thread: thread::current().id() }
+    }
+
+    /// The runtime that is to drive the next connection. None where the one that this is called in should.
+    pub(super) fn next(&self) -> Option<Handle> {
+        if of_one_thread().is_some() {
+            return None;
+        }
+        let mut drivers = self.lock();
+        let most = drivers.len().min(1);
+        drivers.rotate_left(most);
+        drivers.last().map(|(_, runtime)| runtime.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(ThreadId, Handle)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Driving {
+    fn drop(&mut self) {
+        self.drivers.lock().retain(|(thread, _)| *thread != self.thread);
+    }
+}
+
+/// The current thread with its runtime, where that has no other: the workers of the HTTP server are such. Elsewhere a task runs
+/// now here, now there.
+pub(super) fn of_one_thread() -> Option<(ThreadId, Handle)> {
+    let runtime = Handle::try_current().ok()?;
+    (runtime.runtime_flavor() == RuntimeFlavor::CurrentThread).then(|| (thread::current().id(), runtime))
+}
