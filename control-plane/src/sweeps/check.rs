@@ -2,7 +2,7 @@
 
 use rowhouse_database::AdminConnection;
 use rowhouse_domain::SchemaCheckState;
-use rowhouse_migrations::{Difference, Error as MigrationError, Fingerprint, Repair, Set, difference, repair};
+use rowhouse_migrations::{Difference, Error as MigrationError, Fingerprint, Glance, Repair, Set, difference, repair};
 use rowhouse_problem::{Error, Result};
 
 use super::model::ObjectDifference;
@@ -67,6 +67,9 @@ async fn compare(
     inside: &mut AdminConnection,
     schema: &str,
 ) -> Result<Option<Seen>> {
+    if let Some(seen) = recognise(context, link, inside, schema).await {
+        return Ok(Some(seen));
+    }
     let found = match rowhouse_migrations::inspect(inside.client(), Set::Tenant, schema).await {
         Ok(Some(found)) => found,
         Ok(None) => return Ok(None),
@@ -76,6 +79,14 @@ async fn compare(
     let version = found.version.unwrap_or(0);
     let expected = templates::fingerprint(context, link, version, found.server).await?;
     let is_same = expected.hash == found.fingerprint.hash;
+    if let Some(glance) = found.glance.filter(|_| is_same) {
+        // Functions of the server see what somebody has changed since the look began, the rows of its snapshot don't: what is
+        // there afterwards as well is what both have seen.
+        let again = rowhouse_migrations::glance(inside.client(), Set::Tenant, schema).await.ok().flatten();
+        if again.and_then(|again| again.hash).as_ref() == Some(&glance) {
+            context.templates.learn((link.id(), version, found.server), glance);
+        }
+    }
     let differences = if is_same { Vec::new() } else { difference(&expected, &found.fingerprint) };
     let seen = Seen {
         state: if is_same { SchemaCheckState::Same } else { SchemaCheckState::Different },
@@ -84,6 +95,21 @@ async fn compare(
         error: None,
     };
     Ok(Some(seen))
+}
+
+/// What costs a tenth of the full look, and is enough where another schema was the same that had the same rows in its catalog.
+async fn recognise(context: &Context, link: &ClusterLink, inside: &mut AdminConnection, schema: &str) -> Option<Seen> {
+    // Whatever is wrong, the full look says it.
+    let Glance { version, server, hash } =
+        rowhouse_migrations::glance(inside.client(), Set::Tenant, schema).await.ok().flatten()?;
+    let version = version.unwrap_or(0);
+    let is_known = context.templates.recognises((link.id(), version, server), &hash?);
+    is_known.then(|| Seen {
+        state: SchemaCheckState::Same,
+        version: i32::try_from(version).ok(),
+        differences: Vec::new(),
+        error: None,
+    })
 }
 
 fn described(expected: &Fingerprint, schema: &str, one: Difference) -> ObjectDifference {

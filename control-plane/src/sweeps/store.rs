@@ -234,6 +234,14 @@ const RECORD_OF_RUN: &str = "
             error = excluded.error, is_blocking = excluded.is_blocking, checked_at = excluded.checked_at
         where schema_checks.checked_at <= excluded.checked_at";
 
+// Of what was the same nothing can be accepted, so there is nobody to take turns with.
+const RECORD_SAME: &str = "
+    insert into schema_checks (schema_id, state, version, differences, is_blocking, checked_at)
+    values ($1, 'same', $2, '[]', false, clock_timestamp() - make_interval(secs => $3))
+    on conflict (schema_id) do update
+        set sweep_id = null, version = excluded.version, checked_at = excluded.checked_at
+        where schema_checks.state = 'same' and schema_checks.checked_at <= excluded.checked_at";
+
 /// Keeps what a worker saw of a schema that it has just migrated, when it began to look at a moment, and says what it amounts to.
 pub(crate) async fn record_of_run(
     connection: &mut PlatformConnection,
@@ -241,6 +249,13 @@ pub(crate) async fn record_of_run(
     looked_at: Instant,
     seen: &Seen,
 ) -> Result<SchemaCheckState> {
+    if seen.state == SchemaCheckState::Same {
+        let ago = looked_at.elapsed().as_secs_f64();
+        let kept = connection.execute(RECORD_SAME, &[&schema, &seen.version, &ago]).await;
+        if kept.context("recording that a schema is still the same")? > 0 {
+            return Ok(SchemaCheckState::Same);
+        }
+    }
     let tx = connection.transaction().await?;
     let (state, differences) = judged(&tx, schema, seen).await?;
     // By the server's clock, which the others' looks are told by too.

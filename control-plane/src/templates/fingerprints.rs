@@ -42,6 +42,9 @@ async fn find(context: &Context, link: &ClusterLink, version: u32, server: u32) 
 pub(super) async fn keep(context: &Context, link: &ClusterLink, version: u32, seen: &Inspection) -> Result<()> {
     let checksum = context.tenant_migrations.checksum(version);
     let connection = context.platform.get().await?;
+    if let Some(glance) = seen.glance.clone() {
+        context.templates.learn((link.id(), version, seen.server), glance);
+    }
     let (version, server) = (number(version)?, number(seen.server)?);
     store::keep_fingerprint(&connection, link.id(), version, &checksum, server, &seen.fingerprint).await
 }

@@ -14,7 +14,11 @@ type Key = (ClusterId, u32, u32);
 pub(crate) struct KnownTemplates {
     seen: Mutex<HashSet<(ClusterId, u32)>>,
     fingerprints: Mutex<HashMap<Key, Arc<Fingerprint>>>,
+    glances: Mutex<HashMap<Key, HashSet<String>>>,
 }
+
+/// Glances that are kept of one version: so many ways there may be to come to it, and to be numbered on the way.
+const GLANCES: usize = 1_000;
 
 impl KnownTemplates {
     pub(super) fn contains(&self, cluster: ClusterId, version: u32) -> bool {
@@ -36,5 +40,21 @@ impl KnownTemplates {
 
     pub(super) fn remember(&self, key: Key, fingerprint: Arc<Fingerprint>) {
         self.fingerprints.lock().unwrap_or_else(PoisonError::into_inner).insert(key, fingerprint);
+    }
+
+    /// Whether a schema of which this was seen has the fingerprint that it should have.
+    pub(crate) fn recognises(&self, key: Key, glance: &str) -> bool {
+        let glances = self.glances.lock().unwrap_or_else(PoisonError::into_inner);
+        glances.get(&key).is_some_and(|known| known.contains(glance))
+    }
+
+    /// To be called where both were read at the same moment, and the fingerprint is as it should be.
+    pub(crate) fn learn(&self, key: Key, glance: String) {
+        let mut glances = self.glances.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = glances.entry(key).or_default();
+        if known.len() >= GLANCES {
+            known.clear();
+        }
+        known.insert(glance);
     }
 }

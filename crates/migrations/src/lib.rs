@@ -24,7 +24,8 @@ mod undo;
 pub use directive::{Allowance, Backfill, InvalidDirective, Kind, UndoKind};
 pub use error::{Divergence, Error};
 pub use fingerprint::{
-    Difference, Entry, Fingerprint, Inspection, Repair, difference, fingerprint, functions, inspect, repair,
+    Difference, Entry, Fingerprint, Glance, Inspection, Repair, difference, fingerprint, functions, glance, inspect,
+    repair,
 };
 pub use history::current_version;
 pub use migration::{InvalidSet, Migration, Migrations, Undo};

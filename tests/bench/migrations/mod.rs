@@ -107,10 +107,13 @@ async fn speed(house: &House, migrations: &Path, arguments: &Arguments, report: 
     fleet.checkpoint().await?;
     let cold = fleet.go("up").await?;
     fleet.go("down").await?;
-    let (mut ours, mut floor, mut loops, mut refinery) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut unverified) = (Vec::new(), Vec::new());
+    let (mut floor, mut loops, mut refinery) = (Vec::new(), Vec::new(), Vec::new());
     // In turn, so that a slow moment of the machine hits all.
     for _ in 0..arguments.rounds {
         ours.push(fleet.go("up").await?.rate());
+        fleet.go("down").await?;
+        unverified.push(fleet.go_unverified().await?.rate());
         fleet.go("down").await?;
         floor.push(bare.migrate(usize::MAX).await?);
         bare.undo(usize::MAX).await?;
@@ -119,12 +122,20 @@ async fn speed(house: &House, migrations: &Path, arguments: &Arguments, report: 
         refinery.push(others::refinery(&bare, migrations, SAMPLE).await?);
         bare.undo(SAMPLE).await?;
     }
-    for (name, rates) in [("rowhouse", &ours), ("bare", &floor), ("psql", &loops), ("refinery", &refinery)] {
+    for (name, rates) in [
+        ("rowhouse", &ours),
+        ("rowhouse, none compared with its template", &unverified),
+        ("bare", &floor),
+        ("psql", &loops),
+        ("refinery", &refinery),
+    ] {
         println!("  {name}: {rates:.1?} a second");
     }
     let (tenants, parallel, rate) = (bare.databases(usize::MAX).len(), arguments.parallel, median(ours));
     let name = |floor: &str| format!("{tenants} tenants, {parallel} at once, against {floor}");
-    report.rate(&name("a bare program"), rate, "1/s", Some(median(floor)), Some(0.85));
+    let floor = median(floor);
+    report.rate(&name("a bare program"), rate, "1/s", Some(floor), Some(0.85));
+    report.rate("the same, none compared with its template", median(unverified), "1/s", Some(floor), None);
     report.rate(&name("psql in a loop"), rate, "1/s", Some(median(loops)), Some(8.0));
     report.rate(&name("refinery, one at a time"), rate, "1/s", Some(median(refinery)), Some(1.6));
     report.rate("the same at the first touch after a restart of PostgreSQL", cold.rate(), "1/s", None, None);

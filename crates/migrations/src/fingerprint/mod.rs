@@ -4,6 +4,7 @@
 //! expressions in another way: compare what lies on one server, or on two of the same version.
 
 mod difference;
+mod glance;
 mod inspect;
 mod repair;
 
@@ -17,6 +18,7 @@ use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 use crate::{Error, transaction};
 
 pub use difference::{Difference, difference};
+pub use glance::{Glance, glance};
 pub use inspect::{Inspection, inspect};
 pub use repair::{Repair, repair};
 
