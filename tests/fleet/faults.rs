@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::deaths::{all_at, slow_folder};
 use crate::verify::{meddle, sweep};
 use crate::workers::occupy;
-use crate::{NEW, OLD, go, house, house_with, look, make, number_in, start, until};
+use crate::{NEW, OLD, go, house, house_with, look, make, number_in, rowhouse, start, until};
 
 /// Makes schemas in a group's database, a few at a time; the oldest first, as a run takes them.
 async fn many(house: &TestHouse, organization: &str, count: usize) -> Vec<String> {
@@ -86,6 +86,22 @@ async fn a_lock_that_is_held_for_longer_than_a_run_waits_fails_its_tenant_alone(
     drop(occupied);
     assert_eq!(go(&house, "up", NEW).await["counts"]["done"], 1);
     house.expect_no_differences().await;
+}
+
+#[tokio::test]
+async fn a_statement_that_takes_longer_than_a_run_lets_it_fails_its_tenant_alone() {
+    let house = house().await;
+    let organization = house.organization().await;
+    let tenants = make(&house, &organization, "dedicated", 2).await;
+    go(&house, "down", OLD).await;
+    // It waits for longer than it may take.
+    let _occupied = occupy(&house, &tenants[0]).await;
+    let limits = ["run", "--canary", "0", "--statement-timeout", "300", "--lock-timeout", "20000", "--json"];
+    let (code, said, errors) = rowhouse(&house, &limits).await;
+    let run: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &run["counts"]["done"], &run["counts"]["failed"]), (4, &json!(1), &json!(1)), "{run} {errors}");
+    let failed = failures(&house, &format!("/v1/migration-runs/{}", run["id"].as_str().unwrap())).await;
+    assert_eq!((&failed[0]["tenant_id"], &failed[0]["sqlstate"]), (&json!(tenants[0]), &json!("57014")), "{failed:?}");
 }
 
 #[tokio::test]
