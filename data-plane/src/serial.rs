@@ -82,6 +82,16 @@ impl Checks {
         text
     }
 
+    /// Words of the caller's, of several lines where it likes.
+    pub(crate) fn text(&mut self, pointer: &str, text: String, longest: usize) -> String {
+        let is_odd = |character: char| character.is_control() && !matches!(character, '\n' | '\r' | '\t');
+        if text.trim().is_empty() || text.chars().count() > longest || text.chars().any(is_odd) {
+            let what = format!("must be 1 to {longest} characters without control characters but line ends and tabs");
+            self.complain(pointer, what);
+        }
+        text
+    }
+
     /// A number of bytes.
     pub(crate) fn bytes(&mut self, pointer: &str, bytes: i64) -> i64 {
         if bytes < 0 {

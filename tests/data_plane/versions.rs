@@ -42,6 +42,53 @@ async fn expect_used(house: &TestHouse, given: &Given, bytes: i64) {
     house.expect_reserved(0).await;
 }
 
+/// What whoever made a version said of it is told with it: what the bytes are, and what has changed.
+#[tokio::test]
+async fn what_was_said_of_a_version_is_told_again() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let place = format!("/v1/files?workspace_id={}&name=a.txt", given.workspace);
+    let declared = given.data.request(Method::POST, &place).header("content-type", "text/markdown").body("# one");
+    let made = Answer::of(declared).await.expect(201).json();
+    assert_eq!(made["declared_mime_type"], "text/markdown", "{made}");
+    let file = made["id"].as_str().unwrap();
+
+    let content = format!("/v1/files/{file}/content");
+    let put = |summary: &str| {
+        let request = given.data.request(Method::PUT, &content).query(&[("change_summary", summary)]);
+        Answer::of(request.header("idempotency-key", "once").body("# two"))
+    };
+    let now = put("Zwölf Zeilen\nmehr").await.expect(200).json();
+    assert_eq!((&now["version"], now.get("declared_mime_type")), (&json!(2), None), "{now}");
+    let _ = put("Zwölf Zeilen\nmehr").await.expect(200);
+    // Other words are another request.
+    put("Something else").await.problem(422, "idempotency_mismatch");
+    for wrong in [String::new(), "  ".to_owned(), "x\0".to_owned(), "x".repeat(2_001)] {
+        put(&wrong).await.problem(422, "invalid_request");
+    }
+    let restore = given.data.request(Method::POST, &format!("/v1/files/{file}/versions/1/restore"));
+    let restored = Answer::of(restore.query(&[("change_summary", "Back")])).await.expect(200).json();
+    assert_eq!((&restored["version"], &restored["declared_mime_type"]), (&json!(3), &json!("text/markdown")));
+    let wrong = given.data.request(Method::POST, &format!("/v1/files/{file}/versions/1/restore?change_summary="));
+    Answer::of(wrong).await.problem(422, "invalid_request");
+
+    let versions = given.data.get(&format!("/v1/files/{file}/versions")).await.expect(200).json();
+    let said = |version: &serde_json::Value| {
+        (version.get("change_summary").cloned(), version.get("declared_mime_type").cloned())
+    };
+    let markdown = Some(json!("text/markdown"));
+    let expected =
+        [(Some(json!("Back")), markdown.clone()), (Some(json!("Zwölf Zeilen\nmehr")), None), (None, markdown.clone())];
+    assert_eq!(versions["items"].as_array().unwrap().iter().map(said).collect::<Vec<_>>(), expected);
+    let one = given.data.get(&format!("/v1/files/{file}/versions/2")).await.expect(200).json();
+    assert_eq!(said(&one), expected[1]);
+    for path in [format!("/v1/files/{file}"), format!("/v1/files?workspace_id={}", given.workspace)] {
+        let seen = given.data.get(&path).await.expect(200).json();
+        let seen = seen.get("items").map_or(&seen, |items| &items[0]);
+        assert_eq!(seen["declared_mime_type"], "text/markdown", "{seen}");
+    }
+}
+
 #[tokio::test]
 async fn an_old_version_comes_back_as_a_new_one_without_a_copy() {
     let house = crate::house().await;

@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 use super::destination::Destination;
 use super::digest::Expected;
 use super::doors::{self, Delivery};
-use super::model::{Place, UploadQuery};
+use super::model::{Place, RevisionQuery, UploadQuery};
 use super::multipart::{MAX_PREAMBLE, expect_end, find_file, malformed};
 use super::pace::{Paced, broken};
 use super::repetition::compare;
@@ -137,6 +137,7 @@ async fn upload_form(
     tag = "files",
     params(
         ("fil" = String, Path),
+        RevisionQuery,
         ("if-match" = Option<String>, Header, description = "The content's entity tag, as a download or an earlier version's upload gave it."),
         ("idempotency-key" = Option<String>, Header, description = "Makes a repeated request have one effect."),
         ("repr-digest" = Option<String>, Header, description = "`sha-256=:…:` of the content, which is then checked."),
@@ -148,13 +149,16 @@ async fn upload_form(
         (status = 412, description = "Its content has changed since it was read.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "It is too large, or over a quota.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 415, description = "A form is not taken here.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter is not valid.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("api_key" = ["write_files"]))
 )]
+#[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
 pub async fn put_file_content(
     state: Data<AppState>,
     writer: Writer,
     id: ApiPath<FileId>,
+    query: ApiQuery<RevisionQuery>,
     condition: IfMatch,
     key: IdempotencyKey,
     request: HttpRequest,
@@ -164,9 +168,9 @@ pub async fn put_file_content(
     if content_type(&request).is_some_and(|kind| kind.to_ascii_lowercase().starts_with("multipart/form-data")) {
         return Err(Error::new(Code::UnsupportedMediaType, "Send the content itself as the body, not a form.").into());
     }
-    let declared = declared(&request)?;
+    let declared = Declared { change_summary: query.0.change_summary()?, ..declared(&request)? };
     let route = format!("PUT /v1/files/{}/content", id.0);
-    let known = (&declared.media_type, declared.length, declared.hashes.sha256);
+    let known = (&declared.media_type, declared.length, declared.hashes.sha256, &declared.change_summary);
     let identity = Identity::new(&route, &key, &known);
     let file = {
         let tenant = writer.connection(&state).await?;
@@ -289,6 +293,7 @@ pub(super) fn declared(request: &HttpRequest) -> Result<Declared> {
         length: content_length(request)?,
         media_type: content_type(request).map(str::to_owned),
         user_metadata: None,
+        change_summary: None,
         hashes: Expected::read(&[text("repr-digest"), text("content-digest")], text("content-md5"))?,
     })
 }

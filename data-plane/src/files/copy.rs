@@ -108,6 +108,7 @@ async fn make<'a>(
                 declared_mime_type: shared.declared_mime_type.as_deref(),
                 file_type: file_type(&version.mime_type),
                 user_metadata: user_metadata.as_ref(),
+                change_summary: None,
             };
             let mut made = held.record(change, shared.blob, &content, account).await?;
             if is_new {

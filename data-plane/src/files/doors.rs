@@ -110,6 +110,7 @@ pub(crate) async fn begin(state: &AppState, caller: &Caller, put: Put) -> Result
         length: put.length,
         media_type: put.media_type,
         user_metadata: put.user_metadata,
+        change_summary: None,
         hashes: Expected::read(&[], put.md5.as_deref())?,
     };
     let destination = if put.must_be_new {

@@ -80,6 +80,7 @@ pub(super) async fn finalize(mut plan: Plan) -> Result<Answer> {
         mime_type: media_type(plan.destination.name().as_str(), plan.declared.media_type.as_deref(), &plan.head),
         declared_mime_type: plan.declared.media_type.as_deref().and_then(MediaType::parse),
         user_metadata: plan.declared.user_metadata.as_ref(),
+        change_summary: plan.declared.change_summary.as_deref(),
         written,
     };
     let checked = plan.declared.hashes.check(&written.sha256, written.md5.as_ref());
@@ -104,6 +105,7 @@ struct Recording<'a> {
     mime_type: MediaType,
     declared_mime_type: Option<MediaType>,
     user_metadata: Option<&'a Value>,
+    change_summary: Option<&'a str>,
     written: Written,
 }
 
@@ -133,6 +135,7 @@ impl Recording<'_> {
             declared_mime_type: self.declared_mime_type.as_ref().map(MediaType::as_str),
             file_type: file_type(self.mime_type.as_str()),
             user_metadata: self.user_metadata,
+            change_summary: self.change_summary,
         };
         let new = NewBlob {
             sha256: &self.written.sha256,

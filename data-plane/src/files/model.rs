@@ -21,6 +21,7 @@ pub struct File {
     pub name: ItemName,
     pub file_type: String,
     pub mime_type: String,
+    pub declared_mime_type: Option<String>,
     pub current_version: i32,
     pub size: i64,
     pub checksum: Vec<u8>,
@@ -42,7 +43,9 @@ pub struct Version {
     pub size: i64,
     pub checksum: Vec<u8>,
     pub mime_type: String,
+    pub declared_mime_type: Option<String>,
     pub user_metadata: Option<Value>,
+    pub change_summary: Option<String>,
     pub md5: Option<Vec<u8>>,
     pub created_at: Timestamp,
 }
@@ -61,6 +64,32 @@ pub struct UploadQuery {
     /// Unique, whatever its case, in its folder; a form may leave it to the name of the part.
     #[param(required = true, example = "report.pdf")]
     pub name: Option<String>,
+}
+
+/// Longest words about a new version, in characters.
+const MAX_CHANGE_SUMMARY: usize = 2_000;
+
+/// What is said of a new version.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct RevisionQuery {
+    /// What has changed, in 1 to 2,000 characters; told with the version.
+    #[param(example = "Corrected the totals")]
+    change_summary: Option<String>,
+}
+
+impl RevisionQuery {
+    /// Checks what is said.
+    ///
+    /// # Errors
+    /// Invalid, where it is empty, too long, or no text.
+    pub(super) fn change_summary(self) -> Result<Option<String>> {
+        let mut checks = Checks::default();
+        let summary = self.change_summary.map(|text| checks.text("change_summary", text, MAX_CHANGE_SUMMARY));
+        checks.finish()?;
+        Ok(summary)
+    }
 }
 
 /// The place and name of a new file.

@@ -20,6 +20,7 @@ pub(super) fn from_row(row: &Row) -> Result<File> {
         name: ItemName::parse(name).map_err(Error::internal)?,
         file_type: row.column("file_type")?,
         mime_type: row.column("mime_type")?,
+        declared_mime_type: row.column("declared_mime_type")?,
         current_version: row.column("current_version")?,
         size: row.column("size")?,
         checksum: row.column("checksum")?,
@@ -42,8 +43,8 @@ fn explained<T>(result: Result<T, QueryError>) -> Result<T, QueryError> {
 }
 
 const FIND: &str = "
-    select id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
-        created_at, updated_at, deleted_at, (select last_indexed from file_search
+    select id, workspace_id, folder_id, name, file_type, mime_type, declared_mime_type, current_version, size, checksum,
+        tags, metadata, created_at, updated_at, deleted_at, (select last_indexed from file_search
             where file_id = files.id and version_number = files.current_version) as indexed_at
     from files where id = $1 and deleted_at is null";
 
@@ -54,8 +55,8 @@ pub(super) async fn find(tenant: &impl Sql, id: FileId) -> Result<File> {
 }
 
 const LOCK: &str = "
-    select id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
-        created_at, updated_at, deleted_at, (select last_indexed from file_search
+    select id, workspace_id, folder_id, name, file_type, mime_type, declared_mime_type, current_version, size, checksum,
+        tags, metadata, created_at, updated_at, deleted_at, (select last_indexed from file_search
             where file_id = files.id and version_number = files.current_version) as indexed_at
     from files where id = $1 and deleted_at is null for no key update";
 
@@ -66,8 +67,8 @@ pub(super) async fn lock(transaction: &impl Sql, id: FileId) -> Result<File> {
 }
 
 const LOCK_DELETED: &str = "
-    select id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
-        created_at, updated_at, deleted_at, (select last_indexed from file_search
+    select id, workspace_id, folder_id, name, file_type, mime_type, declared_mime_type, current_version, size, checksum,
+        tags, metadata, created_at, updated_at, deleted_at, (select last_indexed from file_search
             where file_id = files.id and version_number = files.current_version) as indexed_at
     from files where id = $1 and deleted_at is not null for no key update";
 
@@ -92,8 +93,8 @@ pub(super) async fn is_taken(tenant: &impl Sql, place: &Place) -> Result<bool> {
 }
 
 const LOCK_AT: &str = "
-    select id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
-        created_at, updated_at, deleted_at, (select last_indexed from file_search
+    select id, workspace_id, folder_id, name, file_type, mime_type, declared_mime_type, current_version, size, checksum,
+        tags, metadata, created_at, updated_at, deleted_at, (select last_indexed from file_search
             where file_id = files.id and version_number = files.current_version) as indexed_at
     from files
     where workspace_id = $1 and name_normalized = $3 and deleted_at is null
@@ -118,14 +119,16 @@ pub(super) struct Content<'a> {
     pub(super) file_type: &'a str,
     /// The version's alone: the file has metadata of its own.
     pub(super) user_metadata: Option<&'a Value>,
+    /// The version's alone.
+    pub(super) change_summary: Option<&'a str>,
 }
 
 const INSERT: &str = "
     insert into files (id, workspace_id, folder_id, name, name_normalized, file_type, mime_type, declared_mime_type,
         size, checksum, created_by_kind, created_by)
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-    returning id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
-        created_at, updated_at, deleted_at, (select last_indexed from file_search
+    returning id, workspace_id, folder_id, name, file_type, mime_type, declared_mime_type, current_version, size, checksum,
+        tags, metadata, created_at, updated_at, deleted_at, (select last_indexed from file_search
             where file_id = files.id and version_number = files.current_version) as indexed_at";
 
 /// Records a new file. Its first version must follow in the same transaction.
@@ -162,8 +165,8 @@ const SET_CONTENT: &str = "
     update files set current_version = $2, size = $3, checksum = $4, mime_type = $5, declared_mime_type = $6,
         file_type = $7
     where id = $1
-    returning id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
-        created_at, updated_at, deleted_at, (select last_indexed from file_search
+    returning id, workspace_id, folder_id, name, file_type, mime_type, declared_mime_type, current_version, size, checksum,
+        tags, metadata, created_at, updated_at, deleted_at, (select last_indexed from file_search
             where file_id = files.id and version_number = files.current_version) as indexed_at";
 
 /// Makes a version the current one.
@@ -194,8 +197,8 @@ pub(super) async fn set_content(
 const UPDATE: &str = "
     update files set workspace_id = $2, folder_id = $3, name = $4, name_normalized = $5, tags = $6, metadata = $7
     where id = $1
-    returning id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
-        created_at, updated_at, deleted_at, (select last_indexed from file_search
+    returning id, workspace_id, folder_id, name, file_type, mime_type, declared_mime_type, current_version, size, checksum,
+        tags, metadata, created_at, updated_at, deleted_at, (select last_indexed from file_search
             where file_id = files.id and version_number = files.current_version) as indexed_at";
 
 /// Writes what a change of metadata can touch.
@@ -227,8 +230,8 @@ pub(super) async fn delete(transaction: &impl Sql, id: FileId) -> Result<()> {
 
 const RESTORE: &str = "
     update files set deleted_at = null, deleted_with = null, folder_id = $2 where id = $1
-    returning id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
-        created_at, updated_at, deleted_at, (select last_indexed from file_search
+    returning id, workspace_id, folder_id, name, file_type, mime_type, declared_mime_type, current_version, size, checksum,
+        tags, metadata, created_at, updated_at, deleted_at, (select last_indexed from file_search
             where file_id = files.id and version_number = files.current_version) as indexed_at";
 
 /// Brings a deleted file back, into `folder`.

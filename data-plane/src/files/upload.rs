@@ -41,6 +41,8 @@ pub(super) struct Declared {
     pub(super) media_type: Option<String>,
     /// What else is said of it, by S3.
     pub(super) user_metadata: Option<Value>,
+    /// What has changed with it.
+    pub(super) change_summary: Option<String>,
     /// Its hashes.
     pub(super) hashes: Expected,
 }

@@ -23,6 +23,9 @@ pub struct FileView {
     file_type: String,
     /// What the bytes are.
     mime_type: String,
+    /// What their sender said that they are, where it said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    declared_mime_type: Option<String>,
     /// Bytes of the current version.
     size: i64,
     /// SHA-256 of the current version, in hexadecimal.
@@ -51,6 +54,7 @@ impl From<File> for FileView {
             name: file.name.to_string(),
             file_type: file.file_type,
             mime_type: file.mime_type,
+            declared_mime_type: file.declared_mime_type,
             size: file.size,
             sha256: hex::encode(file.checksum),
             version: file.current_version,
@@ -81,7 +85,14 @@ pub struct VersionView {
     size: i64,
     /// SHA-256 in hexadecimal.
     sha256: String,
+    /// What the bytes are.
     mime_type: String,
+    /// What their sender said that they are, where it said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    declared_mime_type: Option<String>,
+    /// What has changed with it, in the words of whoever made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change_summary: Option<String>,
     /// What its sender said of it by S3 (`x-amz-meta-…`), where anything was: texts under names in lower case.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -101,6 +112,8 @@ impl From<Version> for VersionView {
             size: version.size,
             sha256: hex::encode(version.checksum),
             mime_type: version.mime_type,
+            declared_mime_type: version.declared_mime_type,
+            change_summary: version.change_summary,
             user_metadata: version.user_metadata,
             md5: version.md5.map(hex::encode),
             created_at: version.created_at.into(),

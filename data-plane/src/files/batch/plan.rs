@@ -280,6 +280,7 @@ mod tests {
             name: ItemName::parse(name).unwrap(),
             file_type: "other".to_owned(),
             mime_type: "text/plain".to_owned(),
+            declared_mime_type: None,
             current_version: 1,
             size: 10,
             checksum: vec![0; 32],

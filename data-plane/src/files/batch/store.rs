@@ -21,8 +21,8 @@ pub(super) async fn places(tenant: &impl Sql, ids: &[FileId]) -> Result<HashMap<
 }
 
 const LOCK: &str = "
-    select id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
-        created_at, updated_at, deleted_at, (select last_indexed from file_search
+    select id, workspace_id, folder_id, name, file_type, mime_type, declared_mime_type, current_version, size, checksum,
+        tags, metadata, created_at, updated_at, deleted_at, (select last_indexed from file_search
             where file_id = files.id and version_number = files.current_version) as indexed_at
     from files where id = any($1) order by id for no key update";
 
@@ -154,8 +154,8 @@ const UPDATE: &str = "
     from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::jsonb[], $7::jsonb[])
         wanted (id, workspace_id, folder_id, name, name_normalized, tags, metadata)
     where files.id = wanted.id
-    returning files.id, files.workspace_id, files.folder_id, files.name, file_type, mime_type, current_version, size,
-        checksum, files.tags, files.metadata, created_at, updated_at, deleted_at, (select last_indexed from file_search
+    returning files.id, files.workspace_id, files.folder_id, files.name, file_type, mime_type, declared_mime_type, current_version,
+        size, checksum, files.tags, files.metadata, created_at, updated_at, deleted_at, (select last_indexed from file_search
             where file_id = files.id and version_number = files.current_version) as indexed_at";
 
 /// Writes what changes of metadata can touch.
@@ -181,8 +181,8 @@ pub(super) async fn update(transaction: &impl Sql, files: &[&File]) -> Result<Ha
 const RESTORE: &str = "
     update files set deleted_at = null, deleted_with = null, folder_id = wanted.folder_id
     from unnest($1::uuid[], $2::uuid[]) wanted (id, folder_id) where files.id = wanted.id
-    returning files.id, workspace_id, files.folder_id, name, file_type, mime_type, current_version, size,
-        checksum, tags, metadata, created_at, updated_at, deleted_at, (select last_indexed from file_search
+    returning files.id, workspace_id, files.folder_id, name, file_type, mime_type, declared_mime_type, current_version,
+        size, checksum, tags, metadata, created_at, updated_at, deleted_at, (select last_indexed from file_search
             where file_id = files.id and version_number = files.current_version) as indexed_at";
 
 /// Brings deleted files back, each into its folder.
@@ -202,8 +202,8 @@ const INSERT: &str = "
             $10::text[], $11::bigint[], $12::bytea[])
         new (id, workspace_id, folder_id, name, name_normalized, tags, metadata, file_type, mime_type, declared_mime_type, size,
             checksum)
-    returning id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
-        created_at, updated_at, deleted_at, null::timestamptz as indexed_at";
+    returning id, workspace_id, folder_id, name, file_type, mime_type, declared_mime_type, current_version, size, checksum,
+        tags, metadata, created_at, updated_at, deleted_at, null::timestamptz as indexed_at";
 const INSERT_VERSIONS: &str = "
     insert into file_versions (id, file_id, version_number, blob_id, size, checksum, mime_type, declared_mime_type,
         user_metadata, account_id, modified_by_kind, modified_by)

@@ -11,23 +11,23 @@ use super::super::store::from_row;
 use super::Within;
 
 const LIST: &str = "
-    select id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
-        created_at, updated_at, deleted_at, (select last_indexed from file_search
+    select id, workspace_id, folder_id, name, file_type, mime_type, declared_mime_type, current_version, size, checksum,
+        tags, metadata, created_at, updated_at, deleted_at, (select last_indexed from file_search
             where file_id = files.id and version_number = files.current_version) as indexed_at
     from files where is_deleted = $3 and id > $1 order by id limit $2";
 const LIST_OF_WORKSPACE: &str = "
-    select id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
-        created_at, updated_at, deleted_at, (select last_indexed from file_search
+    select id, workspace_id, folder_id, name, file_type, mime_type, declared_mime_type, current_version, size, checksum,
+        tags, metadata, created_at, updated_at, deleted_at, (select last_indexed from file_search
             where file_id = files.id and version_number = files.current_version) as indexed_at
     from files where workspace_id = $4 and is_deleted = $3 and id > $1 order by id limit $2";
 const LIST_TOP: &str = "
-    select id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
-        created_at, updated_at, deleted_at, (select last_indexed from file_search
+    select id, workspace_id, folder_id, name, file_type, mime_type, declared_mime_type, current_version, size, checksum,
+        tags, metadata, created_at, updated_at, deleted_at, (select last_indexed from file_search
             where file_id = files.id and version_number = files.current_version) as indexed_at
     from files where workspace_id = $4 and folder_id is null and is_deleted = $3 and id > $1 order by id limit $2";
 const LIST_IN_FOLDER: &str = "
-    select id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
-        created_at, updated_at, deleted_at, (select last_indexed from file_search
+    select id, workspace_id, folder_id, name, file_type, mime_type, declared_mime_type, current_version, size, checksum,
+        tags, metadata, created_at, updated_at, deleted_at, (select last_indexed from file_search
             where file_id = files.id and version_number = files.current_version) as indexed_at
     from files where folder_id = $4 and is_deleted = $3 and id > $1 order by id limit $2";
 
@@ -49,8 +49,8 @@ pub(super) async fn list(
 }
 
 const PAGE: &str = "
-    select files.id, workspace_id, folder_id, name, file_type, mime_type, current_version, size, checksum, tags, metadata,
-        created_at, updated_at, deleted_at, (select last_indexed from file_search
+    select files.id, workspace_id, folder_id, name, file_type, mime_type, declared_mime_type, current_version, size, checksum,
+        tags, metadata, created_at, updated_at, deleted_at, (select last_indexed from file_search
             where file_id = files.id and version_number = files.current_version) as indexed_at
     from files_page($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) with ordinality page (id, place)
     join files on files.id = page.id order by page.place";

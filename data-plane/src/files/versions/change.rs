@@ -23,13 +23,14 @@ pub(super) async fn restore(
     state: &AppState,
     caller: &Caller,
     (file, number): (FileId, i32),
+    summary: Option<String>,
     condition: &IfMatch,
     key: &IdempotencyKey,
 ) -> Result<Answer> {
     let route = format!("POST /v1/files/{file}/versions/{number}/restore");
     apply_with_room(
         state,
-        &Request::new(caller, &route, key, &()),
+        &Request::new(caller, &route, key, &summary),
         async |tenant| {
             let file = find(tenant, file).await?;
             if file.current_version == number {
@@ -50,6 +51,7 @@ pub(super) async fn restore(
                 declared_mime_type: source.declared_mime_type.as_deref(),
                 file_type: file_type(&version.mime_type),
                 user_metadata: source.user_metadata.as_ref(),
+                change_summary: summary.as_deref(),
             };
             let after = held.record(change, source.blob, &content, caller.account()).await?;
             change
@@ -107,6 +109,7 @@ async fn go_back(change: &Change<'_>, before: &Version) -> Result<()> {
         declared_mime_type: source.declared_mime_type.as_deref(),
         file_type: file_type(&before.mime_type),
         user_metadata: source.user_metadata.as_ref(),
+        change_summary: None,
     };
     set_content(change, before.file_id, before.version_number, &content).await?;
     // The next version has the number of the one that goes: search would take the old text for its own.

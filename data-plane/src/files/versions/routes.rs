@@ -9,7 +9,7 @@ use rowhouse_web::{ApiPath, ApiQuery, ApiResult, IdempotencyKey, IfMatch, Listin
 use super::{change, store};
 use crate::authentication::{Reader, Writer};
 use crate::files;
-use crate::files::model::Version;
+use crate::files::model::{RevisionQuery, Version};
 use crate::files::views::{FileView, VersionView};
 use crate::state::AppState;
 
@@ -73,6 +73,7 @@ pub async fn get_file_version(
     params(
         ("fil" = String, Path),
         ("version" = i32, Path, description = "Its number."),
+        RevisionQuery,
         ("if-match" = Option<String>, Header, description = "The current content's entity tag, as a download gave it."),
         ("idempotency-key" = Option<String>, Header, description = "Makes a repeated request have one effect."),
     ),
@@ -82,6 +83,7 @@ pub async fn get_file_version(
         (status = 409, description = "It is the current version already.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 412, description = "The file's content has changed since it was read.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "A quota has no room for it.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter is not valid.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("api_key" = ["write_files"]))
 )]
@@ -89,11 +91,13 @@ pub async fn restore_file_version(
     state: Data<AppState>,
     writer: Writer,
     id: ApiPath<FileId>,
+    query: ApiQuery<RevisionQuery>,
     condition: IfMatch,
     key: IdempotencyKey,
     request: HttpRequest,
 ) -> ApiResult<HttpResponse> {
-    Ok(change::restore(&state, &writer, (id.0, number(&request)?), &condition, &key).await?.into())
+    let summary = query.0.change_summary()?;
+    Ok(change::restore(&state, &writer, (id.0, number(&request)?), summary, &condition, &key).await?.into())
 }
 
 /// Deletes a version for good. The current one stays.

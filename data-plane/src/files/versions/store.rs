@@ -14,8 +14,8 @@ use crate::workspaces::model::VersionRules;
 
 const INSERT: &str = "
     insert into file_versions (id, file_id, version_number, blob_id, size, checksum, mime_type, declared_mime_type,
-        user_metadata, account_id, modified_by_kind, modified_by)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+        user_metadata, account_id, modified_by_kind, modified_by, change_summary)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 
 /// Records a version of a file.
 pub(in crate::files) async fn insert(
@@ -44,6 +44,7 @@ pub(in crate::files) async fn insert(
                 &account,
                 &actor.kind,
                 &actor.id,
+                &content.change_summary,
             ],
         )
         .await
@@ -52,7 +53,7 @@ pub(in crate::files) async fn insert(
 }
 
 const LIST: &str = "
-    select id, file_id, version_number, size, checksum, mime_type, user_metadata, created_at,
+    select id, file_id, version_number, size, checksum, mime_type, declared_mime_type, user_metadata, change_summary, created_at,
         (select md5_hash from blobs where id = file_versions.blob_id) as md5
     from file_versions
     where file_id = $1 and version_number < $2 order by version_number desc limit $3";
@@ -65,10 +66,11 @@ pub(in crate::files) async fn list(tenant: &impl Sql, file: FileId, before: i32,
 
 const LIST_ALL: &str = "
     select version.id, version.file_id, version.version_number, version.size, version.checksum, version.mime_type,
-        version.user_metadata, version.created_at, null::bytea as md5
+        version.declared_mime_type, version.user_metadata, version.change_summary, version.created_at, null::bytea as md5
     from unnest($1::uuid[]) with ordinality wanted (file_id, place)
     cross join lateral (
-        select id, file_id, version_number, size, checksum, mime_type, user_metadata, created_at from file_versions
+        select id, file_id, version_number, size, checksum, mime_type, declared_mime_type, user_metadata, change_summary, created_at
+        from file_versions
         where file_versions.file_id = wanted.file_id order by version_number desc limit $2
     ) version
     order by wanted.place, version.version_number desc limit $2";
@@ -80,7 +82,7 @@ pub(in crate::files) async fn list_all(tenant: &impl Sql, files: &[FileId], limi
 }
 
 const GET: &str = "
-    select id, file_id, version_number, size, checksum, mime_type, user_metadata, created_at,
+    select id, file_id, version_number, size, checksum, mime_type, declared_mime_type, user_metadata, change_summary, created_at,
         (select md5_hash from blobs where id = file_versions.blob_id) as md5
     from file_versions
     where file_id = $1 and version_number = $2";
@@ -193,7 +195,9 @@ fn version_from_row(row: &Row) -> Result<Version> {
         size: row.column("size")?,
         checksum: row.column("checksum")?,
         mime_type: row.column("mime_type")?,
+        declared_mime_type: row.column("declared_mime_type")?,
         user_metadata: row.column("user_metadata")?,
+        change_summary: row.column("change_summary")?,
         md5: row.column("md5")?,
         created_at: row.column("created_at")?,
     })
