@@ -34,6 +34,7 @@ mod s3_rclone;
 mod scrub;
 mod sealed;
 mod search;
+mod sharing;
 mod trash;
 mod trees;
 mod tus;
