@@ -88,7 +88,7 @@ pub(super) struct Watch {
     watching: JoinHandle<usize>,
 }
 
-const LEDGER: &str = "
+pub(super) const LEDGER: &str = "
     with levels as (
         select 'organization' as level, storage_quota as quota, used_storage as used, reserved_storage as reserved,
             (select coalesce(sum(bytes), 0) from quota_reservations where organization_id = organizations.id) as held

@@ -19,6 +19,7 @@ mod folders;
 mod links;
 mod lists;
 mod logs;
+mod mixed;
 mod parked;
 mod purges;
 mod quota;
