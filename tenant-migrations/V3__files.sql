@@ -210,7 +210,8 @@ create table upload_intents (
     constraint upload_intents_tenant_id_fkey foreign key (tenant_id) references tenant_identity (tenant_id),
     constraint upload_intents_object_key_check check (object_key <> '' and length(object_key) <= 1024),
     constraint upload_intents_bytes_check check (bytes >= 0),
-    constraint upload_intents_state_check check (state in ('pending', 'stored', 'abandoned')),
+    -- `stray`: an object that no row named, and that stays until somebody wants it removed.
+    constraint upload_intents_state_check check (state in ('pending', 'stored', 'abandoned', 'stray')),
     constraint upload_intents_created_by_kind_check check (created_by_kind in ('system', 'platform_key', 'organization_key', 'tenant_key', 'user', 'anonymous'))
 );
 create index upload_intents_state_expires_at_idx on upload_intents (tenant_id, state, expires_at);

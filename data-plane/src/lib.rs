@@ -23,6 +23,7 @@ pub mod links;
 mod s3;
 mod scrub;
 pub mod search;
+mod strays;
 pub mod uploads;
 pub mod usage;
 pub mod workspaces;

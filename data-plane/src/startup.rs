@@ -22,7 +22,7 @@ use crate::s3::S3Server;
 use crate::state::AppState;
 use crate::usage::{Last, count_sent};
 use crate::work::{self, WorkerHandle};
-use crate::{admin, openapi, routes, scrub};
+use crate::{admin, openapi, routes, scrub, strays};
 
 /// The platform schema that this build's queries are written for. A newer one will do, as long as it says so.
 const PLATFORM_SCHEMA: i32 = 13;
@@ -90,6 +90,7 @@ impl Application {
         tasks.spawn(sweep_unfinished(state.clone()));
         tasks.spawn(state.blocks.clone().keep(state.clone()));
         tasks.spawn(scrub::run(state.work()?));
+        tasks.spawn(strays::run(state.work()?));
         if signals == Signals::Obeyed {
             tasks.spawn(obey_signals(StopHandle(server.handle()))?);
         }

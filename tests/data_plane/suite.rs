@@ -36,6 +36,7 @@ mod scrub;
 mod sealed;
 mod search;
 mod sharing;
+mod strays;
 mod trash;
 mod trees;
 mod tus;

@@ -98,7 +98,34 @@ pub(super) async fn look(context: &Context, link: &ClusterLink, tenant: &Recorde
         findings.extend(storage::look(context, &inside, &link.name, tenant).await?);
     }
     contents(&inside, tenant, &finding, &mut findings).await?;
+    strays(&inside, tenant, &finding, &mut findings).await?;
     Ok(findings)
+}
+
+/// Objects that the data plane has found no row for.
+async fn strays(
+    inside: &AdminConnection,
+    tenant: &Recorded,
+    finding: &(impl Fn(&str, String) -> Finding + Sync),
+    findings: &mut Vec<Finding>,
+) -> Result<()> {
+    let of_it = format!("{}.upload_intents where tenant_id = $1 and state = 'stray'", quote_ident(&tenant.schema));
+    let sql = format!("select count(*) as objects, min(object_key) as one from {of_it}");
+    for row in inside.query(&sql, &[&tenant.id]).await.context("counting objects without a row")? {
+        let (count, one): (i64, Option<String>) = (row.column("objects")?, row.column("one")?);
+        let Some(one) = one else { continue };
+        let detail = format!("{count} objects in the store are named by no row, {one} for one.");
+        // What removes them looks for their rows once more.
+        let sql = format!(
+            "update {}.upload_intents set state = 'abandoned', expires_at = now()
+             where tenant_id = '{}' and state = 'stray'",
+            quote_ident(&tenant.schema),
+            tenant.id.as_uuid()
+        );
+        let repair = Repair::Inside { database: tenant.database.clone(), sql };
+        findings.push(finding("contents.stray", detail).fixed_by("have them removed within a day", repair));
+    }
+    Ok(())
 }
 
 /// Contents that the data plane has read again and not found as they were stored.

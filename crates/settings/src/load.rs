@@ -53,7 +53,7 @@ pub fn load_from(file: Option<&Path>, environment: Environment) -> Result<Settin
 /// Rules that need more than one key, or a range.
 fn check(settings: &Settings) -> Result<(), SettingsError> {
     let redirect = settings.blobs.redirect_downloads;
-    let rules: [(&str, bool, &str); 24] = [
+    let rules: [(&str, bool, &str); 25] = [
         (
             "platform.password",
             !settings.platform.password.expose_secret().is_empty(),
@@ -127,6 +127,11 @@ fn check(settings: &Settings) -> Result<(), SettingsError> {
             settings.scrub.bytes_per_second > 0,
             "must be at least 1 (scrub.every = 0s ends it)",
         ),
+        (
+            "scrub.objects_per_second",
+            settings.scrub.objects_per_second > 0,
+            "must be at least 1 (scrub.strays_every = 0s ends it)",
+        ),
     ];
     match rules.into_iter().find(|(_, holds, _)| !holds) {
         Some((key, _, reason)) => Err(SettingsError::Invalid { key: key.to_owned(), reason: reason.to_owned() }),
@@ -197,6 +202,7 @@ mod tests {
             ("ROWHOUSE__BLOBS__BACKEND", "s3", "blobs.bucket"),
             ("ROWHOUSE__BLOBS__REDIRECT_DOWNLOADS", "1m", "blobs.redirect_downloads"),
             ("ROWHOUSE__SCRUB__BYTES_PER_SECOND", "0", "scrub.bytes_per_second"),
+            ("ROWHOUSE__SCRUB__OBJECTS_PER_SECOND", "0", "scrub.objects_per_second"),
             ("ROWHOUSE__RATE_LIMITS__ADDRESS__BURST", "0", "rate_limits.address.burst"),
             ("ROWHOUSE__RATE_LIMITS__KEY__FREE__PER_SECOND", "1000001", "rate_limits.key.free.per_second"),
             ("ROWHOUSE__RATE_LIMITS__TENANT__GRATIS__BURST", "1", "gratis"),

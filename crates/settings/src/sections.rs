@@ -375,6 +375,9 @@ pub struct Scrub {
     #[serde(with = "humantime_serde")]
     pub every: Duration,
     pub bytes_per_second: u64,
+    #[serde(with = "humantime_serde")]
+    pub strays_every: Duration,
+    pub objects_per_second: u32,
 }
 
 /// Background jobs.

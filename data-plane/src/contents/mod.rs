@@ -13,7 +13,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rowhouse_blobs::{BlobError, BlobKey, BlobRead, BlobStore, BlobWriter, Config};
+use futures::stream::BoxStream;
+use rowhouse_blobs::{BlobError, BlobKey, BlobMeta, BlobRead, BlobStore, BlobWriter, Config};
 use rowhouse_database::{Columns, Sql};
 use rowhouse_domain::TenantId;
 use rowhouse_keys::MasterKey;
@@ -124,6 +125,11 @@ impl Contents {
     /// Removes an object; one that is gone is fine.
     pub(crate) async fn delete(&self, object: BlobKey) -> Result<(), BlobError> {
         self.blobs.delete(object).await
+    }
+
+    /// The tenant's objects, in no particular order.
+    pub(crate) fn list(&self, tenant: TenantId) -> BoxStream<'static, Result<BlobMeta, BlobError>> {
+        self.blobs.list(Some(tenant.as_uuid()))
     }
 
     /// Ends an upload in parts that its process has left behind; one that has ended is fine.
