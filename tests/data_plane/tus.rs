@@ -50,6 +50,38 @@ async fn content(given: &Given, name: &str) -> Option<Vec<u8>> {
     Some(given.data.get(&path).await.expect(200).bytes)
 }
 
+/// The room of an upload that has become a file is the file's until it is counted, also where the upload is forgotten before that.
+#[tokio::test]
+async fn what_a_finished_upload_holds_is_not_given_back_with_it() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let quota = json!({"storage_quota": 100});
+    let _ = house.admin.patch(&format!("/v1/tenants/{}", given.tenant), &quota).await.expect(200);
+    house.sql("revoke execute on function usage_record_all from rowhouse_data").await;
+    for name in ["deleted", "expired"] {
+        let path = begin(&given, name, 30).await;
+        let _ = Answer::of(patch(&given.data, &path, 0).body(vec![7; 30])).await.expect(204);
+        if name == "deleted" {
+            let _ = Answer::of(request(&given.data, Method::DELETE, &path)).await.expect(204);
+        }
+    }
+    let expire = "update upload_sessions set expires_at = now() where tenant_id = app_tenant_id() returning 1";
+    assert_eq!(house.tenant_rows(&given, expire).await.len(), 1);
+    house.sql(&super::trash::mark(&given)).await;
+    let sessions = "select from upload_sessions where tenant_id = app_tenant_id()";
+    while !house.tenant_rows(&given, sessions).await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Whoever ends it gives back what it held right after.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    house.expect_reserved(60).await;
+    let path = format!("/v1/files?workspace_id={}&name=more", given.workspace);
+    given.data.upload(&path, vec![7; 41]).await.problem(413, "quota_exceeded");
+    house.sql("grant execute on function usage_record_all to rowhouse_data").await;
+    house.expect_used(60).await;
+    house.expect_reserved(0).await;
+}
+
 #[tokio::test]
 async fn an_upload_comes_in_pieces() {
     let house = crate::house().await;

@@ -41,7 +41,9 @@ pub(crate) async fn abandon(state: &AppState, caller: &Caller, id: UploadId, pro
         transaction.commit().await?;
         reservation
     };
-    quota::release(&state.platform, reservation).await?;
+    if let Some(reservation) = reservation {
+        quota::release(&state.platform, reservation).await?;
+    }
     state.nudge.tenant(caller.tenant());
     Ok(())
 }
@@ -67,9 +69,9 @@ pub(crate) async fn finish(transaction: &impl Sql, id: UploadId, file: &crate::f
 
 /// What a transaction of a sweep does; here so that all ends are in one place.
 pub(super) async fn forget_expired(transaction: &TenantTransaction<'_>, limit: i64) -> Result<Vec<ReservationId>> {
-    let (ids, reservations): (Vec<UploadId>, _) = store::expired(transaction, limit).await?.into_iter().unzip();
+    let (ids, reservations): (Vec<UploadId>, Vec<_>) = store::expired(transaction, limit).await?.into_iter().unzip();
     if !ids.is_empty() {
         forget(transaction, &ids).await?;
     }
-    Ok(reservations)
+    Ok(reservations.into_iter().flatten().collect())
 }

@@ -249,10 +249,17 @@ pub(super) async fn lock_pieces(transaction: &impl Sql, ids: &[UploadId]) -> Res
     rows.iter().map(|row| row.column("id")).collect()
 }
 
-const LOCK: &str = "select reservation_id from upload_sessions where id = $1 and protocol = $2 for update";
+// What has become a file has given its reservation to the file's event.
+const LOCK: &str = "
+    select case when made_version is null then reservation_id end as reservation_id
+    from upload_sessions where id = $1 and protocol = $2 for update";
 
-/// Keeps an upload from others until the transaction ends; its reservation, where it is there.
-pub(super) async fn lock(transaction: &impl Sql, id: UploadId, protocol: Protocol) -> Result<Option<ReservationId>> {
+/// Keeps an upload from others until the transaction ends, where it is there; its reservation, where that is still its own.
+pub(super) async fn lock(
+    transaction: &impl Sql,
+    id: UploadId,
+    protocol: Protocol,
+) -> Result<Option<Option<ReservationId>>> {
     let row = transaction.query_opt(LOCK, &[&id, &protocol.as_str()]).await.context("locking an upload")?;
     row.map(|row| row.column("reservation_id")).transpose()
 }
@@ -266,11 +273,12 @@ pub(super) async fn delete(transaction: &impl Sql, ids: &[UploadId]) -> Result<(
 }
 
 const EXPIRED: &str = "
-    select id, reservation_id from upload_sessions where expires_at <= now() order by expires_at, id limit $1
+    select id, case when made_version is null then reservation_id end as reservation_id
+    from upload_sessions where expires_at <= now() order by expires_at, id limit $1
     for update skip locked";
 
-/// Uploads past their time.
-pub(super) async fn expired(transaction: &impl Sql, limit: i64) -> Result<Vec<(UploadId, ReservationId)>> {
+/// Uploads past their time, and their reservations, where these are still their own.
+pub(super) async fn expired(transaction: &impl Sql, limit: i64) -> Result<Vec<(UploadId, Option<ReservationId>)>> {
     let rows = transaction.query(EXPIRED, &[&limit]).await.context("looking for forgotten uploads")?;
     rows.iter().map(|row| Ok((row.column("id")?, row.column("reservation_id")?))).collect()
 }

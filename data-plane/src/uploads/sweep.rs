@@ -22,7 +22,7 @@ pub(crate) async fn expired(tenant: &mut TenantConnection, platform: &PlatformPo
     let reservations = end::forget_expired(&transaction, AT_ONCE).await?;
     transaction.commit().await?;
     for reservation in reservations {
-        // One that became a file's has been settled and is gone; so is one that ran out by itself.
+        // One that ran out by itself is gone.
         quota::release(platform, reservation).await?;
     }
     Ok(())
