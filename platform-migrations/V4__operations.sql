@@ -119,4 +119,40 @@ create trigger tenant_work_set_updated_at before update on tenant_work for each 
 -- Never the same number twice, also when a row was cleared in between: clearing compares it.
 create sequence tenant_work_generation_seq as bigint;
 
-grant select, insert, update, delete on operations, operation_steps, idempotency_keys, tenant_work to rowhouse_control;
+-- When each tenant's objects are to be looked through next, for what no row names. One without a row never was.
+create table object_walks (
+    tenant_id uuid not null,
+    due_at timestamptz not null,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint object_walks_pkey primary key (tenant_id),
+    constraint object_walks_tenant_id_fkey foreign key (tenant_id) references tenants (id) on delete cascade
+) with (fillfactor = 70);
+create trigger object_walks_set_updated_at before update on object_walks for each row execute function set_updated_at();
+
+-- Tenants whose objects the caller is to look through now: nobody else is given them before `every` is over.
+create function object_walks_claim(every interval, "limit" integer) returns table (tenant_id uuid)
+language sql security definer
+set search_path = pg_catalog, public, pg_temp
+as $$
+    insert into object_walks as walk (tenant_id, due_at)
+    select tenants.id, clock_timestamp() + every
+    from tenants left join object_walks known on known.tenant_id = tenants.id
+    where tenants.status = 'active' and (known.due_at is null or known.due_at <= clock_timestamp())
+    order by known.due_at nulls first, tenants.id
+    limit "limit"
+    on conflict (tenant_id) do update set due_at = excluded.due_at where walk.due_at <= clock_timestamp()
+    returning walk.tenant_id
+$$;
+
+-- Has a tenant's objects looked through after a pause: this time it could not be done.
+create function object_walks_put_off(tenant uuid, pause interval) returns void
+language sql security definer
+set search_path = pg_catalog, public, pg_temp
+as $$
+    update object_walks set due_at = clock_timestamp() + pause where tenant_id = tenant
+$$;
+
+revoke all on function object_walks_claim(interval, integer), object_walks_put_off(uuid, interval) from public;
+grant execute on function object_walks_claim(interval, integer), object_walks_put_off(uuid, interval) to rowhouse_data;
+grant select, insert, update, delete on operations, operation_steps, idempotency_keys, tenant_work, object_walks to rowhouse_control;

@@ -141,12 +141,7 @@ impl Actor<'_> {
             4 => told(data.patch(&path, &self.place("folder_id")).await),
             5 => told(data.delete(&path).await),
             6 => told(data.post(&format!("{path}/restore"), &json!({})).await),
-            _ => {
-                let deleted = data.delete(&path).await.status.as_u16();
-                let mut purged = told(data.delete(&format!("{path}?purge=true")).await);
-                purged.push(deleted);
-                purged
-            }
+            _ => delete_for_good(&data, &path).await,
         }
     }
 
@@ -183,12 +178,7 @@ impl Actor<'_> {
             4 | 5 => told(data.patch(&path, &self.place("parent_id")).await),
             6 => told(data.delete(&path).await),
             7 => told(data.post(&format!("{path}/restore"), &json!({})).await),
-            _ => {
-                let deleted = data.delete(&path).await.status.as_u16();
-                let mut purged = told(data.delete(&format!("{path}?purge=true")).await);
-                purged.push(deleted);
-                purged
-            }
+            _ => delete_for_good(&data, &path).await,
         }
     }
 
@@ -207,12 +197,7 @@ impl Actor<'_> {
             3 => told(data.patch(&path, &json!({"keep_versions": null})).await),
             4 => told(data.delete(&path).await),
             5 | 6 => told(data.post(&format!("{path}/restore"), &json!({})).await),
-            _ => {
-                let deleted = data.delete(&path).await.status.as_u16();
-                let mut purged = told(data.delete(&format!("{path}?purge=true")).await);
-                purged.push(deleted);
-                purged
-            }
+            _ => delete_for_good(&data, &path).await,
         }
     }
 
@@ -315,6 +300,12 @@ fn told(answer: Answer) -> Vec<u16> {
     let is_expected = matches!(status, 200 | 201 | 202 | 204 | 400 | 403 | 404 | 409 | 410 | 412 | 413 | 422 | 503);
     assert!(is_expected, "{status}: {}", String::from_utf8_lossy(&answer.bytes));
     vec![status]
+}
+
+async fn delete_for_good(data: &Client, path: &str) -> Vec<u16> {
+    let mut statuses = told(data.delete(path).await);
+    statuses.extend(told(data.delete(&format!("{path}?purge=true")).await));
+    statuses
 }
 
 /// A key whose uploads are charged to an account: the tenant's, or its organization's own.

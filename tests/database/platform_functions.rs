@@ -43,6 +43,17 @@ impl Platform {
         (rows[0].try_get("granted").unwrap(), rows[0].try_get("level").unwrap())
     }
 
+    /// Makes the tenant an active one.
+    async fn place(&self) {
+        run(
+            &self.admin,
+            "insert into clusters (name, host, port) values ('c', 'localhost', 5432);
+             update tenants set status = 'active', cluster_id = (select id from clusters), database_name = 'd',
+                 schema_name = 'public', role_name = 'r'",
+        )
+        .await;
+    }
+
     /// Used and reserved bytes of both levels.
     async fn counters(&self) -> [i64; 4] {
         let mut counters = [0; 4];
@@ -163,13 +174,7 @@ async fn what_is_being_committed_does_not_expire_and_what_expired_can_not_be_com
 #[tokio::test]
 async fn a_mark_set_meanwhile_is_not_cleared() {
     let platform = platform(1_000, None).await;
-    run(
-        &platform.admin,
-        "insert into clusters (name, host, port) values ('c', 'localhost', 5432);
-         update tenants set status = 'active', cluster_id = (select id from clusters), database_name = 'd',
-             schema_name = 'public', role_name = 'r'",
-    )
-    .await;
+    platform.place().await;
     let connection = platform.data().await;
     let mark = format!("select work_mark('{}')", platform.tenant);
     let seen = number(&connection, &mark).await;
@@ -181,6 +186,24 @@ async fn a_mark_set_meanwhile_is_not_cleared() {
     assert_eq!(number(&connection, "select count(*) from work_list(10)").await, 1);
     assert_eq!(number(&connection, &clear(newer)).await, 1);
     assert_eq!(number(&connection, "select count(*) from work_list(10)").await, 0);
+}
+
+#[tokio::test]
+async fn of_two_who_claim_a_tenants_objects_one_is_given_them_until_they_are_due_again() {
+    let platform = platform(1_000, None).await;
+    let claim = "select count(*) from object_walks_claim('1 hour', 10)";
+    assert_eq!(number(&platform.data().await, claim).await, 0, "it is not active yet");
+    platform.place().await;
+    for _ in 0..2 {
+        let (one, other) = (platform.data().await, platform.data().await);
+        let (one, other) = tokio::join!(number(&one, claim), number(&other, claim));
+        assert_eq!(one + other, 1);
+        assert_eq!(number(&platform.data().await, claim).await, 0);
+        let put_off = |pause: &str| format!("select object_walks_put_off('{}', '{pause}')", platform.tenant);
+        run(&platform.data().await, &put_off("1 minute")).await;
+        assert_eq!(number(&platform.data().await, claim).await, 0);
+        run(&platform.data().await, &put_off("0")).await;
+    }
 }
 
 #[tokio::test]

@@ -14,16 +14,11 @@ use rowhouse_problem::{Error, Result};
 use self::pace::Pace;
 use self::store::Due;
 use self::verdict::{Verdict, look};
-use crate::work::WorkContext;
-use crate::{placements, work};
+use crate::placements;
+use crate::work::{Rounds, WorkContext};
 
 /// Every tenant is asked this often what is due.
 const WALK: Duration = Duration::from_secs(24 * 60 * 60);
-/// Tenants that are listed at once, and the pause after each that has nothing due.
-const PAGE: i64 = 100;
-const PAUSE: Duration = Duration::from_millis(50);
-/// How soon the walk goes on after a failure.
-const AGAIN: Duration = Duration::from_secs(30);
 
 /// Walks over all tenants for as long as the process lives. Several replicas share the work: a content is one's at a time.
 pub(crate) async fn run(context: WorkContext) {
@@ -31,32 +26,13 @@ pub(crate) async fn run(context: WorkContext) {
         return;
     }
     let mut pace = Pace::new(context.scrub.bytes_per_second);
-    let mut last = None;
+    let mut rounds = Rounds::new(context.platform.clone(), WALK);
     loop {
-        match page(&context, last).await {
-            Ok(tenants) if tenants.is_empty() => {
-                last = None;
-                tokio::time::sleep(WALK).await;
-            }
-            Ok(tenants) => {
-                for tenant in tenants {
-                    last = Some(tenant);
-                    if let Err(error) = tenant_contents(&context, &mut pace, tenant).await {
-                        tracing::warn!(tenant.id = %tenant, error = error.chain(), "a tenant's contents could not be looked at");
-                    }
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
-            Err(error) => {
-                tracing::warn!(error = error.chain(), "the walk over all contents has to wait");
-                tokio::time::sleep(AGAIN).await;
-            }
+        let tenant = rounds.next().await;
+        if let Err(error) = tenant_contents(&context, &mut pace, tenant).await {
+            tracing::warn!(tenant.id = %tenant, error = error.chain(), "a tenant's contents could not be looked at");
         }
     }
-}
-
-async fn page(context: &WorkContext, after: Option<TenantId>) -> Result<Vec<TenantId>> {
-    work::active_after(&context.platform.get().await?, after, PAGE).await
 }
 
 /// Reads what is due of a tenant's contents. One that can't be read stands in no other's way.

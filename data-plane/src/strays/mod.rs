@@ -12,50 +12,53 @@ use rowhouse_problem::Result;
 
 use crate::contents::blob_failure;
 use crate::placements;
-use crate::work::{self, WorkContext};
+use crate::work::WorkContext;
 
 /// A younger object may be an upload's that is being recorded.
 const YOUNGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// Objects whose rows are looked for at once.
 const AT_ONCE: usize = 500;
-/// Tenants that are listed at once, and the pause after each.
-const PAGE: i64 = 100;
+/// Tenants that are claimed at once, and the pause after each.
+const CLAIMED: i32 = 10;
 const PAUSE: Duration = Duration::from_millis(50);
-/// How soon the walk goes on after a failure.
-const AGAIN: Duration = Duration::from_secs(30);
+/// How soon is asked again where no tenant was due, and how soon a tenant is due again that could not be looked at.
+const IDLE: Duration = Duration::from_secs(60);
+const PUT_OFF: Duration = Duration::from_secs(60 * 60);
 
-/// Walks over the objects of all tenants for as long as the process lives.
+/// Looks through the objects of all tenants for as long as the process lives. Several replicas share the work: a tenant is one's.
 pub(crate) async fn run(context: WorkContext) {
     let every = context.scrub.strays_every;
     if every.is_zero() {
         return;
     }
-    let mut last = None;
     loop {
-        match page(&context, last).await {
-            Ok(tenants) if tenants.is_empty() => {
-                last = None;
-                tokio::time::sleep(every).await;
-            }
+        match claim(&context, every).await {
+            Ok(tenants) if tenants.is_empty() => tokio::time::sleep(every.min(IDLE)).await,
             Ok(tenants) => {
                 for tenant in tenants {
-                    last = Some(tenant);
-                    if let Err(error) = tenant_objects(&context, tenant).await {
-                        tracing::warn!(tenant.id = %tenant, error = error.chain(), "a tenant's objects could not be looked through");
-                    }
+                    look(&context, tenant).await;
                     tokio::time::sleep(PAUSE).await;
                 }
             }
             Err(error) => {
-                tracing::warn!(error = error.chain(), "the walk over all objects has to wait");
-                tokio::time::sleep(AGAIN).await;
+                tracing::warn!(error = error.chain(), "the look through all objects has to wait");
+                tokio::time::sleep(IDLE).await;
             }
         }
     }
 }
 
-async fn page(context: &WorkContext, after: Option<TenantId>) -> Result<Vec<TenantId>> {
-    work::active_after(&context.platform.get().await?, after, PAGE).await
+async fn claim(context: &WorkContext, every: Duration) -> Result<Vec<TenantId>> {
+    store::claim(&context.platform.get().await?, every, CLAIMED).await
+}
+
+async fn look(context: &WorkContext, tenant: TenantId) {
+    let Err(error) = tenant_objects(context, tenant).await else { return };
+    tracing::warn!(tenant.id = %tenant, error = error.chain(), "a tenant's objects could not be looked through");
+    let put_off = async { store::put_off(&context.platform.get().await?, tenant, PUT_OFF).await };
+    if let Err(error) = put_off.await {
+        tracing::warn!(tenant.id = %tenant, error = error.chain(), "nor is it known that they could not");
+    }
 }
 
 /// Looks for the rows of a tenant's objects, a few at a time and not too fast. No connection is held while objects are listed.

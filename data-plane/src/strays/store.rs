@@ -1,7 +1,25 @@
-//! What of `upload_intents` is about objects that nothing else names.
+//! Whose objects are looked through, and what of `upload_intents` is about those that nothing else names.
 
-use rowhouse_database::{Described, Sql};
+use std::time::Duration;
+
+use rowhouse_database::{Columns, Described, Sql};
+use rowhouse_domain::TenantId;
 use rowhouse_problem::Result;
+
+const CLAIM: &str = "select tenant_id from object_walks_claim(make_interval(secs => $1), $2)";
+
+/// Tenants whose objects nobody has looked through for so long. They are the caller's for as long.
+pub(super) async fn claim(platform: &impl Sql, every: Duration, limit: i32) -> Result<Vec<TenantId>> {
+    let claimed = platform.query(CLAIM, &[&every.as_secs_f64(), &limit]).await;
+    claimed.context("claiming tenants whose objects are due")?.iter().map(|row| row.column("tenant_id")).collect()
+}
+
+const PUT_OFF: &str = "select object_walks_put_off($1, make_interval(secs => $2))";
+
+/// Makes a tenant due again after a pause.
+pub(super) async fn put_off(platform: &impl Sql, tenant: TenantId, pause: Duration) -> Result<()> {
+    platform.query_one(PUT_OFF, &[&tenant, &pause.as_secs_f64()]).await.context("putting a look off").map(drop)
+}
 
 // An intent that names it already stands in the way.
 const NOTE: &str = "

@@ -276,7 +276,7 @@ const ACTIVE_AFTER: &str = "
     select id from tenants where status = 'active' and ($1::uuid is null or id > $1) order by id limit $2";
 
 /// Active tenants in the order of their ids, for a walk over all of them.
-pub async fn active_after(platform: &impl Sql, after: Option<TenantId>, limit: i64) -> Result<Vec<TenantId>> {
+pub(super) async fn active_after(platform: &impl Sql, after: Option<TenantId>, limit: i64) -> Result<Vec<TenantId>> {
     let rows = platform.query(ACTIVE_AFTER, &[&after, &limit]).await.context("listing active tenants")?;
     rows.iter().map(|row| row.column("id")).collect()
 }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::context::WorkContext;
 use super::marks::make_owed;
 use super::nudge::Nudge;
+use super::rounds::Rounds;
 use super::store;
 use super::turns::Reason;
 use super::{ends, usage, visit::visit};
@@ -21,10 +22,8 @@ const BACKLOG: usize = 100;
 
 /// Every active tenant is looked at this often, whether marked or not.
 const SWEEP: Duration = Duration::from_secs(24 * 60 * 60);
-/// Tenants that the sweep reads at once, and its pause after each: 10,000 tenants take nine minutes.
-const SWEEP_PAGE: i64 = 100;
-const SWEEP_PAUSE: Duration = Duration::from_millis(50);
-const SWEEP_RETRY: Duration = Duration::from_secs(30);
+/// How long it waits where others have more than enough to do.
+const BUSY: Duration = Duration::from_millis(50);
 
 /// Tasks that report usage: short work, and a tenant out of reach holds up one of them only.
 const USAGE_WORKERS: usize = 2;
@@ -126,35 +125,16 @@ async fn marked(context: &WorkContext) -> Result<Vec<(TenantId, i64)>> {
     store::list(&context.platform.get().await?, POLLED).await
 }
 
-/// Walks over all tenants, slowly: what a lost mark would have left behind is found within a day.
+/// What a lost mark would have left behind is found within a day.
 async fn sweep(context: WorkContext, nudge: Nudge) {
-    let mut last = None;
+    let mut rounds = Rounds::new(context.platform, SWEEP);
     loop {
-        match page(&context, last).await {
-            Ok(tenants) if tenants.is_empty() => {
-                last = None;
-                tokio::time::sleep(SWEEP).await;
-            }
-            Ok(tenants) => {
-                for tenant in tenants {
-                    while nudge.waiting() > BACKLOG {
-                        tokio::time::sleep(SWEEP_PAUSE).await;
-                    }
-                    nudge.offer(tenant, Reason { generation: None, is_sweep: true });
-                    last = Some(tenant);
-                    tokio::time::sleep(SWEEP_PAUSE).await;
-                }
-            }
-            Err(error) => {
-                tracing::warn!(error = error.chain(), "the sweep over all tenants has to wait");
-                tokio::time::sleep(SWEEP_RETRY).await;
-            }
+        let tenant = rounds.next().await;
+        while nudge.waiting() > BACKLOG {
+            tokio::time::sleep(BUSY).await;
         }
+        nudge.offer(tenant, Reason { generation: None, is_sweep: true });
     }
-}
-
-async fn page(context: &WorkContext, after: Option<TenantId>) -> Result<Vec<TenantId>> {
-    store::active_after(&context.platform.get().await?, after, SWEEP_PAGE).await
 }
 
 async fn upkeep(context: WorkContext, nudge: Nudge) {

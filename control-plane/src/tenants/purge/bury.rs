@@ -23,6 +23,7 @@ const LEAVE_ACCOUNTS: &str = "
     from share where accounts.id = share.account_id";
 const REVOKE_KEYS: &str = "update tenant_api_keys set revoked_at = now() where tenant_id = $1 and revoked_at is null";
 const FORGET_WORK: &str = "delete from tenant_work where tenant_id = $1";
+const FORGET_WALK: &str = "delete from object_walks where tenant_id = $1";
 const FORGET_HOLD: &str = "delete from migration_holds where schema_id = $1";
 const FORGET_ACCEPTANCE: &str = "delete from schema_acceptances where schema_id = $1";
 const FORGET_STOCK: &str = "delete from stock_databases where id = $1 and is_taken";
@@ -50,6 +51,7 @@ pub(crate) async fn bury(tx: &PlatformTransaction<'_>, work: &Work) -> Result<bo
         (LEAVE_ACCOUNTS, "taking a tenant's storage off its organization's accounts"),
         (REVOKE_KEYS, "revoking a purged tenant's keys"),
         (FORGET_WORK, "forgetting a purged tenant's work"),
+        (FORGET_WALK, "forgetting when a purged tenant's objects were looked through"),
         (FORGET_HOLD, "forgetting that a purged tenant was held back"),
         (FORGET_ACCEPTANCE, "forgetting what was accepted of a purged tenant"),
         (FORGET_STOCK, "forgetting what a purged tenant took"),
