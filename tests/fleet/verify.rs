@@ -360,3 +360,23 @@ async fn what_can_not_be_read_is_named_and_nonsense_refused() {
     house.admin.post("/v1/schema-sweeps", &json!({"where": {"size": 1}})).await.problem(422, "invalid_request");
     house.admin.get("/v1/schema-sweeps/swp_01jz3x5v8qf6k9m2n4p7r0s1t3").await.problem(404, "not_found");
 }
+
+/// Looks that were a glance only, of all houses here.
+async fn glances(house: &TestHouse) -> u64 {
+    let metrics = String::from_utf8(house.admin.anonymous().get("/metrics").await.expect(200).bytes).unwrap();
+    let count = metrics.lines().find_map(|line| line.strip_prefix("rowhouse_schema_looks_total{depth=\"glance\"} "));
+    count.map_or(0, |count| count.parse().unwrap())
+}
+
+#[tokio::test]
+async fn what_a_run_has_migrated_is_recognised_at_a_glance() {
+    let house = house_with(|settings| settings.migrations.verify_in_runs = true).await;
+    let given = house.tenant().await;
+    make(&house, &given.organization, "dedicated", 6).await;
+    go(&house, "down", OLD).await;
+    // The first that are looked at are what the others are recognised by, which takes a look at the whole of them.
+    let before = glances(&house).await;
+    go(&house, "up", NEW).await;
+    let after = glances(&house).await;
+    assert!(after >= before + 3, "{before} and then {after}");
+}

@@ -68,8 +68,10 @@ async fn compare(
     schema: &str,
 ) -> Result<Option<Seen>> {
     if let Some(seen) = recognise(context, link, inside, schema).await {
+        metrics::counter!("rowhouse_schema_looks_total", "depth" => "glance").increment(1);
         return Ok(Some(seen));
     }
+    metrics::counter!("rowhouse_schema_looks_total", "depth" => "whole").increment(1);
     let found = match rowhouse_migrations::inspect(inside.client(), Set::Tenant, schema).await {
         Ok(Some(found)) => found,
         Ok(None) => return Ok(None),
