@@ -75,6 +75,10 @@ create table schema_checks (
     -- Runs pass it by until it was seen to be the same again.
     is_blocking boolean not null default false,
     checked_at timestamptz not null default now(),
+    -- When it was last seen to be the same, and to differ only as accepted, whatever was seen since: a migration that had failed
+    -- before has left nothing.
+    same_at timestamptz,
+    accepted_at timestamptz,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     constraint schema_checks_pkey primary key (schema_id),

@@ -138,6 +138,48 @@ async fn a_canary_that_differs_has_failed_before_others_follow() {
     house.expect_no_differences().await;
 }
 
+#[tokio::test]
+async fn what_is_lost_after_a_failed_migration_was_mended_is_not_what_it_left() {
+    let house = house().await;
+    let organization = house.organization().await;
+    let tenants = make(&house, &organization, "dedicated", 2).await;
+    go(&house, "down", OLD).await;
+    spoil(&house, &tenants[0], "add").await;
+    let run = start(&house, json!({"canary": "0"})).await;
+    let done = until(&house, &run, "done").await;
+    assert_eq!(done["counts"]["failed"], 1, "{done}");
+    let failed = async || house.admin.get("/v1/migrations").await.expect(200).json()["failed"].clone();
+    let _ = sweep(&house).await;
+    assert_eq!(differing(&house).await[0]["is_blocking"], json!(false), "its run is to mend it");
+    spoil(&house, &tenants[0], "drop").await;
+    let _ = sweep(&house).await;
+    // It is what it should be at the version that it is at, and has still not come to the other.
+    assert_eq!((differing(&house).await.len(), failed().await), (0, json!(1)));
+    // Where nobody could read it since, that it was well is not forgotten.
+    house.sql("update schema_checks set state = 'unreadable', error = 'as after an outage'").await;
+    meddle(&house, &tenants[0], "drop policy tenant_isolation on files").await;
+    let _ = sweep(&house).await;
+    assert_eq!(differing(&house).await[0]["is_blocking"], json!(true));
+    assert_eq!(go(&house, "up", NEW).await["counts"]["done"], 0);
+    assert_eq!(look(&house, &tenants[0]).await, (false, OLD));
+}
+
+#[tokio::test]
+async fn a_schema_that_was_mended_where_it_was_to_be_counts_as_failed_no_more() {
+    let house = house().await;
+    let (tenants, run, _) = halted_for_its_canary(&house).await;
+    let _ = house.admin.post(&format!("{run}/cancel"), &json!({})).await.expect(200);
+    let failed = async || house.admin.get("/v1/migrations").await.expect(200).json()["failed"].clone();
+    assert_eq!(failed().await, json!(1));
+    let repair = differing(&house).await[0]["differences"][0]["repair"].as_str().unwrap().to_owned();
+    meddle(&house, &tenants[0], &repair).await;
+    let _ = sweep(&house).await;
+    assert_eq!(failed().await, json!(0));
+    meddle(&house, &tenants[0], DROP).await;
+    let _ = sweep(&house).await;
+    assert_eq!((failed().await, &differing(&house).await[0]["is_blocking"]), (json!(0), &json!(true)));
+}
+
 /// Three tenants, the first of which some index was dropped in, and a run that halted at it. As many may fail as by default: not
 /// canaries.
 async fn halted_for_its_canary(house: &TestHouse) -> (Vec<String>, String, Value) {

@@ -165,7 +165,7 @@ pub(crate) struct FleetStatus {
     pub(crate) behind: i64,
     /// Those that somebody holds back.
     pub(crate) held: i64,
-    /// Those that failed in the last run that came to them.
+    /// Those that failed in the last run that came to them, and were not seen to be where and what they should be since.
     pub(crate) failed: i64,
     /// Those that differ from their template: runs pass them by until they were seen to be the same again.
     pub(crate) blocked: i64,

@@ -293,6 +293,7 @@ pub(super) async fn settle(tx: &impl Sql, id: MigrationRunId) -> Result<()> {
 
 const FORGET_CANARIES: &str = "delete from migration_canaries where run_id = $1";
 const SOAK_AGAIN: &str = "
+// Also where others had followed already: while nothing is known of the canaries, no more of them do.
     update migration_runs set waits_until = now() + make_interval(secs => soak_seconds)
     where id = $1 and phase = 'soak' and max_error_rate is not null";
 
@@ -342,17 +343,22 @@ pub(super) async fn schemas(
     rows.iter().map(read).collect()
 }
 
-// A schema counts as failed until a later run was done with it.
+// A schema counts as failed until a later run was done with it, or it was seen to be well where that run was to bring it: one that
+// is the same at the version that it failed to leave is behind all the same.
 const VERSIONS: &str = "
     select fleet.schema_version as version, count(*) as schemas,
         count(*) filter (where hold.schema_id is not null) as held,
-        count(*) filter (where latest.state = 'failed') as failed,
+        count(*) filter (where latest.has_failed and not (latest.has_arrived
+            and coalesce(greatest(seen.same_at, seen.accepted_at) > latest.finished_at, false))) as failed,
         count(*) filter (where seen.is_blocking) as blocked, count(*) filter (where seen.state = 'accepted') as accepted
     from fleet_schemas fleet
     left join migration_holds hold on hold.schema_id = fleet.schema_id
     left join schema_checks seen on seen.schema_id = fleet.schema_id
     left join lateral (
-        select begun.state from migration_run_schemas begun
+        select begun.state = 'failed' as has_failed, begun.finished_at,
+            case run.direction when 'up' then fleet.schema_version >= least(run.target_version, hold.version)
+                else fleet.schema_version <= run.target_version end as has_arrived
+        from migration_run_schemas begun
         join migration_runs run on run.id = begun.run_id and run.dry_run is null
         where begun.schema_id = fleet.schema_id order by begun.run_id desc limit 1) latest on true
     group by fleet.schema_version order by fleet.schema_version";

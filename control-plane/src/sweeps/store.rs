@@ -158,23 +158,39 @@ pub(super) async fn ahead(db: &impl Sql, sweep: SweepId, most: i64) -> Result<Ve
 }
 
 // Whether runs are to pass the schema `$1` by where it differs. What a migration that failed has left is for the run to mend that
-// tries it again: so it must come to it.
+// tries it again: so it must come to it. It has left nothing where the schema was well since, at whichever version.
 macro_rules! blocks {
-    () => {
-        "coalesce((
-            select begun.state not in ('failed', 'running') from migration_run_schemas begun
+    ($well_at:literal) => {
+        concat!(
+            "coalesce((
+            select begun.state not in ('failed', 'running') or begun.state = 'failed' and exists (
+                select from schema_checks earlier where earlier.schema_id = $1 and ",
+            $well_at,
+            " > begun.finished_at) from migration_run_schemas begun
             join migration_runs run on run.id = begun.run_id and run.dry_run is null
             where begun.schema_id = $1 order by begun.run_id desc limit 1), true)"
+        )
+    };
+}
+
+// When what is about to be written down says that the schema is well, and else when something did before.
+macro_rules! well_at {
+    () => {
+        "same_at = case excluded.state when 'same' then excluded.checked_at else schema_checks.same_at end,
+            accepted_at = case excluded.state when 'accepted' then excluded.checked_at else schema_checks.accepted_at end"
     };
 }
 
 // What was seen later says more, whoever comes first to writing it down.
 const RECORD: &str = concat!(
-    "insert into schema_checks (schema_id, sweep_id, state, version, differences, error, checked_at, is_blocking)
-    values ($1, $2, $3, $4, $5, $6, $7, $3::schema_check_state = 'different' and ",
-    blocks!(),
+    "insert into schema_checks (schema_id, sweep_id, state, version, differences, error, checked_at, same_at, accepted_at, is_blocking)
+    values ($1, $2, $3, $4, $5, $6, $7, case $3::schema_check_state when 'same' then $7::timestamptz end,
+        case $3::schema_check_state when 'accepted' then $7::timestamptz end, $3::schema_check_state = 'different' and ",
+    blocks!("greatest(earlier.same_at, earlier.accepted_at)"),
     ") on conflict (schema_id) do update
-        set sweep_id = excluded.sweep_id, state = excluded.state, version = excluded.version,
+        set ",
+    well_at!(),
+    ", sweep_id = excluded.sweep_id, state = excluded.state, version = excluded.version,
             differences = excluded.differences, error = excluded.error, checked_at = excluded.checked_at,
             is_blocking = excluded.state not in ('same', 'accepted') and (schema_checks.is_blocking or excluded.is_blocking)
         where schema_checks.checked_at <= excluded.checked_at"
@@ -213,11 +229,11 @@ async fn judged(tx: &PlatformTransaction<'_>, schema: Uuid, seen: &Seen) -> Resu
     Ok((state, serde_json::to_value(&seen.differences).map_err(Error::internal)?))
 }
 
-// One that could not be read since differs for all that anybody knows.
+// One that could not be read since differs for all that anybody knows. That it was accepted says nothing any more.
 const BLOCK: &str = concat!(
     "update schema_checks set is_blocking = is_blocking or ",
-    blocks!(),
-    ", state = case state when 'accepted' then 'different' else state end
+    blocks!("earlier.same_at"),
+    ", accepted_at = null, state = case state when 'accepted' then 'different' else state end
     where schema_id = $1 and state in ('accepted', 'unreadable')"
 );
 
@@ -226,20 +242,27 @@ pub(super) async fn block_again(tx: &impl Sql, schema: Uuid) -> Result<()> {
     tx.execute(BLOCK, &[&schema]).await.context("keeping runs from a schema").map(drop)
 }
 
-const RECORD_OF_RUN: &str = "
-    insert into schema_checks (schema_id, state, version, differences, error, is_blocking, checked_at)
-    values ($1, $2, $3, $4, $5, $2::schema_check_state = 'different', clock_timestamp() - make_interval(secs => $6))
+const RECORD_OF_RUN: &str = concat!(
+    "insert into schema_checks (schema_id, state, version, differences, error, is_blocking, checked_at, same_at, accepted_at)
+    select $1, $2::schema_check_state, $3, $4, $5, $2::schema_check_state = 'different', at.checked,
+        case $2::schema_check_state when 'same' then at.checked end,
+        case $2::schema_check_state when 'accepted' then at.checked end
+    from (select clock_timestamp() - make_interval(secs => $6) as checked) at
     on conflict (schema_id) do update
-        set sweep_id = null, state = excluded.state, version = excluded.version, differences = excluded.differences,
+        set ",
+    well_at!(),
+    ", sweep_id = null, state = excluded.state, version = excluded.version, differences = excluded.differences,
             error = excluded.error, is_blocking = excluded.is_blocking, checked_at = excluded.checked_at
-        where schema_checks.checked_at <= excluded.checked_at";
+        where schema_checks.checked_at <= excluded.checked_at"
+);
 
 // Of what was the same nothing can be accepted, so there is nobody to take turns with.
 const RECORD_SAME: &str = "
-    insert into schema_checks (schema_id, state, version, differences, is_blocking, checked_at)
-    values ($1, 'same', $2, '[]', false, clock_timestamp() - make_interval(secs => $3))
+    insert into schema_checks (schema_id, state, version, differences, is_blocking, checked_at, same_at)
+    select $1, 'same', $2, '[]', false, at.checked, at.checked
+    from (select clock_timestamp() - make_interval(secs => $3) as checked) at
     on conflict (schema_id) do update
-        set sweep_id = null, version = excluded.version, checked_at = excluded.checked_at
+        set sweep_id = null, version = excluded.version, checked_at = excluded.checked_at, same_at = excluded.same_at
         where schema_checks.state = 'same' and schema_checks.checked_at <= excluded.checked_at";
 
 /// Keeps what a worker saw of a schema that it has just migrated, when it began to look at a moment, and says what it amounts to.

@@ -49,7 +49,8 @@ const PUT: &str = concat!(
     columns!()
 );
 const LET_GO: &str = "
-    update schema_checks set state = 'accepted', is_blocking = false where schema_id = $1 and state = 'different'";
+    update schema_checks set state = 'accepted', is_blocking = false, accepted_at = clock_timestamp()
+    where schema_id = $1 and state = 'different'";
 
 /// Accepts differences in place of those that were accepted before.
 pub(super) async fn put(
