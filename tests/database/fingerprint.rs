@@ -1,9 +1,9 @@
 //! A schema's fingerprint: the same wherever it is, another after any change by hand.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rowhouse_database::AdminConnection;
-use rowhouse_migrations::{Difference, Error, Fingerprint, Set, difference};
+use rowhouse_migrations::{Difference, Error, Fingerprint, Options, Set, difference};
 use rowhouse_testkit::{group_database, platform_database, shared_database, tenant_database};
 
 use crate::support::{as_owner, run};
@@ -383,6 +383,27 @@ async fn what_has_other_numbers_in_another_database_looks_the_same_at_a_glance()
     }
     assert_ne!(seen[0].0, seen[1].0);
     assert_eq!((&seen[0].1, &seen[0].2), (&seen[1].1, &seen[1].2));
+}
+
+/// The key of the lock of a tenant's schema that is called `public`.
+const KEY: &str = "hashtextextended('public', 120299474518018)";
+
+#[tokio::test]
+async fn two_may_look_at_once_and_none_while_a_runner_is_there() {
+    let database = tenant_database().await;
+    let mut connection = as_owner(&database.name, "public").await;
+    let other = as_owner(&database.name, "public").await;
+    run(&other, &format!("select pg_advisory_lock_shared({KEY})")).await;
+    assert!(rowhouse_migrations::glance(connection.client(), Set::Tenant, "public").await.unwrap().is_some());
+    assert!(rowhouse_migrations::inspect(connection.client(), Set::Tenant, "public").await.unwrap().is_some());
+    let kept_out = Options { lock_deadline: Duration::from_millis(100), ..Options::default() };
+    let migrations = Set::Tenant.migrations();
+    let refused =
+        rowhouse_migrations::run(connection.client(), migrations, &kept_out, &rowhouse_migrations::unobserved).await;
+    assert!(matches!(refused, Err(Error::Locked { .. })), "{refused:?}");
+    run(&other, &format!("select pg_advisory_unlock_shared({KEY}); select pg_advisory_lock({KEY})")).await;
+    assert!(rowhouse_migrations::glance(connection.client(), Set::Tenant, "public").await.unwrap().is_none());
+    assert!(rowhouse_migrations::inspect(connection.client(), Set::Tenant, "public").await.unwrap().is_none());
 }
 
 #[tokio::test]

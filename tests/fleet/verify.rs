@@ -138,6 +138,55 @@ async fn a_canary_that_differs_has_failed_before_others_follow() {
     house.expect_no_differences().await;
 }
 
+/// Makes writing down what is seen of schemas fail, so often.
+async fn forget_looks(house: &TestHouse, times: u32) {
+    house
+        .sql(&format!(
+            "create sequence looks;
+            create function fail_to_record() returns trigger language plpgsql security definer set search_path = public as $$
+            begin
+                if nextval('looks') <= {times} then raise exception 'nobody takes notes'; end if;
+                return new;
+            end $$;
+            create trigger fail_to_record before insert on schema_checks for each statement execute function fail_to_record()"
+        ))
+        .await;
+}
+
+#[tokio::test]
+async fn a_canary_that_nobody_can_compare_has_failed_before_others_follow() {
+    let house = house().await;
+    let organization = house.organization().await;
+    let tenants = make(&house, &organization, "dedicated", 3).await;
+    go(&house, "down", OLD).await;
+    forget_looks(&house, 1000).await;
+    let run = start(&house, json!({"canary": "1", "order": "oldest"})).await;
+    let halted = until(&house, &run, "halted").await;
+    assert_eq!((&halted["counts"]["failed"], &halted["counts"]["left"]), (&json!(1), &json!(2)), "{halted}");
+    let failed = house.admin.get(&format!("{run}/schemas?state=failed")).await.expect(200).json();
+    let said = failed["items"][0]["error"].as_str().unwrap();
+    assert!(said.contains("could not be compared") && said.contains("nobody takes notes"), "{failed}");
+    assert_eq!(look(&house, &tenants[0]).await, (true, NEW));
+    // The others are not waited for: the sweep behind the run looks at them.
+    let _ = house.admin.post(&format!("{run}/cancel"), &json!({})).await.expect(200);
+    let run = start(&house, json!({"canary": "0", "verify": "all"})).await;
+    let done = until(&house, &run, "done").await;
+    assert_eq!((&done["counts"]["done"], &done["counts"]["failed"]), (&json!(2), &json!(0)), "{done}");
+}
+
+#[tokio::test]
+async fn a_canary_is_looked_at_again_where_nobody_could_tell() {
+    let house = house().await;
+    let organization = house.organization().await;
+    make(&house, &organization, "dedicated", 2).await;
+    go(&house, "down", OLD).await;
+    forget_looks(&house, 4).await;
+    let run = start(&house, json!({"canary": "1", "order": "oldest"})).await;
+    let done = until(&house, &run, "done").await;
+    assert_eq!((&done["counts"]["done"], &done["counts"]["failed"]), (&json!(2), &json!(0)), "{done}");
+    assert!(number_in(&house, "select last_value from looks").await > 4);
+}
+
 #[tokio::test]
 async fn what_is_lost_after_a_failed_migration_was_mended_is_not_what_it_left() {
     let house = house().await;

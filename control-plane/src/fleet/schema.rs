@@ -1,7 +1,7 @@
 //! Migrates one schema.
 
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rowhouse_database::{AdminConnection, sqlstate_behind};
 use rowhouse_domain::{MigrationDirection, SchemaCheckState, SchemaMigrationState};
@@ -17,6 +17,9 @@ use crate::sweeps;
 
 /// Times that a schema is left to the one who is at work on it, before it counts as failed.
 const PATIENCE: i32 = 5;
+/// Times that a canary is looked at where nobody can tell whether it differs, and the pause after the first: it doubles each time.
+const LOOKS: u32 = 5;
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 const NO_SUCH_DATABASE: &str = "3D000";
 const GONE: &str = "its tenant was purged meanwhile";
 
@@ -78,12 +81,7 @@ async fn attempt(context: &Context, link: &ClusterLink, task: &Task) -> Option<O
             if let Some(said) = falls_short(task, version.unwrap_or_default()) {
                 return Some(failed(version, steps, said, None));
             }
-            let seen = if task.is_verified { verify(context, link, &mut inside, task).await } else { None };
-            let is_verified = seen.is_some();
-            match seen.flatten() {
-                Some(said) => Outcome { is_verified, ..failed(version, steps, said, None) },
-                None => Outcome { version, is_verified, ..Outcome::of(SchemaMigrationState::Done, steps) },
-            }
+            verified(context, link, &mut inside, task, version, steps).await
         }
         // It was taken over from a worker that lives after all, and only was not heard of for a while; or, a first attempt as
         // far as anybody knows, its claim was lost with a server of `saas_platform` that crashed.
@@ -105,42 +103,61 @@ async fn attempt(context: &Context, link: &ClusterLink, task: &Task) -> Option<O
     })
 }
 
-/// Holds a schema against the template, and says in what it differs, if at all. None where nobody could tell.
+/// What came of a schema that is migrated, once it was looked at, if it is to be. A canary has failed where nobody could tell
+/// whether it differs: the others would follow it unseen. Of the others, the sweep after the run says it.
+async fn verified(
+    context: &Context,
+    link: &ClusterLink,
+    inside: &mut AdminConnection,
+    task: &Task,
+    version: Option<i32>,
+    steps: Vec<Value>,
+) -> Outcome {
+    let done = |steps| Outcome { version, ..Outcome::of(SchemaMigrationState::Done, steps) };
+    if !task.is_verified {
+        return done(steps);
+    }
+    let mut looks = 1;
+    let mut seen = verify(context, link, inside, task).await;
+    while seen.is_err() && task.is_canary && looks < LOOKS {
+        tokio::time::sleep(LOOK_AGAIN * 2_u32.pow(looks - 1)).await;
+        looks += 1;
+        seen = verify(context, link, inside, task).await;
+    }
+    match seen {
+        Ok(None) => Outcome { is_verified: true, ..done(steps) },
+        Ok(Some(said)) => Outcome { is_verified: true, ..failed(version, steps, said, None) },
+        Err(error) if task.is_canary => {
+            let said = format!("it is migrated, and could not be compared with its template in {looks} looks: {error}");
+            failed(version, steps, said, None)
+        }
+        Err(error) => {
+            tracing::warn!(
+                schema = task.name,
+                error,
+                "a schema that was migrated could not be compared with its template"
+            );
+            done(steps)
+        }
+    }
+}
+
+/// Holds a schema against the template, and says in what it differs, if at all. Or why nobody could tell.
 async fn verify(
     context: &Context,
     link: &ClusterLink,
     inside: &mut AdminConnection,
     task: &Task,
-) -> Option<Option<String>> {
+) -> Result<Option<String>, String> {
     let looked_at = Instant::now();
-    let seen = match sweeps::look_inside(context, link, inside, &task.schema_name).await {
-        Ok(seen) => seen?,
-        Err(error) => {
-            // The sweep after the run says so, if it is still so.
-            tracing::warn!(
-                schema = task.name,
-                error = error.chain(),
-                "a schema that was migrated could not be compared with its template"
-            );
-            return None;
-        }
-    };
+    let seen = sweeps::look_inside(context, link, inside, &task.schema_name).await.map_err(|error| error.chain())?;
+    let seen = seen.ok_or("another runner is at work in it")?;
+    // Nor is it known what of it is accepted where that can't be written down.
     let recorded =
         async { sweeps::record_of_run(&mut context.progress.get().await?, task.schema, looked_at, &seen).await };
-    let state = match recorded.await {
-        Ok(state) => state,
-        Err(error) => {
-            // Nor is it known then what of it was accepted: the sweep after the run looks again.
-            tracing::warn!(
-                schema = task.name,
-                error = error.chain(),
-                "what was seen of a schema that was migrated could not be recorded"
-            );
-            return None;
-        }
-    };
+    let state = recorded.await.map_err(|error| error.chain())?;
     let said = || format!("it is migrated, and differs from its template: {}", sweeps::shown(&seen.differences));
-    Some((state == SchemaCheckState::Different).then(said))
+    Ok((state == SchemaCheckState::Different).then(said))
 }
 
 async fn carry_out(

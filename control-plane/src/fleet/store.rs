@@ -256,7 +256,8 @@ pub(super) async fn try_again(tx: &impl Sql, id: MigrationRunId) -> Result<()> {
     tx.execute(TRY_AGAIN, &[&id]).await.context("letting what failed be tried again").map(drop)
 }
 
-// One that differed as a canary, and was mended by hand since, is where it should be and what it should be.
+// One that differed as a canary, and was mended by hand since, is where it should be and what it should be. One that could not be
+// compared is looked at with the others that were not, after the run.
 const SETTLE: &str = "
     with due as (
         select begun.schema_id, begun.state = 'failed' and run.dry_run is null and exists (
@@ -271,7 +272,7 @@ const SETTLE: &str = "
     set is_due_again = false, state = case when due.is_mended then 'done' else begun.state end,
         error = case when due.is_mended then null else begun.error end,
         sqlstate = case when due.is_mended then null else begun.sqlstate end,
-        note = case when due.is_mended then 'it had failed, and was mended by hand since' else begun.note end
+        note = case when due.is_mended then 'it had failed, and is where it should be by now' else begun.note end
     from due where begun.run_id = $1 and begun.schema_id = due.schema_id";
 
 const COUNT_BLOCKED: &str = "

@@ -51,10 +51,11 @@ pub async fn inspect(client: &Client, set: Set, schema: &str) -> Result<Option<I
     Ok(Some(Inspection { version, server, fingerprint: Fingerprint::of(entries), glance }))
 }
 
-/// Given back at the end of the transaction.
+/// Given back at the end of the transaction. Shared: it keeps runners out, and is not to be had while one is in the schema, but two
+/// who look don't take each other for one.
 pub(super) fn lock(set: Set, schema: &str) -> String {
     format!(
-        "select 'lock', pg_try_advisory_xact_lock(hashtextextended({}, {}))::text, current_setting('server_version_num')",
+        "select 'lock', pg_try_advisory_xact_lock_shared(hashtextextended({}, {}))::text, current_setting('server_version_num')",
         escape_literal(schema),
         session::seed(set)
     )
