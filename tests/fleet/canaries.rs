@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rowhouse_testkit::{Client, TestHouse};
 use serde_json::{Value, json};
 
-use crate::{NEW, OLD, go, house, inside, look, make, rowhouse, start, until};
+use crate::{NEW, OLD, eventually, go, house, inside, look, make, rowhouse, start, until};
 
 async fn until_phase(house: &TestHouse, run: &str, phase: &str) -> Value {
     let begun = Instant::now();
@@ -65,6 +65,35 @@ async fn a_run_halts_where_the_data_plane_fails_a_canary() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(house.admin.get(&run).await.expect(200).json()["state"], "running");
     let _ = house.admin.post(&format!("{run}/cancel"), &json!({})).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_run_that_halted_after_its_soak_time_watches_its_canaries_again_before_others_follow() {
+    let house = house().await;
+    let organization = house.organization().await;
+    let tenants = make(&house, &organization, "dedicated", 3).await;
+    go(&house, "down", OLD).await;
+    let canary = house.tenant_key(&tenants[0], &["read_files"]).await;
+    let body = json!({"canary": "1", "health_check": true, "soak_seconds": 3, "parallel": 1, "order": "oldest",
+        "batch": 1, "pause_seconds": 3600});
+    let run = start(&house, body).await;
+    until_phase(&house, &run, "fleet").await;
+    let done = async || house.admin.get(&run).await.expect(200).json()["counts"]["done"].clone();
+    eventually(async || done().await == 2, "the first batch is not done").await;
+    let database = inside(&house, &tenants[0]).await;
+    database.run("alter table workspaces rename to places").await.unwrap();
+    for _ in 0..25 {
+        let _ = canary.get("/v1/workspaces").await;
+    }
+    until(&house, &run, "halted").await;
+    database.run("alter table places rename to workspaces").await.unwrap();
+    let resumed = house.admin.post(&format!("{run}/resume"), &json!({})).await.expect(200).json();
+    assert_eq!((&resumed["phase"], &resumed["state"]), (&json!("soak"), &json!("running")), "{resumed}");
+    assert!(!resumed["waits_until"].is_null(), "{resumed}");
+    // And then goes on.
+    until_phase(&house, &run, "fleet").await;
+    eventually(async || done().await == 3, "the rest is not done").await;
+    let _ = until(&house, &run, "done").await;
 }
 
 #[tokio::test]

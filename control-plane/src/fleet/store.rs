@@ -293,10 +293,10 @@ pub(super) async fn settle(tx: &impl Sql, id: MigrationRunId) -> Result<()> {
 }
 
 const FORGET_CANARIES: &str = "delete from migration_canaries where run_id = $1";
-const SOAK_AGAIN: &str = "
 // Also where others had followed already: while nothing is known of the canaries, no more of them do.
-    update migration_runs set waits_until = now() + make_interval(secs => soak_seconds)
-    where id = $1 and phase = 'soak' and max_error_rate is not null";
+const SOAK_AGAIN: &str = "
+    update migration_runs set phase = 'soak', waits_until = now() + make_interval(secs => soak_seconds)
+    where id = $1 and phase in ('soak', 'fleet') and max_error_rate is not null";
 
 /// Lets a run that was halted watch its canaries as if for the first time.
 pub(super) async fn watch_again(tx: &impl Sql, id: MigrationRunId) -> Result<()> {
