@@ -75,6 +75,8 @@ async fn idle_house() -> TestHouse {
     house_with(|settings| {
         settings.migrations.parallel = 0;
         settings.migrations.tenant_folder = slow_folder();
+        // So that they may die while they look, or write down what they saw.
+        settings.migrations.verify_in_runs = true;
     })
     .await
 }
@@ -177,7 +179,11 @@ async fn all_workers_that_are_killed_at_once_leave_no_schema_in_between() {
 
 #[tokio::test]
 async fn a_server_that_is_killed_leaves_no_schema_in_between() {
-    let house = house_with(|settings| settings.migrations.tenant_folder = slow_folder()).await;
+    let house = house_with(|settings| {
+        settings.migrations.tenant_folder = slow_folder();
+        settings.migrations.verify_in_runs = true;
+    })
+    .await;
     let organization = house.organization().await;
     let mut cluster = TestCluster::private().await;
     house.register("fragile", &cluster).await;
