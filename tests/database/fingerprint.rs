@@ -385,6 +385,25 @@ async fn what_has_other_numbers_in_another_database_looks_the_same_at_a_glance()
     assert_eq!((&seen[0].1, &seen[0].2), (&seen[1].1, &seen[1].2));
 }
 
+#[tokio::test]
+async fn how_an_index_came_about_does_not_show() {
+    let database = tenant_database().await;
+    let mut connection = as_owner(&database.name, "public").await;
+    run(&connection, "create table one (a int, b int); insert into one values (1, 1)").await;
+    // Rows whose versions are linked, which a new index can't tell apart: a snapshot older than it must not use it.
+    run(&connection, "update one set b = 2; create index one_idx on one (b)").await;
+    let of_index =
+        |columns: &str| format!("select ({columns})::text from pg_index where indexrelid = 'one_idx'::regclass");
+    let before = (read(&mut connection, "public").await.hash, glance(&mut connection, "public").await.unwrap());
+    let flags = crate::support::texts(&connection, &of_index("indcheckxmin, indisclustered")).await;
+    run(&connection, "vacuum one").await;
+    run(&connection, "reindex index one_idx; alter table one cluster on one_idx").await;
+    let after = (read(&mut connection, "public").await.hash, glance(&mut connection, "public").await.unwrap());
+    let then = crate::support::texts(&connection, &of_index("indcheckxmin, indisclustered")).await;
+    assert_eq!((flags, then), (vec!["(t,f)".to_owned()], vec!["(f,t)".to_owned()]));
+    assert_eq!(before, after);
+}
+
 /// The key of the lock of a tenant's schema that is called `public`.
 const KEY: &str = "hashtextextended('public', 120299474518018)";
 

@@ -7,7 +7,8 @@ use super::{Part, tree};
 
 /// What the text of a column is.
 enum Spelling {
-    /// Nothing that the schema is made of, or in another column as well.
+    /// Nothing that the schema is made of, or in another column as well. Whether old rows kept an index from being used at once is
+    /// a matter of when it was made, and by what a table was once sorted is one of how its rows lie.
     LeftOut,
     /// The numbers of an object, or of several.
     Objects,
@@ -26,7 +27,7 @@ enum Spelling {
 fn spelling(column: &str) -> Spelling {
     match column {
         "oid" | "connamespace" | "stxnamespace" | "typnamespace" | "typarray" | "typrelid" | "reltype"
-        | "tgconstraint" | "conparentid" | "tgparentid" => Spelling::LeftOut,
+        | "tgconstraint" | "conparentid" | "tgparentid" | "indcheckxmin" | "indisclustered" => Spelling::LeftOut,
         "relowner" | "proowner" | "typowner" | "stxowner" | "relam" | "typbasetype" | "prolang" | "prorettype"
         | "proargtypes" | "proallargtypes" | "provariadic" | "protrftypes" | "attrelid" | "atttypid"
         | "attcollation" | "adrelid" | "conrelid" | "contypid" | "conindid" | "confrelid" | "conpfeqop"
