@@ -240,7 +240,7 @@ create trigger quota_blocks_set_updated_at before update on quota_blocks for eac
 
 alter table content_keys enable row level security;
 create policy tenant_isolation on content_keys to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
-grant select, insert on content_keys to tenant_app;
+grant select, insert, delete on content_keys to tenant_app;
 alter table blobs enable row level security;
 create policy tenant_isolation on blobs to tenant_app using (tenant_id = app_tenant_id()) with check (tenant_id = app_tenant_id());
 alter table files enable row level security;

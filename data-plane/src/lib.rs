@@ -20,6 +20,7 @@ pub mod files;
 pub mod folders;
 pub mod jobs;
 pub mod links;
+pub mod rotation;
 mod s3;
 mod scrub;
 pub mod search;

@@ -7,7 +7,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Header, Object, Ref, RefOr, ResponseBuilder, Type};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use crate::{archives, files, folders, jobs, links, search, uploads, usage, workspaces};
+use crate::{archives, files, folders, jobs, links, rotation, search, uploads, usage, workspaces};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -31,6 +31,8 @@ use crate::{archives, files, folders, jobs, links, search, uploads, usage, works
         folders::routes::restore_folder,
         archives::routes::get_folder_zip,
         folders::routes::copy_folder,
+        rotation::routes::rotate_content_key,
+        rotation::routes::list_content_keys,
         jobs::routes::get_job,
         jobs::routes::cancel_job,
         files::content::upload_file,
@@ -74,6 +76,7 @@ use crate::{archives, files, folders, jobs, links, search, uploads, usage, works
         (name = "files", description = "Contents, their versions and what is known about them."),
         (name = "uploads", description = "Resumable uploads, as tus 1.0 has them."),
         (name = "links", description = "Addresses that open one file, or take one in, without a key."),
+        (name = "content keys", description = "What contents are sealed under, where they are."),
         (name = "search", description = "Finding all of them."),
         (name = "usage", description = "What is in use."),
     )

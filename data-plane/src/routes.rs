@@ -19,6 +19,7 @@ use crate::links::content::{get_link_content, head_link_content, put_link_conten
 use crate::links::routes::{
     create_link, create_upload_link, list_links, revoke_link, revoke_links_of_file, revoke_links_of_key,
 };
+use crate::rotation::routes::{list_content_keys, rotate_content_key};
 use crate::search::routes::search_items;
 use crate::uploads::tus::routes::{abandon_upload, begin_upload, continue_upload, describe_uploads, head_upload};
 use crate::usage::routes::get_usage;
@@ -113,6 +114,11 @@ pub fn configure(config: &mut ServiceConfig) {
                 )
                 .service(resource("").route(quick(post().to(create_workspace))).route(quick(get().to(list_workspaces))))
                 .service(resource("/{wrk}/restore").route(quick(post().to(restore_workspace)))),
+        )
+        .service(
+            resource("/v1/content-keys")
+                .route(quick(post().to(rotate_content_key)))
+                .route(quick(get().to(list_content_keys))),
         )
         .service(resource("/v1/jobs/{job}").route(quick(get().to(get_job))))
         .service(resource("/v1/jobs/{job}/cancel").route(quick(post().to(cancel_job))))

@@ -120,6 +120,8 @@ ids! {
     BlobId "blb";
     /// A PostgreSQL cluster that holds tenants.
     ClusterId "clu";
+    /// What contents are sealed under.
+    ContentKeyId "ctk";
     /// Something that happened and is to be counted once.
     EventId "evt";
     /// A file.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rowhouse_blobs::ContentKey;
 use rowhouse_database::{Columns, Sql};
-use rowhouse_domain::TenantId;
+use rowhouse_domain::{ContentKeyId, TenantId};
 use rowhouse_keys::{MasterKey, Unopenable};
 use rowhouse_problem::{Error, Result};
 use secrecy::{ExposeSecret, SecretString};
@@ -73,11 +73,22 @@ pub(super) async fn current(
         if let Some(sealed) = store::last(transaction, age).await? {
             return sealed.open(master, tenant.as_uuid()).map_err(Error::internal);
         }
-        let id = Uuid::now_v7();
-        let text = SecretString::from(hex::encode(ContentKey::generate().expose()));
-        store::insert(transaction, id, &master.seal(PURPOSE, &owner(tenant.as_uuid(), id), &text)).await?;
+        add(transaction, master, tenant).await?;
     }
     let sealed = store::last(transaction, age).await?;
     let sealed = sealed.ok_or_else(|| Error::unavailable("a content key was made and is not there"))?;
     sealed.open(master, tenant.as_uuid()).map_err(Error::internal)
+}
+
+/// Makes a key whatever the age of the last one is. Of two that do so at the same time one makes it for both.
+pub(super) async fn renew(transaction: &impl Sql, master: &MasterKey, tenant: TenantId) -> Result<ContentKeyId> {
+    add(transaction, master, tenant).await?;
+    store::newest(transaction).await
+}
+
+/// Adds a key, unless somebody else just did.
+async fn add(transaction: &impl Sql, master: &MasterKey, tenant: TenantId) -> Result<()> {
+    let id = Uuid::now_v7();
+    let text = SecretString::from(hex::encode(ContentKey::generate().expose()));
+    store::insert(transaction, id, &master.seal(PURPOSE, &owner(tenant.as_uuid(), id), &text)).await
 }

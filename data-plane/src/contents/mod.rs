@@ -16,9 +16,9 @@ use std::time::Duration;
 use futures::stream::BoxStream;
 use rowhouse_blobs::{BlobError, BlobKey, BlobMeta, BlobRead, BlobStore, BlobWriter, Config};
 use rowhouse_database::{Columns, Sql};
-use rowhouse_domain::TenantId;
+use rowhouse_domain::{ContentKeyId, TenantId};
 use rowhouse_keys::MasterKey;
-use rowhouse_problem::{Error, Result};
+use rowhouse_problem::{Code, Error, Result};
 use rowhouse_settings as settings;
 use tokio_postgres::Row;
 
@@ -91,6 +91,15 @@ impl Contents {
             Some(age) => keys::current(transaction, &self.master, tenant, age).await.map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Makes a key that the tenant's objects are sealed under from now on, before the last one has had its time.
+    pub(crate) async fn renew_key(&self, transaction: &impl Sql, tenant: TenantId) -> Result<ContentKeyId> {
+        if self.key_age.is_none() {
+            let detail = "Contents are not sealed here: blobs.encryption is off.";
+            return Err(Error::new(Code::InvalidTransition, detail));
+        }
+        keys::renew(transaction, &self.master, tenant).await
     }
 
     /// Begins an object.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use rowhouse_database::{Described, Sql};
+use rowhouse_database::{Columns, Described, Sql};
+use rowhouse_domain::ContentKeyId;
 use rowhouse_problem::Result;
 use uuid::Uuid;
 
@@ -17,6 +18,13 @@ const LAST: &str = "
 pub(super) async fn last(tenant: &impl Sql, age: Duration) -> Result<Option<SealedKey>> {
     let row = tenant.query_opt(LAST, &[&age.as_secs_f64()]).await.context("reading a content key")?;
     Ok(row.as_ref().map(SealedKey::from_row).transpose()?.flatten())
+}
+
+const NEWEST: &str = "select id from content_keys order by number desc limit 1";
+
+/// The last key, whatever its age; there is one.
+pub(super) async fn newest(tenant: &impl Sql) -> Result<ContentKeyId> {
+    tenant.query_one(NEWEST, &[]).await.context("looking for the newest content key")?.column("id")
 }
 
 const INSERT: &str = "

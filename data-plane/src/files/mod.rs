@@ -16,7 +16,7 @@ mod disposition;
 pub(crate) mod doors;
 mod download;
 mod finalize;
-mod intents;
+pub(crate) mod intents;
 mod lists;
 pub mod model;
 mod multipart;

@@ -12,7 +12,7 @@ use super::intents::Expired;
 use super::{blobs, intents, purge, reservation};
 use crate::contents::blob_failure;
 use crate::work::WorkContext;
-use crate::{idempotency, links, quota, uploads};
+use crate::{idempotency, links, quota, rotation, uploads};
 
 /// Uploads that one sweep looks at; what is left waits for the next.
 const AT_ONCE: i64 = 100;
@@ -27,8 +27,9 @@ const UPLOAD_UNDER_WAY: Duration = Duration::from_secs(2);
 pub(crate) async fn sweep(context: &WorkContext, placement: &ActivePlacement) -> Option<Timestamp> {
     let trash = purge::sweep(context, placement).await;
     let blobs = blobs::sweep(context, placement).await;
+    let keys = rotation::sweep(context, placement).await;
     let ends = next_end(context, placement).await;
-    [trash, blobs, ends].into_iter().filter_map(|due| logged(placement, due)).min()
+    [trash, blobs, keys, ends].into_iter().filter_map(|due| logged(placement, due)).min()
 }
 
 /// Ends what uploads have left that came to nothing: room, objects, rows. Never fails, as above.

@@ -1,7 +1,7 @@
 //! Tenant table `jobs`, as those see it who wait for one.
 
 use rowhouse_database::{Columns, Described, Sql};
-use rowhouse_domain::{FolderId, JobId, WorkspaceId};
+use rowhouse_domain::{ContentKeyId, FolderId, JobId, WorkspaceId};
 use rowhouse_problem::{Code, Error, Result};
 use uuid::Uuid;
 
@@ -18,13 +18,13 @@ pub(crate) async fn find(tenant: &impl Sql, id: JobId) -> Result<JobView> {
     let row = tenant.query_opt(FIND, &[&id, &JobKind::watched()]).await.context("reading a job")?;
     let row = row.ok_or_else(|| Error::not_found("job", id))?;
     let subject: Uuid = row.column("subject_id")?;
-    let root: &str = row.column("root")?;
     Ok(JobView {
         id: row.column("id")?,
         kind: row.column("kind")?,
-        subject: match RootKind::from_text(root)? {
-            RootKind::Folder => FolderId::from_uuid(subject).to_string(),
-            RootKind::Workspace => WorkspaceId::from_uuid(subject).to_string(),
+        subject: match row.column::<Option<&str>>("root")?.map(RootKind::from_text).transpose()? {
+            Some(RootKind::Folder) => FolderId::from_uuid(subject).to_string(),
+            Some(RootKind::Workspace) => WorkspaceId::from_uuid(subject).to_string(),
+            None => ContentKeyId::from_uuid(subject).to_string(),
         },
         state: row.column("state")?,
         done: row.column("done")?,

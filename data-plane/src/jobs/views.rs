@@ -10,15 +10,15 @@ use utoipa::ToSchema;
 pub struct JobView {
     #[schema(value_type = String, example = "job_01jd0000000000000000000000")]
     pub(super) id: JobId,
-    /// `delete_tree`, `restore_tree`, `copy_tree` or `purge_tree`.
+    /// `delete_tree`, `restore_tree`, `copy_tree`, `purge_tree` or `reseal_contents`.
     pub(super) kind: String,
-    /// The folder or workspace that it is about.
+    /// The folder, workspace or content key that it is about.
     pub(super) subject: String,
     /// `queued`, `running`, `done`, `failed` or `cancelled`.
     pub(super) state: String,
-    /// Folders and files that it has dealt with.
+    /// Folders and files, or contents, that it has dealt with.
     pub(super) done: i64,
-    /// Folders and files that there were when it began; none before that, and it grows while they are counted.
+    /// As many as there were when it began; none before that, and it grows while they are counted.
     pub(super) total: Option<i64>,
     /// What went wrong, where something did.
     pub(super) error: Option<&'static str>,

@@ -11,7 +11,7 @@ use rowhouse_database::ActivePlacement;
 use rowhouse_domain::TenantId;
 use rowhouse_problem::{Error, Result};
 
-use self::pace::Pace;
+pub(crate) use self::pace::Pace;
 use self::store::Due;
 use self::verdict::{Verdict, look};
 use crate::placements;

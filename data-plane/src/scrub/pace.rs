@@ -8,24 +8,24 @@ use tokio::time::Instant;
 const OBJECT: u64 = 64 * 1024;
 
 /// Bytes a second, over all that one process reads.
-pub(super) struct Pace {
+pub(crate) struct Pace {
     bytes_per_second: u64,
     /// When what was read so far would have been read at that pace.
     free: Instant,
 }
 
 impl Pace {
-    pub(super) fn new(bytes_per_second: u64) -> Self {
+    pub(crate) fn new(bytes_per_second: u64) -> Self {
         Self { bytes_per_second: bytes_per_second.max(1), free: Instant::now() }
     }
 
     /// Says that an object was opened.
-    pub(super) async fn opened(&mut self) {
+    pub(crate) async fn opened(&mut self) {
         self.spent(OBJECT).await;
     }
 
     /// Says that so many bytes were read, and waits until that is not too fast.
-    pub(super) async fn spent(&mut self, bytes: u64) {
+    pub(crate) async fn spent(&mut self, bytes: u64) {
         tokio::time::sleep_until(self.free_after(bytes, Instant::now())).await;
     }
 

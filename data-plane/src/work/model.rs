@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rowhouse_domain::{AccountId, FileId, FolderId, JobId, ReservationId, WorkspaceId};
+use rowhouse_domain::{AccountId, ContentKeyId, FileId, FolderId, JobId, ReservationId, WorkspaceId};
 use rowhouse_problem::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -33,6 +33,8 @@ pub enum JobKind {
     PurgeTree,
     /// Copies what lies in a folder.
     CopyTree,
+    /// Seals contents under the tenant's newest key.
+    ResealContents,
     /// Removes versions of a file that its workspace's rules don't keep.
     PruneFile,
     /// The same for all files of a workspace.
@@ -41,7 +43,7 @@ pub enum JobKind {
 
 impl JobKind {
     /// Every kind that this release can do.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::IndexFile,
         Self::IndexLabel,
         Self::IndexFolder,
@@ -52,6 +54,7 @@ impl JobKind {
         Self::RestoreTree,
         Self::PurgeTree,
         Self::CopyTree,
+        Self::ResealContents,
         Self::PruneFile,
         Self::PruneWorkspace,
     ];
@@ -69,6 +72,7 @@ impl JobKind {
             Self::RestoreTree => "restore_tree",
             Self::PurgeTree => "purge_tree",
             Self::CopyTree => "copy_tree",
+            Self::ResealContents => "reseal_contents",
             Self::PruneFile => "prune_file",
             Self::PruneWorkspace => "prune_workspace",
         }
@@ -77,7 +81,7 @@ impl JobKind {
     /// Whether somebody may wait for it: then it is kept for a while when it is done.
     pub const fn is_watched(self) -> bool {
         match self {
-            Self::DeleteTree | Self::RestoreTree | Self::PurgeTree | Self::CopyTree => true,
+            Self::DeleteTree | Self::RestoreTree | Self::PurgeTree | Self::CopyTree | Self::ResealContents => true,
             Self::IndexFile
             | Self::IndexLabel
             | Self::IndexFolder
@@ -183,6 +187,11 @@ impl NewJob {
     pub fn copy(root: FolderId, order: &CopyOrder) -> Self {
         let payload = serde_json::to_value(order).expect("an order is plain JSON");
         Self { id: JobId::new(), kind: JobKind::CopyTree, subject: Some(root.as_uuid()), payload }
+    }
+
+    /// To seal contents anew, under this key.
+    pub fn reseal(key: ContentKeyId) -> Self {
+        Self::about(JobKind::ResealContents, key.as_uuid())
     }
 
     /// Its id, by which it can be asked for.

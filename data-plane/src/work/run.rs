@@ -11,6 +11,7 @@ use super::labels;
 use super::model::{Job, JobKind};
 use crate::files::versions::keep;
 use crate::index;
+use crate::rotation;
 use crate::trees::{self, CopyOrder};
 
 /// Does the jobs, one unless they are labels. Whatever they do may have been done before: their worker can have died just
@@ -39,6 +40,7 @@ async fn run_one(context: &WorkContext, placement: &ActivePlacement, job: &Job) 
             let order: CopyOrder = serde_json::from_value(job.payload.clone()).map_err(Error::internal)?;
             trees::copy(context, placement, FolderId::from_uuid(job.subject()?), job.id, &order).await
         }
+        JobKind::ResealContents => rotation::reseal(context, placement, job.id).await,
         JobKind::PruneFile => keep::prune_file(context, placement, FileId::from_uuid(job.subject()?)).await,
         JobKind::PruneWorkspace => {
             keep::prune_workspace(context, placement, WorkspaceId::from_uuid(job.subject()?)).await

@@ -2,10 +2,12 @@
 //!
 //! `pending`: the upload is under way. `abandoned`: the object is not wanted, and only it and the row are left to remove.
 
-pub(super) mod store;
+pub(crate) mod store;
 
 use rowhouse_blobs::{BlobKey, BlobWriter};
+use rowhouse_database::Sql;
 use rowhouse_domain::{ReservationId, TenantId, UploadId};
+use rowhouse_problem::Result;
 use uuid::Uuid;
 
 use super::pulse::ran_out;
@@ -15,9 +17,9 @@ use crate::state::AppState;
 
 /// An upload that is about to begin.
 #[derive(Debug, Clone)]
-pub(super) struct Intent {
-    pub(super) id: Uuid,
-    pub(super) object: BlobKey,
+pub(crate) struct Intent {
+    pub(crate) id: Uuid,
+    pub(crate) object: BlobKey,
     pub(super) reservation: ReservationId,
     /// What the object is sealed under.
     pub(super) content_key: Option<Uuid>,
@@ -36,6 +38,13 @@ impl Intent {
             ends: None,
         }
     }
+}
+
+/// Has it known that a copy of a content's object may come to exist, which reserves nothing. It has a day.
+pub(crate) async fn begin_copy(transaction: &impl Sql, tenant: TenantId, bucket: &str, bytes: i64) -> Result<Intent> {
+    let intent = Intent::new(tenant);
+    store::insert_copy(transaction, &intent, bucket, bytes).await?;
+    Ok(intent)
 }
 
 /// Begins an intent's object. What the store calls its upload is written down before there is a part of it: parts of a process

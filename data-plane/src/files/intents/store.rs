@@ -41,6 +41,15 @@ pub(in crate::files) async fn insert(
     Ok(())
 }
 
+const INSERT_COPY: &str = "
+    insert into upload_intents (id, bucket, object_key, bytes, expires_at) values ($1, $2, $3, $4, now() + interval '1 day')";
+
+/// The same of a copy, without anything that is reserved for it.
+pub(super) async fn insert_copy(transaction: &impl Sql, intent: &Intent, bucket: &str, bytes: i64) -> Result<()> {
+    let inserted = transaction.execute(INSERT_COPY, &[&intent.id, &bucket, &intent.object.to_string(), &bytes]).await;
+    inserted.context("inserting an intent to copy an object").map(drop)
+}
+
 const EXTEND: &str =
     "update upload_intents set expires_at = now() + make_interval(secs => $2) where id = $1 and state = 'pending'";
 
@@ -52,14 +61,14 @@ pub(in crate::files) async fn extend(tenant: &impl Sql, id: Uuid, ttl: Duration)
 const NAME_UPLOAD: &str = "update upload_intents set store_upload = $2 where id = $1 and state = 'pending'";
 
 /// Says what the store calls the upload of the object. Says whether the intent still stood: else its object is being removed.
-pub(in crate::files) async fn name_upload(tenant: &impl Sql, id: Uuid, name: &str) -> Result<bool> {
+pub(crate) async fn name_upload(tenant: &impl Sql, id: Uuid, name: &str) -> Result<bool> {
     Ok(tenant.execute(NAME_UPLOAD, &[&id, &name]).await.context("naming an upload")? == 1)
 }
 
 const FULFIL: &str = "delete from upload_intents where id = $1 and state = 'pending'";
 
 /// The object has become a blob. Says whether the intent still stood: else its object is being removed.
-pub(in crate::files) async fn fulfil(transaction: &impl Sql, id: Uuid) -> Result<bool> {
+pub(crate) async fn fulfil(transaction: &impl Sql, id: Uuid) -> Result<bool> {
     Ok(transaction.execute(FULFIL, &[&id]).await.context("fulfilling an upload intent")? == 1)
 }
 
@@ -69,7 +78,7 @@ const ABANDON: &str = "
     where id = $1 and state = 'pending'";
 
 /// The content was there already, so the object is to go. Says whether the intent still stood.
-pub(in crate::files) async fn abandon(transaction: &impl Sql, id: Uuid) -> Result<bool> {
+pub(crate) async fn abandon(transaction: &impl Sql, id: Uuid) -> Result<bool> {
     Ok(transaction.execute(ABANDON, &[&id]).await.context("abandoning an upload intent")? == 1)
 }
 
