@@ -70,13 +70,8 @@ async fn step(
     warm: Arc<[Target]>,
 ) -> Result<Step> {
     let touched = all.len();
-    // Every tenant once, the warm ones again and again while they are measured.
-    let duration = Duration::from_secs(600);
-    let plan =
-        Plan { choice: Choice::Once, warm_up: Duration::ZERO, connections: 16, ..Plan::new(data_plane, all, duration) };
-    let outcome = plan.run().await?;
-    println!("  touched: {outcome}");
-    ensure!(outcome.errors() == 0, "there were errors while tenants were touched");
+    // The warm ones again and again while they are measured.
+    touch(data_plane, all).await?;
     let duration = Duration::from_secs(street.arguments.seconds.min(10));
     let (mut p50, mut p99, mut processor) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..street.arguments.rounds {
@@ -91,6 +86,17 @@ async fn step(
         processor.push((processor_seconds(pid)? - before) / requests * 1e6);
     }
     Ok(Step { touched, p50: median(p50), p99: median(p99), processor: median(processor) })
+}
+
+/// Asks every tenant once.
+pub(super) async fn touch(data_plane: std::net::SocketAddr, all: Arc<[Target]>) -> Result<()> {
+    let duration = Duration::from_secs(600);
+    let plan =
+        Plan { choice: Choice::Once, warm_up: Duration::ZERO, connections: 16, ..Plan::new(data_plane, all, duration) };
+    let outcome = plan.run().await?;
+    println!("  touched: {outcome}");
+    ensure!(outcome.errors() == 0, "there were errors while tenants were touched");
+    Ok(())
 }
 
 fn plot(steps: &[Step]) -> Plot {
