@@ -1,8 +1,10 @@
 //! What must be in place before requests are served: the platform's schema, its partitions, a cluster, a first key.
 
+use std::time::Duration;
+
 use rowhouse_database::{AdminConnection, Columns, Described, Sql};
 use rowhouse_keys::PlainApiKey;
-use rowhouse_migrations::{Options, Set, unobserved};
+use rowhouse_migrations::{Error as MigrationError, Options, Report, Set, unobserved};
 use rowhouse_problem::{Error, Result};
 use rowhouse_settings::{Settings, Tls};
 
@@ -55,19 +57,32 @@ async fn look_at_schema(admin: &mut AdminConnection) -> Result<Schema> {
     Ok(Schema::Newer(version))
 }
 
+/// How often one that waits for another says so.
+const SAYS_SO: Duration = Duration::from_secs(10);
+
+/// Waits for as long as another one's session is at work there: its migrations may take however long they do, and whoever ends
+/// meanwhile is only started again.
 async fn migrate(context: &Context) -> Result<()> {
     let mut admin = context.administer_platform().await?;
-    if let Schema::Newer(version) = look_at_schema(&mut admin).await? {
-        tracing::warn!(version, "saas_platform is of a later release, which this one can serve from");
-        return Ok(());
+    let options = Options { lock_deadline: SAYS_SO, ..Options::default() };
+    loop {
+        // The one that was waited for may be of a later release.
+        if let Schema::Newer(version) = look_at_schema(&mut admin).await? {
+            tracing::warn!(version, "saas_platform is of a later release, which this one can serve from");
+            return Ok(());
+        }
+        match rowhouse_migrations::run(admin.client(), Set::Platform.migrations(), &options, &unobserved).await {
+            Ok(Report { steps, .. }) => {
+                steps.iter().for_each(|migration| tracing::info!(%migration, "applied"));
+                return Ok(());
+            }
+            Err(MigrationError::Locked { holder, .. }) => {
+                let holder = holder.as_deref().unwrap_or("another session");
+                tracing::warn!(holder, "saas_platform is being migrated by somebody else, who is waited for");
+            }
+            Err(error) => return Err(Error::unavailable(error)),
+        }
     }
-    let report = rowhouse_migrations::run(admin.client(), Set::Platform.migrations(), &Options::default(), &unobserved)
-        .await
-        .map_err(Error::unavailable)?;
-    for migration in &report.steps {
-        tracing::info!(%migration, "applied");
-    }
-    Ok(())
 }
 
 const ENSURE_LOG_PARTITIONS: &str = "select ensure_log_partitions()";

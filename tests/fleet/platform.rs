@@ -11,6 +11,7 @@ use rowhouse_testkit::{
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
@@ -126,6 +127,32 @@ async fn two_control_planes_that_start_at_once_migrate_once_and_both_come_up() {
     for version in 7..=newest {
         assert_eq!((platform.recorded(version).await, applied(version)), (1, 1), "V{version}: {logs}");
     }
+}
+
+#[tokio::test]
+async fn whoever_starts_waits_for_as_long_as_another_one_migrates() {
+    let platform = Platform::new().await;
+    let holder = TestCluster::get().admin(&platform.database.name).await;
+    // The lock of the platform's set in the schema `public`.
+    holder.run("select pg_advisory_lock(hashtextextended('public', 120299474518017))").await.unwrap();
+    let port = free_port().await;
+    let mut replica = platform.start("control_plane", port);
+    let mut log = BufReader::new(replica.stderr.take().unwrap()).lines();
+    let waits = async {
+        while let Some(line) = log.next_line().await.unwrap() {
+            if line.contains("somebody else, who is waited for") {
+                return line;
+            }
+        }
+        panic!("it has ended: {:?}", replica.wait().await);
+    };
+    let said = tokio::time::timeout(Duration::from_secs(60), waits).await.expect("it says whom it waits for");
+    assert!(said.contains("pid "), "{said}");
+    let drained = tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+    drop(holder);
+    until_ready(port, &mut replica).await;
+    replica.kill().await.unwrap();
+    drained.await.unwrap();
 }
 
 #[tokio::test]
