@@ -87,7 +87,7 @@ async fn attempt(context: &Context, link: &ClusterLink, task: &Task) -> Option<O
         // far as anybody knows, its claim was lost with a server of `saas_platform` that crashed.
         Err(MigrationError::Locked { .. }) if task.attempts < PATIENCE => return None,
         Err(error) => {
-            let was_stopped = matches!(error, MigrationError::Stopped { .. });
+            let was_stopped = matches!(error, MigrationError::Stopped { .. } | MigrationError::LeftOff { .. });
             let version = rowhouse_migrations::current_version(inside.client()).await.ok().flatten();
             let version = version.and_then(|version| i32::try_from(version).ok());
             let sqlstate = error.sqlstate().map(str::to_owned);

@@ -93,6 +93,14 @@ pub enum Error {
         /// How many it has taken on so far, those of earlier runs included.
         rows: u64,
     },
+    /// Somebody asked for it to be stopped while others were in its way. Nothing of it is left, or what can be repeated.
+    #[error("{migration} was stopped: others were in its way {attempts} times, and it is tried again later")]
+    LeftOff {
+        /// Which one.
+        migration: String,
+        /// How often it was tried.
+        attempts: u32,
+    },
     /// A statement around the migrations failed: the lock, the time limits, the history.
     #[error("{doing} failed{}", in_brackets(.sqlstate.as_deref()))]
     Database {
@@ -141,7 +149,8 @@ impl Error {
             | Self::NoSchema
             | Self::Irreversible { .. }
             | Self::Backfill { .. }
-            | Self::Stopped { .. } => None,
+            | Self::Stopped { .. }
+            | Self::LeftOff { .. } => None,
         }
     }
 

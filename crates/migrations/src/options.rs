@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::Migration;
 
-/// What stops a backfill between two batches; it goes on there the next time. All else is finished that was begun.
+/// What stops a backfill between two batches, which goes on there the next time, and whatever others are in the way of between two
+/// tries. All else is finished that was begun.
 #[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
@@ -39,12 +40,12 @@ pub struct Options {
     pub first_pause: Duration,
     /// The longest pause between two tries.
     pub longest_pause: Duration,
-    /// How long a statement in a transaction may take in all; no limit if not given.
+    /// How long a statement may take in all; no limit if not given.
     pub statement_timeout: Option<Duration>,
-    /// How long a statement outside a transaction may wait. It keeps nobody else waiting meanwhile: it waits for those who
-    /// began before it.
+    /// How long a statement outside a transaction may wait, in place of `lock_timeout`. It keeps nobody else waiting meanwhile: it
+    /// waits for those who began before it.
     pub concurrent_timeout: Duration,
-    /// Looked at between the batches of a backfill.
+    /// Looked at between the batches of a backfill, and before anything is tried again.
     pub stop: Stop,
 }
 

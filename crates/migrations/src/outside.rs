@@ -3,9 +3,11 @@
 //! Between the statement and its row of the history a runner can die. So the statement must be one that can be repeated, and
 //! an index that a try has left invalid is dropped before the next.
 
+use std::time::Duration;
+
 use postgres_protocol::escape::escape_identifier;
 use tokio_postgres::Client;
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::Type;
 
 use crate::concurrently::ConcurrentIndex;
 use crate::error::Database;
@@ -13,8 +15,8 @@ use crate::patience::Patience;
 use crate::session::in_milliseconds;
 use crate::{Error, Migration, Options, transaction};
 
-/// The limits are for the whole statement here, which waits for others without keeping anybody waiting.
-const SET_LIMITS: &str = "select set_config('lock_timeout', $1, false), set_config('statement_timeout', '0', false)";
+/// It waits for others without keeping anybody waiting. How long it may take in all is what any statement may.
+const SET_LIMIT: &str = "select set_config('lock_timeout', $1, false)";
 const FIND_INVALID: &str = "
     select exists (
         select from pg_catalog.pg_index index
@@ -45,21 +47,15 @@ pub(crate) async fn run(
     patience: &mut Patience<'_>,
 ) -> Result<(), Error> {
     patience.be_outside();
-    set_limits(client, &in_milliseconds(options.concurrent_timeout)).await?;
+    set_limit(client, options.concurrent_timeout).await?;
     while let Err(error) = attempt(client, sql, index).await {
         patience.wait_after(error).await?;
     }
-    let limits: [(&(dyn ToSql + Sync), Type); 2] = [
-        (&in_milliseconds(options.lock_timeout), Type::TEXT),
-        (&in_milliseconds(options.statement_timeout.unwrap_or_default()), Type::TEXT),
-    ];
-    let restore = "select set_config('lock_timeout', $1, false), set_config('statement_timeout', $2, false)";
-    client.query_typed(restore, &limits).await.map_err(Error::database("setting the time limits"))?;
-    Ok(())
+    set_limit(client, options.lock_timeout).await
 }
 
-async fn set_limits(client: &Client, lock_timeout: &str) -> Result<(), Error> {
-    let set = client.query_typed(SET_LIMITS, &[(&lock_timeout, Type::TEXT)]).await;
+async fn set_limit(client: &Client, lock_timeout: Duration) -> Result<(), Error> {
+    let set = client.query_typed(SET_LIMIT, &[(&in_milliseconds(lock_timeout), Type::TEXT)]).await;
     set.map(drop).map_err(Error::database("setting the time limits"))
 }
 

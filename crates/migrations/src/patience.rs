@@ -11,6 +11,9 @@ use crate::{Error, Event, Migration, Observer, Options, Step};
 /// A lock that was not to be had in time, and a deadlock that PostgreSQL resolved against us.
 const IN_THE_WAY: [&str; 2] = ["55P03", "40P01"];
 
+/// How often somebody who pauses looks whether to go on at all.
+const LOOKS_UP: Duration = Duration::from_millis(100);
+
 /// Sessions with a lock on a table or index of the current schema, the oldest transactions first. Not what they run: it may hold
 /// a tenant's data, and errors are kept and shown.
 const HOLDERS: &str = "
@@ -80,10 +83,25 @@ impl<'a> Patience<'a> {
         let doublings = 2u32.saturating_pow(self.attempts - 1);
         let pause = self.options.first_pause.saturating_mul(doublings).min(self.options.longest_pause);
         (self.observer)(Event::Waits { migration: self.migration, attempt: self.attempts, pause, sqlstate: &sqlstate });
-        tokio::time::sleep(pause).await;
+        if self.is_stopped_within(pause).await {
+            return Err(Error::LeftOff { migration: self.label.clone(), attempts: self.attempts });
+        }
         self.attempts += 1;
         self.attempts_in_all += 1;
         Ok(())
+    }
+
+    /// Pauses, but for no longer than until somebody wants it to be left.
+    async fn is_stopped_within(&self, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        while !self.is_stopped() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            tokio::time::sleep(left.min(LOOKS_UP)).await;
+        }
+        true
     }
 
     /// Somebody wants what can be done later to be left.

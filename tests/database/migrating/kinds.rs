@@ -163,6 +163,44 @@ async fn a_long_transaction_of_another_is_waited_for_while_an_index_is_made() {
 }
 
 #[tokio::test]
+async fn outside_a_transaction_a_statement_takes_no_longer_than_any_other_may() {
+    let (_database, mut connection) = open().await;
+    let set = set_of(&["-- rowhouse: no-transaction\nselect pg_sleep(20)"], &[]);
+    let options = Options { statement_timeout: Some(Duration::from_millis(200)), ..quick() };
+    let error = rowhouse_migrations::run(connection.client(), &set, &options, &unobserved).await.unwrap_err();
+    assert_eq!(error.sqlstate(), Some("57014"), "{error:?}");
+}
+
+#[tokio::test]
+async fn one_that_others_are_in_the_way_of_is_left_when_somebody_says_so() {
+    for (sql, tried) in
+        [(CONCURRENT, "2 waits after 1: 55P03"), ("alter table a add column c int", "2 waits after 1: 55P03")]
+    {
+        let (database, mut connection) = open().await;
+        migrate(&mut connection, &set_of(&[TABLE], &[])).await.unwrap();
+        let other = as_owner(&database.name, "public").await;
+        run(&other, "begin; lock table a in access exclusive mode").await;
+        let options =
+            Options { first_pause: Duration::from_secs(600), longest_pause: Duration::from_secs(600), ..quick() };
+        let (stop, diary) = (options.stop.clone(), Diary::default());
+        let observer = |event: rowhouse_migrations::Event<'_>| diary.note(&event);
+        let set = set_of(&[TABLE, sql], &[]);
+        let migrating = rowhouse_migrations::run(connection.client(), &set, &options, &observer);
+        let stopping = async {
+            while !diary.lines().contains(&tried.to_owned()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            stop.ask();
+        };
+        let both = futures::future::join(migrating, stopping);
+        let (left, ()) = tokio::time::timeout(Duration::from_secs(30), both).await.expect("it does not wait so long");
+        assert!(matches!(left, Err(rowhouse_migrations::Error::LeftOff { attempts: 1, .. })), "{left:?}");
+        run(&other, "rollback").await;
+        assert_eq!(migrate(&mut connection, &set).await.unwrap().version, Some(2));
+    }
+}
+
+#[tokio::test]
 async fn killed_while_it_makes_an_index_it_makes_it_in_the_end() {
     let (database, mut connection) = open().await;
     let table = TABLE.replace("generate_series(1, 100)", "generate_series(1, 40000)");
