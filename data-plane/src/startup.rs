@@ -26,7 +26,7 @@ use crate::{admin, openapi, routes, scrub, strays};
 
 /// The platform schema that this build's queries are written for. A newer one will do, as long as it says so.
 const PLATFORM_SCHEMA: i32 = 13;
-/// A file that an upload has not touched for this long is nobody's: `uploads.idle_timeout` is far shorter.
+/// A file that an upload has not touched for this long is nobody's: `uploads.idle_timeout` is far shorter. Looked for as often.
 const UNFINISHED: Duration = Duration::from_secs(60 * 60);
 
 /// How long a probe waits for `saas_platform`; those who probe wait about as long.
@@ -296,12 +296,16 @@ async fn refuse_other_schemas(state: &AppState) -> Result<()> {
     }
 }
 
-/// Removes what a crash left of uploads that had not got as far as an object.
+/// Removes unfinished files that nobody's intent names, now and from time to time; those of an intent go when it ends.
 async fn sweep_unfinished(state: AppState) {
-    match state.contents.sweep_unfinished(UNFINISHED).await {
-        Ok(0) => {}
-        Ok(files) => tracing::info!(files, "removed unfinished uploads"),
-        Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "unfinished uploads stay"),
+    let mut rounds = tokio::time::interval(UNFINISHED);
+    loop {
+        rounds.tick().await;
+        match state.contents.sweep_unfinished(UNFINISHED).await {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(files, "removed unfinished uploads"),
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "unfinished uploads stay"),
+        }
     }
 }
 

@@ -50,17 +50,17 @@ async fn a_service_that_is_told_to_stop_finishes_what_it_has_begun() {
 
 #[tokio::test]
 async fn what_a_killed_service_left_is_cleaned_up_by_another() {
-    if !crate::suite::is_soak() {
-        return;
-    }
     let house = crate::house().await;
     let given = house.tenant().await;
     let process = house.data_plane_process("uploads.reservation_ttl = '2s'").await;
+    // Large enough to lie on the disk before they are whole.
+    let (count, length) = (3, 4_000_000);
     let mut sockets = Vec::new();
-    for number in 0..5 {
-        sockets.push(begin_upload(&process.client, &given, &format!("{number}.bin"), 200_000).await.unwrap());
+    for number in 0..count {
+        sockets.push(begin_upload(&process.client, &given, &format!("{number}.bin"), length).await.unwrap());
     }
-    house.expect_reserved(1_000_000).await;
+    house.expect_reserved(i64::try_from(count * length).unwrap()).await;
+    house.expect_stored_objects(count).await;
     process.kill().await;
     let begun = Instant::now();
     while house.rows("select sum(reserved_storage)::bigint from tenants").await[0].try_get::<_, i64>(0).unwrap() > 0

@@ -37,9 +37,19 @@ fn is_unfinished(name: &OsStr) -> bool {
         .is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Opens the unfinished file of a key whose upload is under way. Keys are used once, so it is the first of its name.
+/// Opens the unfinished file of a key whose upload is under way.
 pub(crate) fn open_unfinished(root: &Path, key: BlobKey) -> io::Result<File> {
-    File::open(root.join(key.tenant().to_string()).join(format!("{}#1", key.object())))
+    File::open(unfinished(root, key))
+}
+
+/// Removes the unfinished file that an upload's process has left behind, without looking through the tenant's folder.
+pub(crate) fn remove_left_behind(root: &Path, key: BlobKey) -> io::Result<()> {
+    ignore_missing(std::fs::remove_file(unfinished(root, key)))
+}
+
+/// Keys are used once, so an upload's file is the first of its name.
+fn unfinished(root: &Path, key: BlobKey) -> PathBuf {
+    root.join(key.tenant().to_string()).join(format!("{}#1", key.object()))
 }
 
 /// Removes the unfinished files of one key, whose upload has just failed.

@@ -130,10 +130,14 @@ impl BlobStore {
         }
     }
 
-    /// Ends an upload in parts that its process has left behind, by the name that was announced
-    /// ([`BlobWriter::announcing`]); one that has ended is fine.
-    pub async fn end_upload(&self, key: BlobKey, name: &str) -> Result<(), BlobError> {
-        let Some(parts) = &self.parts else { return Ok(()) };
+    /// Ends an upload that its process has left behind: on local disk its unfinished file goes, in S3 its parts, by the name
+    /// that was announced ([`BlobWriter::announcing`]). One that has ended is fine.
+    pub async fn end_upload(&self, key: BlobKey, name: Option<&str>) -> Result<(), BlobError> {
+        if let Some(root) = self.local_root.clone() {
+            let removed = tokio::task::spawn_blocking(move || local::remove_left_behind(&root, key)).await;
+            return removed.map_err(BlobError::unavailable)?.map_err(BlobError::unavailable);
+        }
+        let (Some(parts), Some(name)) = (&self.parts, name) else { return Ok(()) };
         let ended = parts.abort_multipart(&key.path(), &name.to_owned()).await;
         match ended.map_err(|error| BlobError::of_object(error, key)) {
             Ok(()) | Err(BlobError::NotFound { .. }) => Ok(()),
@@ -165,7 +169,7 @@ impl BlobStore {
         }
     }
 
-    /// Removes what uploads cut off by a crash left on local disk, where it is older than `age`; call it at start.
+    /// Removes what uploads cut off by a crash left on local disk, where it is older than `age`: what no intent names any more.
     ///
     /// In S3 [`Self::end_upload`] ends each; with the client rusoto a life-cycle rule of the bucket must.
     pub async fn sweep_unfinished(&self, age: Duration) -> Result<u64, BlobError> {

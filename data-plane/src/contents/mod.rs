@@ -141,8 +141,8 @@ impl Contents {
         self.blobs.list(Some(tenant.as_uuid()))
     }
 
-    /// Ends an upload in parts that its process has left behind; one that has ended is fine.
-    pub(crate) async fn end_upload(&self, object: BlobKey, name: &str) -> Result<(), BlobError> {
+    /// Ends an upload that its process has left behind, by what the store calls it where it does; one that has ended is fine.
+    pub(crate) async fn end_upload(&self, object: BlobKey, name: Option<&str>) -> Result<(), BlobError> {
         self.blobs.end_upload(object, name).await
     }
 

@@ -97,14 +97,12 @@ async fn expired_intents(context: &WorkContext, placement: &ActivePlacement) -> 
 
 /// Removes what the store has of an upload.
 async fn remove(context: &WorkContext, upload: &Expired) -> std::result::Result<(), BlobError> {
-    if let Some(name) = &upload.store_upload {
-        match context.contents.end_upload(upload.object, name).await {
-            // Not ours to end, and never will be: a rule of the bucket must do it. Nothing else waits for that.
-            Err(BlobError::Denied { reason }) => {
-                tracing::warn!(blob.key = %upload.object, reason, "the parts of an upload may stay in the bucket");
-            }
-            ended => ended?,
+    match context.contents.end_upload(upload.object, upload.store_upload.as_deref()).await {
+        // Not ours to end, and never will be: a rule of the bucket must do it. Nothing else waits for that.
+        Err(BlobError::Denied { reason }) => {
+            tracing::warn!(blob.key = %upload.object, reason, "the parts of an upload may stay in the bucket");
         }
+        ended => ended?,
     }
     context.contents.delete(upload.object).await
 }
