@@ -357,6 +357,31 @@ async fn creation_takes_the_beginning_along_and_termination_leaves_nothing() {
     house.expect_reserved(0).await;
 }
 
+/// Nobody knows the address of what was begun by a creation that failed.
+#[tokio::test]
+async fn a_creation_that_fails_or_is_left_holds_nothing() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let with_upload = |length: usize| {
+        let begin = request(&given.data, Method::POST, "/v1/uploads").header("upload-length", length);
+        begin.header("upload-metadata", metadata(&given, "a.txt")).header("content-type", OFFSET)
+    };
+    let wrong = format!("sha256 {}", STANDARD.encode(Sha256::digest("other")));
+    for _ in 0..3 {
+        let answer = Answer::of(with_upload(500).header("upload-checksum", &wrong).body("words")).await;
+        answer.problem(460, "checksum_mismatch");
+        house.expect_reserved_within(0, Duration::from_millis(500)).await;
+    }
+    house.expect_stored_objects(0).await;
+    // One whose client goes away in the middle of the beginning.
+    let (_halt, body) = halting("words", "");
+    let sending = under_way(&house, &given, with_upload(500).body(body)).await;
+    sending.abort();
+    house.expect_reserved(0).await;
+    let sessions = "select from upload_sessions where tenant_id = app_tenant_id()";
+    assert!(house.tenant_rows(&given, sessions).await.is_empty());
+}
+
 #[tokio::test]
 async fn pieces_are_put_together() {
     let house = crate::house().await;

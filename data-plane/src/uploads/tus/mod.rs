@@ -6,3 +6,4 @@ mod create;
 mod headers;
 mod receive;
 pub mod routes;
+mod untold;

@@ -11,6 +11,7 @@ use super::checksum::{ALGORITHMS, Checksum};
 use super::create::{concatenate, create, finish, state_length, wanted};
 use super::headers::{Concat, EXTENSIONS, OFFSET_TYPE, Resumable, VERSION, bytes, concatenation, tell, text};
 use super::receive::{Body, receive};
+use super::untold::Untold;
 use crate::authentication::{Caller, Writer};
 use crate::files::doors;
 use crate::files::model::UploadQuery;
@@ -62,6 +63,7 @@ pub async fn describe_uploads(state: Data<AppState>, _writer: Writer) -> HttpRes
         (status = 409, description = "The name is in use there, or a partial upload is not complete.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 412, description = "Another version of tus is spoken.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "It is too large, or over a quota.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 460, description = "Its beginning does not have the stated checksum. As after every error, nothing was begun.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("api_key" = ["write_files"]))
 )]
@@ -96,7 +98,17 @@ pub async fn begin_upload(
             }
             let new = wanted(query.0, metadata, length, concat == Concat::Partial)?;
             let session = create(&state, &writer, new).await?;
-            take_in(&state, &writer, session, &request, payload).await?
+            let untold = Untold::new(&state, &writer, &session);
+            match take_in(&state, &writer, session, &request, payload).await {
+                Ok(session) => {
+                    untold.tell();
+                    session
+                }
+                Err(error) => {
+                    untold.end().await;
+                    return Err(error.into());
+                }
+            }
         }
     };
     let mut answer = HttpResponse::Created();
