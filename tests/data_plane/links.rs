@@ -139,6 +139,30 @@ async fn links_are_taken_back_one_by_one_by_file_and_by_key() {
 }
 
 #[tokio::test]
+async fn a_list_of_one_keys_links_to_a_file_leaves_none_out() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let file = given.upload("a.txt", "a").await;
+    let reader = house.tenant_key(&given.tenant, &["read_files"]).await;
+    let mut wanted = Vec::new();
+    for _ in 0..3 {
+        for _ in 0..3 {
+            let _ = link_to(&given.data, &file, json!({})).await;
+        }
+        wanted.push(link_to(&reader, &file, json!({})).await);
+    }
+    let base = format!("/v1/links?file_id={file}&key_id={}&limit=2", wanted[0]["key_id"].as_str().unwrap());
+    let (mut listed, mut path) = (Vec::new(), base.clone());
+    loop {
+        let page = given.data.get(&path).await.expect(200).json();
+        listed.extend(page["items"].as_array().unwrap().iter().map(|item| item["id"].clone()));
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("{base}&cursor={cursor}");
+    }
+    assert_eq!(listed, wanted.iter().map(|link| link["id"].clone()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn a_revoked_keys_links_end_within_a_second() {
     let house = crate::house().await;
     let given = house.tenant().await;

@@ -108,10 +108,7 @@ pub async fn list_links(
     let page = query.0.page();
     let (limit, after) = (page.limit()?, page.after::<LinkId>()?.map_or(Uuid::nil(), |id| id.as_uuid()));
     let tenant = reader.connection(&state).await?;
-    let mut found = store::list(&tenant, query.0.file_id, query.0.key_id, after, limit + 1).await?;
-    if let Some(key) = query.0.key_id {
-        found.retain(|link| link.key == key);
-    }
+    let found = store::list(&tenant, query.0.file_id, query.0.key_id, after, limit + 1).await?;
     Ok(Json(Listing::new(found, limit, |link: &Link| link.id).map(LinkView::from)))
 }
 

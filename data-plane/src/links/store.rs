@@ -103,13 +103,13 @@ const LIST: &str = "
 const LIST_OF_FILE: &str = "
     select id, file_id, version_number, is_inline, workspace_id, folder_id, name, size, mime_type, key_id, expires_at,
         revoked_at, created_at
-    from links where file_id = $3 and id > $1 order by id limit $2";
+    from links where file_id = $3 and ($4::uuid is null or key_id = $4) and id > $1 order by id limit $2";
 const LIST_OF_KEY: &str = "
     select id, file_id, version_number, is_inline, workspace_id, folder_id, name, size, mime_type, key_id, expires_at,
         revoked_at, created_at
     from links where key_id = $3 and id > $1 order by id limit $2";
 
-/// Links in the order of their making, after `after`: all, or those to a file, or those of a key.
+/// Links in the order of their making, after `after`: all, or those to a file, or those of a key, or both.
 pub(super) async fn list(
     tenant: &impl Sql,
     file: Option<FileId>,
@@ -119,7 +119,7 @@ pub(super) async fn list(
 ) -> Result<Vec<Link>> {
     let rows = match (file, key) {
         (None, None) => tenant.query(LIST, &[&after, &limit]).await,
-        (Some(file), _) => tenant.query(LIST_OF_FILE, &[&after, &limit, &file]).await,
+        (Some(file), key) => tenant.query(LIST_OF_FILE, &[&after, &limit, &file, &key]).await,
         (None, Some(key)) => tenant.query(LIST_OF_KEY, &[&after, &limit, &key]).await,
     };
     rows.context("listing links")?.iter().map(from_row).collect()
