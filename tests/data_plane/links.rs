@@ -139,6 +139,19 @@ async fn links_are_taken_back_one_by_one_by_file_and_by_key() {
 }
 
 #[tokio::test]
+async fn links_to_a_file_in_the_trash_can_be_taken_back() {
+    let given = crate::house().await.into_tenant().await;
+    let file = given.upload("a.txt", "a").await;
+    let link = link_to(&given.data, &file, json!({})).await;
+    let _ = given.data.delete(&format!("/v1/files/{file}")).await.expect(204);
+    let _ = given.data.delete(&format!("/v1/files/{file}/links")).await.expect(204);
+    let _ = given.data.post(&format!("/v1/files/{file}/restore"), &json!({})).await.expect(200);
+    open(&given, Method::GET, url(&link)).await.problem(403, "revoked_link");
+    let nothing = format!("/v1/files/{}/links", rowhouse_domain::FileId::new());
+    given.data.delete(&nothing).await.problem(404, "not_found");
+}
+
+#[tokio::test]
 async fn a_list_of_one_keys_links_to_a_file_leaves_none_out() {
     let house = crate::house().await;
     let given = house.tenant().await;

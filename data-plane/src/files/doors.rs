@@ -184,9 +184,10 @@ pub(crate) async fn versions_before(tenant: &impl Sql, file: FileId, before: i32
     versions::store::list(tenant, file, before, i64::try_from(most).map_err(Error::internal)?).await
 }
 
-/// Refuses a file that is not there.
+/// Refuses a file that is not there, not even in the trash.
 pub(crate) async fn check_file(tenant: &impl Sql, file: FileId) -> Result<()> {
-    store::find(tenant, file).await.map(|_| ())
+    let found = store::find_workspace(tenant, file).await?;
+    found.map(|_| ()).ok_or_else(|| Error::not_found("file", file))
 }
 
 /// There is no such file, or no such version of it.

@@ -135,7 +135,7 @@ pub async fn revoke_link(state: Data<AppState>, reader: Reader, id: ApiPath<Link
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Takes back all links to a file.
+/// Takes back all links to a file, also to one in the trash: they would open it again when it is restored.
 #[utoipa::path(
     delete,
     path = "/v1/files/{fil}/links",
