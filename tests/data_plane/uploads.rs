@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use base64::Engine;
+use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Method};
 use rowhouse_testkit::{Answer, Given};
@@ -107,6 +108,33 @@ async fn each_header_that_states_a_hash_is_checked() {
     assert_eq!(version["md5"], "89759e1284e2479b991d2669de104942");
     let part = given.data.request(Method::GET, &format!("/v1/files/{again}/content")).header("range", "bytes=0-1");
     assert!(!Answer::of(part).await.expect(206).headers.contains_key("content-digest"));
+}
+
+#[tokio::test]
+async fn a_hash_that_a_form_states_is_checked_or_refused() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let base64 = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+    let sha256 = |text: &str| format!("sha-256=:{}:", base64(&Sha256::digest(text)));
+    let form = |header: &'static str, value: &str| {
+        let headers = HeaderMap::from_iter([(HeaderName::from_static(header), value.parse().unwrap())]);
+        let part = Part::bytes(b"words".to_vec()).file_name("form.txt").headers(headers);
+        let form = Form::new().text("workspace_id", given.workspace.clone()).part("file", part);
+        given.data.request(Method::POST, "/v1/files").multipart(form)
+    };
+    for (header, value) in [
+        ("repr-digest", sha256("other words")),
+        ("content-digest", sha256("other words")),
+        ("content-md5", "JcbZd1Ozyz+udRzA+u10SQ==".to_owned()),
+    ] {
+        Answer::of(form(header, &value)).await.problem(400, "digest_mismatch");
+        // Of the whole form, also where it is right.
+        let whole = form("x-other", "").header(header, value);
+        Answer::of(whole).await.problem(400, "malformed_request");
+    }
+    house.expect_stored_objects(0).await;
+    house.expect_reserved(0).await;
+    let _ = Answer::of(form("repr-digest", &sha256("words"))).await.expect(201);
 }
 
 #[tokio::test]

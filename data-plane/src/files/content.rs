@@ -27,6 +27,8 @@ use crate::authentication::{Reader, Writer};
 use crate::state::AppState;
 
 const UPLOAD: &str = "POST /v1/files";
+/// The headers that state a content's hash.
+const HASHES: [&str; 3] = ["repr-digest", "content-digest", "content-md5"];
 /// What a form may have around its file, beyond the largest content.
 const FORM_OVERHEAD: u64 = 64 * 1024;
 
@@ -103,13 +105,15 @@ async fn upload_form(
     if content_length(request)?.is_some_and(|length| length > limit.saturating_add(FORM_OVERHEAD)) {
         return Err(Error::new(Code::TooLarge, format!("A file holds at most {limit} bytes.")).with("limit", limit));
     }
+    refuse_hashes(request)?;
     let (body, gate) = Paced::gated(payload, state.settings.uploads.idle_timeout, MAX_PREAMBLE);
     let mut form = Multipart::new(request.headers(), body);
     let part = find_file(&mut form, query).await?;
     gate.open();
     let place = Place::parse(&part.query)?;
-    let declared = Declared { media_type: part.media_type, ..Declared::default() };
-    let identity = Identity::new(UPLOAD, key, &(&part.query, &declared.media_type));
+    let hashes = hashes(part.field.headers())?;
+    let declared = Declared { media_type: part.media_type, hashes, ..Declared::default() };
+    let identity = Identity::new(UPLOAD, key, &(&part.query, &declared.media_type, declared.hashes.sha256));
     let destination = Destination::New(FileId::new(), place);
     let content = part.field.map(|chunk| chunk.map_err(|error| malformed(&error)));
     match begin(state, writer, destination, declared, &identity, slot, None).await? {
@@ -288,13 +292,28 @@ fn content_length(request: &HttpRequest) -> Result<Option<u64>> {
 
 /// What the headers say of a body that is the content itself.
 pub(super) fn declared(request: &HttpRequest) -> Result<Declared> {
-    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     Ok(Declared {
         length: content_length(request)?,
         media_type: content_type(request).map(str::to_owned),
         user_metadata: None,
         change_summary: None,
-        hashes: Expected::read(&[text("repr-digest"), text("content-digest")], text("content-md5"))?,
+        hashes: hashes(request.headers())?,
+    })
+}
+
+/// What headers say that the content hashes to.
+fn hashes(headers: &header::HeaderMap) -> Result<Expected> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    Expected::read(&[text("repr-digest"), text("content-digest")], text("content-md5"))
+}
+
+/// Of a form they would be the whole form's hashes, which nobody checks: its sender is not to believe that somebody does.
+fn refuse_hashes(request: &HttpRequest) -> Result<()> {
+    let stated = HASHES.iter().find(|name| request.headers().contains_key(**name));
+    stated.map_or(Ok(()), |name| {
+        let detail =
+            format!("`{name}` of a whole form is not checked. State it of the file, in the headers of its part.");
+        Err(Error::new(Code::MalformedRequest, detail))
     })
 }
 
