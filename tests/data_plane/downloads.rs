@@ -100,6 +100,25 @@ async fn what_the_caller_has_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn what_the_caller_does_not_mean_is_not_sent() {
+    let given = crate::house().await.into_tenant().await;
+    let path = format!("/v1/files/{}/content", given.upload("a.txt", "words").await);
+    let full = ask(&given, &path, &[]).await.expect(200);
+    let (etag, modified) = (full.header("etag"), full.header("last-modified"));
+    let long_ago = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let _ = ask(&given, &path, &[("if-match", etag)]).await.expect(200);
+    ask(&given, &path, &[("if-match", "\"other\"")]).await.problem(412, "precondition_failed");
+    let _ = ask(&given, &path, &[("if-unmodified-since", modified)]).await.expect(200);
+    ask(&given, &path, &[("if-unmodified-since", long_ago)]).await.problem(412, "precondition_failed");
+    // What is no date counts for nothing, and a tag for more than a date.
+    let _ = ask(&given, &path, &[("if-unmodified-since", "yesterday")]).await.expect(200);
+    let _ = ask(&given, &path, &[("if-match", etag), ("if-unmodified-since", long_ago)]).await.expect(200);
+    let head = given.data.request(Method::HEAD, &path).header("range", "bytes=1-2");
+    let head = Answer::of(head).await.expect(200);
+    assert_eq!((head.header("content-length"), head.headers.get("content-range")), ("5", None));
+}
+
+#[tokio::test]
 async fn a_browser_never_runs_what_was_uploaded() {
     let given = crate::house().await.into_tenant().await;
     let page = given.upload("page.html", "<script>alert(1)</script>").await;

@@ -221,6 +221,7 @@ pub enum WantedDisposition {
         ("if-match" = Option<String>, Header),
         ("if-none-match" = Option<String>, Header),
         ("if-modified-since" = Option<String>, Header),
+        ("if-unmodified-since" = Option<String>, Header),
     ),
     responses(
         (status = 200, description = "The content. Its `ETag` is its SHA-256.", body = String, content_type = "application/octet-stream"),

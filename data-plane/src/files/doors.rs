@@ -15,7 +15,7 @@ use rowhouse_blobs::{BlobBody, BlobError, BlobKey, BlobWriter};
 use rowhouse_database::Sql;
 use rowhouse_domain::{FileId, ReservationId, UploadId};
 use rowhouse_problem::{Error, Result};
-use rowhouse_web::{ETag, IdempotencyKey, IfMatch, IfNoneMatch};
+use rowhouse_web::{IdempotencyKey, IfMatch, IfNoneMatch};
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -206,8 +206,7 @@ pub(crate) async fn send(
     delivery: Delivery,
     request: &HttpRequest,
 ) -> Result<HttpResponse> {
-    condition.check(&ETag::of_content(&stored.sha256))?;
-    let wish = Wish { request, known, delivery, head_only: request.method() == Method::HEAD };
+    let wish = Wish { request, condition, known, delivery, head_only: request.method() == Method::HEAD };
     download::send(state, stored, wish).await
 }
 

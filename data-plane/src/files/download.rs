@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use rowhouse_problem::{Code, Error, Result};
-use rowhouse_web::{ETag, IfNoneMatch};
+use rowhouse_web::{ETag, IfMatch, IfNoneMatch};
 
 use super::byteranges::Byteranges;
 use super::digest;
@@ -25,6 +25,7 @@ const CACHING: &str = "private, no-cache";
 /// What the caller asks for, beside the file.
 pub(super) struct Wish<'a> {
     pub(super) request: &'a HttpRequest,
+    pub(super) condition: &'a IfMatch,
     pub(super) known: &'a IfNoneMatch,
     pub(super) delivery: Delivery,
     pub(super) head_only: bool,
@@ -44,6 +45,7 @@ pub(crate) enum Delivery {
 /// Answers with a stored content. No connection to PostgreSQL is held while it streams.
 pub(super) async fn send(state: &AppState, stored: Stored, wish: Wish<'_>) -> Result<HttpResponse> {
     let etag = ETag::of_content(&stored.sha256);
+    check_condition(&stored, &etag, &wish)?;
     if is_known(&stored, &etag, &wish) {
         let mut answer = HttpResponse::build(StatusCode::NOT_MODIFIED);
         describe(&mut answer, &stored, &etag);
@@ -60,7 +62,7 @@ pub(super) async fn send(state: &AppState, stored: Stored, wish: Wish<'_>) -> Re
             .finish());
     }
     let size = stored.object.size;
-    let (part, several) = match wanted(applicable_range(&stored, &etag, wish.request), size) {
+    let (part, several) = match wanted(applicable_range(&stored, &etag, &wish), size) {
         Wanted::All => (None, None),
         Wanted::Part(range) => (Some(range), None),
         Wanted::Parts(parts) => (None, Some(Byteranges::new(parts, size, &stored.mime_type))),
@@ -120,6 +122,21 @@ fn describe(answer: &mut HttpResponseBuilder, stored: &Stored, etag: &ETag) {
         .insert_header((header::VARY, "Authorization"));
 }
 
+/// `If-Match`, or `If-Unmodified-Since` where the former was not sent (RFC 9110 §13.2.2).
+fn check_condition(stored: &Stored, etag: &ETag, wish: &Wish<'_>) -> Result<()> {
+    if wish.condition.is_present() {
+        return wish.condition.check(etag);
+    }
+    let since = text(wish.request, "if-unmodified-since").and_then(|text| httpdate::parse_http_date(text).ok());
+    match since {
+        Some(since) if modified(stored) > since => {
+            let detail = format!("It was modified on {}.", http_date(stored.created_at));
+            Err(Error::new(Code::PreconditionFailed, detail))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// `If-None-Match`, or `If-Modified-Since` where the former was not sent (RFC 9110 §13.2.2).
 fn is_known(stored: &Stored, etag: &ETag, wish: &Wish<'_>) -> bool {
     if wish.known.is_present() {
@@ -129,10 +146,10 @@ fn is_known(stored: &Stored, etag: &ETag, wish: &Wish<'_>) -> bool {
     since.and_then(|text| httpdate::parse_http_date(text).ok()).is_some_and(|since| modified(stored) <= since)
 }
 
-/// The `Range` header, unless `If-Range` says that it was meant for another content (RFC 9110 §13.1.5).
-fn applicable_range<'a>(stored: &Stored, etag: &ETag, request: &'a HttpRequest) -> Option<&'a str> {
-    let range = text(request, "range")?;
-    let Some(condition) = text(request, "if-range") else { return Some(range) };
+/// The `Range` header of a `GET` (RFC 9110 §14.2), unless `If-Range` says that it was meant for another content (§13.1.5).
+fn applicable_range<'a>(stored: &Stored, etag: &ETag, wish: &Wish<'a>) -> Option<&'a str> {
+    let range = text(wish.request, "range").filter(|_| !wish.head_only)?;
+    let Some(condition) = text(wish.request, "if-range") else { return Some(range) };
     let holds = if condition.starts_with(['"', 'W']) {
         condition == etag.as_str()
     } else {
