@@ -15,6 +15,7 @@ use crate::files::{Slots, doors};
 use crate::quota::Blocks;
 use crate::rate_limits::RateLimits;
 use crate::replica;
+use crate::uploads::Assemblies;
 use crate::usage::Meter;
 use crate::work::{Nudge, WorkContext};
 
@@ -42,6 +43,8 @@ pub struct AppState {
     pub upload_slots: Slots,
     /// How many archives are sent at once.
     pub archive_slots: Slots,
+    /// Uploads in parts that become files right now.
+    pub(crate) assemblies: Assemblies,
     /// What is remembered of keys.
     pub keys: KeyCache,
     /// How many wrong keys came from where.
@@ -84,6 +87,7 @@ impl AppState {
             rate_limits,
             wrong_keys: Arc::new(WrongKeys::new(&settings.auth)),
             upload_slots: Slots::new("uploads", settings.uploads.parallel),
+            assemblies: Assemblies::default(),
             archive_slots: Slots::new("archives", archives::PARALLEL),
             tenants,
             contents: Contents::open(&settings.blobs, Arc::clone(&master))?,

@@ -1,12 +1,12 @@
 //! Resumable uploads (tus 1.0): begun, broken off, gone on with, put together.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::{StreamExt, stream};
 use reqwest::{Body, Method, RequestBuilder};
-use rowhouse_testkit::{Answer, Client, Given, TestHouse};
+use rowhouse_testkit::{Answer, Client, Given, TestCluster, TestHouse};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
@@ -354,6 +354,60 @@ async fn creation_takes_the_beginning_along_and_termination_leaves_nothing() {
     // An upload of nothing is whole at once.
     let _ = begin(&given, "empty.txt", 0).await;
     assert_eq!(content(&given, "empty.txt").await.unwrap(), b"");
+    house.expect_reserved(0).await;
+}
+
+/// Gigabytes take longer to put together than many a client waits.
+#[tokio::test]
+async fn a_file_is_put_together_once_whoever_waits_for_it() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let organization = TestCluster::get().admin(&house.platform).await;
+    for name in ["left", "asked"] {
+        // Every byte has come, and the file could not be made then.
+        let path = begin(&given, name, 5).await;
+        let taken = given.upload(name, "x").await;
+        Answer::of(patch(&given.data, &path, 0).body("words")).await.problem(409, "name_taken");
+        let _ = given.data.delete(&format!("/v1/files/{taken}")).await.expect(204);
+        house.expect_used(if name == "left" { 1 } else { 7 }).await;
+        organization.run("begin; select from organizations for update").await.unwrap();
+        let first = under_way(&house, &given, request(&given.data, Method::HEAD, &path)).await;
+        first.abort();
+        assert!(first.await.is_err_and(|error| error.is_cancelled()));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        if name == "asked" {
+            let ask = || tokio::spawn(Answer::of(request(&given.data, Method::HEAD, &path)));
+            let (second, third) = (ask(), ask());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            organization.run("rollback").await.unwrap();
+            for asked in [second, third] {
+                let _ = asked.await.unwrap().expect(200);
+            }
+        } else {
+            organization.run("rollback").await.unwrap();
+        }
+        let begun = Instant::now();
+        while content(&given, name).await.as_deref() != Some(b"words") {
+            assert!(begun.elapsed() < Duration::from_secs(20), "there is no file");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let left = "select from upload_intents where state = 'pending' and tenant_id = app_tenant_id()";
+        assert!(house.tenant_rows(&given, left).await.is_empty());
+    }
+}
+
+/// The hash of a part is known from when it came: what its bytes have become since is nobody's content.
+#[tokio::test]
+async fn a_part_that_has_rotted_becomes_no_file() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let path = begin(&given, "a.txt", 10).await;
+    let _ = Answer::of(patch(&given.data, &path, 0).body("words")).await.expect(204);
+    house.change_objects(|bytes| bytes[0] ^= 1);
+    Answer::of(patch(&given.data, &path, 5).body("words")).await.problem(503, "unavailable");
+    assert_eq!(content(&given, "a.txt").await, None);
+    assert_eq!(Answer::of(request(&given.data, Method::HEAD, &path)).await.status.as_u16(), 503);
+    let _ = Answer::of(request(&given.data, Method::DELETE, &path)).await.expect(204);
     house.expect_reserved(0).await;
 }
 

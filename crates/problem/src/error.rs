@@ -118,6 +118,20 @@ impl Error {
         self
     }
 
+    /// The same once more, for somebody else who waited for the same outcome.
+    #[must_use]
+    pub fn repeated(&self) -> Self {
+        let Inner { code, detail, fields, extensions, retry_after, source } = &*self.0;
+        Self(Box::new(Inner {
+            code: *code,
+            detail: detail.clone(),
+            fields: fields.clone(),
+            extensions: extensions.clone(),
+            retry_after: *retry_after,
+            source: source.as_ref().map(|source| source.to_string().into()),
+        }))
+    }
+
     /// The code.
     pub fn code(&self) -> Code {
         self.0.code

@@ -1,6 +1,6 @@
 //! What a failing blob store means to a caller.
 
-use rowhouse_blobs::BlobError;
+use rowhouse_blobs::{BlobError, BlobKey};
 use rowhouse_problem::{Code, Error};
 
 use super::ReadError;
@@ -12,6 +12,12 @@ impl From<ReadError> for Error {
             ReadError::Key(error) => Error::internal(error),
         }
     }
+}
+
+/// An object is not what was stored: a person must look, as at one that is missing.
+pub(crate) fn damaged(object: BlobKey) -> Error {
+    metrics::counter!("rowhouse_blobs_missing_total").increment(1);
+    Error::unavailable(format!("{object} does not hash to what came"))
 }
 
 /// Never a fault of the caller: full is 507, everything else may be better later.

@@ -22,7 +22,7 @@ use rowhouse_problem::{Code, Error, Result};
 use rowhouse_settings as settings;
 use tokio_postgres::Row;
 
-pub(crate) use failure::blob_failure;
+pub(crate) use failure::{blob_failure, damaged};
 pub(crate) use keys::{OpenKey, SealedKey};
 
 /// What opening an object can come to.

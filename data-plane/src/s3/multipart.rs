@@ -13,7 +13,7 @@ use super::integrity::Integrity;
 use super::key::ObjectKey;
 use super::objects::{self, Made, etag, names};
 use crate::authentication::Caller;
-use crate::files::doors::{self, MadeFile, Put};
+use crate::files::doors::{self, Put};
 use crate::files::model::Place;
 use crate::folders;
 use crate::state::AppState;
@@ -165,11 +165,10 @@ pub(super) async fn complete(
         md5: None,
         ends: None,
     };
-    let answer = assemble(state, caller, session, &wanted, put).await;
-    let answer = answer
-        .map_err(|error| if error.code() == Code::RequestInFlight { of_upload(error) } else { failure(error) })?;
-    let made: MadeFile = serde_json::from_slice(&answer.body).map_err(Error::internal).map_err(failure)?;
-    Ok(Made { etag: ETag::Strong(made.sha256), version: made.version, checksum: Checksum::default() })
+    let made = assemble(state, caller, session, &wanted, put).await;
+    let (version, sha256) =
+        made.map_err(|error| if error.code() == Code::RequestInFlight { of_upload(error) } else { failure(error) })?;
+    Ok(Made { etag: etag(&sha256), version, checksum: Checksum::default() })
 }
 
 /// What was said of the content when the upload was begun.
