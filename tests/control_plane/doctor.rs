@@ -250,6 +250,12 @@ async fn a_wrong_figure_is_found_at_every_level() {
                 ),
             ),
             (
+                "tenant.workspaces",
+                format!(
+                    "update tenants set used_workspaces = 3 {of_it}; update organizations set used_workspaces = used_workspaces + 2"
+                ),
+            ),
+            (
                 "account.storage",
                 format!("update accounts set used_storage = 9 where tenant_id = (select id from tenants {of_it})"),
             ),

@@ -348,6 +348,7 @@ const ACCOUNTS: &str = "
     select coalesce(jsonb_object_agg(account_id, bytes), '{}') from (
         select account_id, sum(size) as bytes from file_versions
         where tenant_id = app_tenant_id() and account_id is not null group by account_id) charged";
+const WORKSPACES: &str = "select count(*) from workspaces where tenant_id = app_tenant_id() and deleted_at is null";
 const CHECKSUMS: &str = "select encode(checksum, 'hex'), count(*) from file_versions
     where tenant_id = app_tenant_id() group by checksum";
 
@@ -356,6 +357,10 @@ async fn expect_exact(setting: &Setting) {
     let (house, given) = (&setting.house, &setting.given);
     let used = recount(house, given).await;
     house.expect_used(used).await;
+    let live: i64 = house.tenant_rows(given, WORKSPACES).await[0].try_get(0).unwrap();
+    for table in ["organizations", "tenants"] {
+        house.expect_figure(&format!("select sum(used_workspaces)::bigint from {table}"), live).await;
+    }
     let charged: Value = house.tenant_rows(given, ACCOUNTS).await[0].try_get(0).unwrap();
     let accounts = house.rows("select id::text, used_storage, reserved_storage from accounts").await;
     for row in &accounts {

@@ -44,7 +44,9 @@ pub(super) enum Repair {
     Storage { organization: OrganizationId },
     /// A tenant uses so many bytes more, or less, than its row says.
     TenantStorage { tenant: TenantId, change: i64 },
-    /// The same of an account.
+    /// It has so many workspaces more, or less, than its row says.
+    TenantWorkspaces { tenant: TenantId, change: i64 },
+    /// An account uses so many bytes more, or less, than its row says.
     AccountStorage { account: AccountId, change: i64 },
     /// The same of what a tenant has charged to an account.
     AccountShare { account: AccountId, tenant: TenantId, change: i64 },

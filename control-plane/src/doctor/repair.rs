@@ -19,7 +19,7 @@ const SET_GROUP_VERSION: &str = "
     update tenants set schema_version = $2 from shared
     where group_id = shared.id and isolation = 'shared' and tenants.schema_version <> $2";
 // Under the organization's lock, which everybody takes who makes or removes a workspace.
-const RECOUNT: &str = "
+pub(super) const RECOUNT: &str = "
     update organizations set used_workspaces = (
         select coalesce(sum(used_workspaces), 0) from tenants where organization_id = $1 and deleted_at is null)
     where id = $1";
@@ -75,6 +75,9 @@ async fn carry_out(context: &Context, finding: &Finding, repair: &Repair) -> Res
         Repair::Recount { organization } => recount(context, *organization).await?,
         Repair::Storage { organization } => storage::count_again(context, *organization).await?,
         Repair::TenantStorage { tenant, change } => storage::correct_tenant(context, *tenant, *change).await?,
+        Repair::TenantWorkspaces { tenant, change } => {
+            storage::correct_workspaces(context, *tenant, *change).await?;
+        }
         Repair::AccountStorage { account, change } => storage::correct_account(context, *account, *change).await?,
         Repair::AccountShare { account, tenant, change } => {
             accounts::correct(context, *account, *tenant, *change).await?;

@@ -1,4 +1,4 @@
-//! What rows say is stored, at every level, against a recount of what is there.
+//! What rows say is stored, at every level, and how many workspaces a tenant is said to have, against a recount of what is there.
 //!
 //! A tenant's figure lies in `saas_platform` and what it counts in the tenant's own data. They are compared in a moment in which
 //! nothing happens to the tenant: what is there and what is still to be counted is read before and after the figure, and must be
@@ -15,6 +15,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::finding::{Finding, Repair};
+use super::repair::RECOUNT;
 use super::store::Recorded;
 use crate::context::Context;
 use crate::organizations;
@@ -27,6 +28,7 @@ pub(super) const PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct There {
     stored: i64,
+    workspaces: i64,
     pub(super) accounts: BTreeMap<AccountId, i64>,
     /// Events that are queued; some may have been counted already.
     pub(super) events: BTreeMap<Uuid, Event>,
@@ -35,7 +37,7 @@ pub(super) struct There {
 impl There {
     /// What of it concerns certain accounts.
     pub(super) fn of(mut self, accounts: &[AccountId]) -> Self {
-        self.stored = 0;
+        (self.stored, self.workspaces) = (0, 0);
         self.accounts.retain(|account, _| accounts.contains(account));
         self.events.retain(|_, event| event.account.is_some_and(|account| accounts.contains(&account)));
         self
@@ -44,7 +46,12 @@ impl There {
     /// What figures should be that have counted these of the events.
     pub(super) fn counted_so_far(mut self, counted: &[Uuid]) -> Self {
         for (id, event) in std::mem::take(&mut self.events) {
-            if !counted.contains(&id) {
+            if counted.contains(&id) {
+                continue;
+            }
+            if event.is_of_workspaces {
+                self.workspaces -= event.quantity;
+            } else {
                 self.stored -= event.quantity;
                 if let Some(account) = event.account {
                     *self.accounts.entry(account).or_default() -= event.quantity;
@@ -59,12 +66,15 @@ impl There {
 pub(super) struct Event {
     pub(super) at: Timestamp,
     quantity: i64,
+    /// Else of bytes.
+    is_of_workspaces: bool,
     account: Option<AccountId>,
 }
 
 /// What `saas_platform` says.
 struct Figures {
     used: i64,
+    workspaces: i64,
     accounts: BTreeMap<AccountId, i64>,
 }
 
@@ -81,6 +91,13 @@ pub(super) async fn look(
         let detail = format!("Its row says that it uses {} bytes; it has {}.", figures.used, expected.stored);
         let repair = Repair::TenantStorage { tenant: tenant.id, change: expected.stored - figures.used };
         let finding = Finding::new("tenant.storage", Some(cluster), tenant.id.to_string(), detail);
+        findings.push(finding.fixed_by("correct the row, and count the organization's again", repair));
+    }
+    if figures.workspaces != expected.workspaces {
+        let (counted, there) = (figures.workspaces, expected.workspaces);
+        let detail = format!("Its row says that it has {counted} workspaces; it has {there}.");
+        let repair = Repair::TenantWorkspaces { tenant: tenant.id, change: there - counted };
+        let finding = Finding::new("tenant.workspaces", Some(cluster), tenant.id.to_string(), detail);
         findings.push(finding.fixed_by("correct the row, and count the organization's again", repair));
     }
     findings.extend(compare_accounts(Some(cluster), &figures.accounts, &expected.accounts));
@@ -168,6 +185,7 @@ async fn quiet_moment(
 pub(super) async fn there(inside: &AdminConnection, tenant: TenantId, schema: &str) -> Result<There> {
     let sql = format!(
         "select coalesce((select sum(size) from {schema}.file_versions where tenant_id = $1), 0)::bigint as stored,
+            (select count(*) from {schema}.workspaces where tenant_id = $1 and deleted_at is null) as workspaces,
             coalesce((select jsonb_object_agg(account_id, bytes) from (
                 select account_id, sum(size) as bytes from {schema}.file_versions
                 where tenant_id = $1 and account_id is not null group by account_id) charged), '{{}}') as accounts,
@@ -178,7 +196,7 @@ pub(super) async fn there(inside: &AdminConnection, tenant: TenantId, schema: &s
     let queued = format!(
         "with queued as (
              select id, created_at, payload from {schema}.jobs
-             where tenant_id = $1 and kind = 'usage' and payload->>'event_type' = 'storage' order by id)
+             where tenant_id = $1 and kind = 'usage' and payload->>'event_type' in ('storage', 'workspaces') order by id)
          {sql}"
     );
     let rows = inside.query(&queued, &[&tenant]).await.context("counting what a tenant holds")?;
@@ -187,17 +205,19 @@ pub(super) async fn there(inside: &AdminConnection, tenant: TenantId, schema: &s
     let payloads: Vec<Value> = row.column("payloads")?;
     let events = ids.into_iter().zip(times).zip(payloads).map(|((id, at), payload)| {
         let account = payload["account_id"].as_str().and_then(|text| text.parse().ok());
-        (id, Event { at, quantity: payload["quantity"].as_i64().unwrap_or(0), account })
+        let is_of_workspaces = payload["event_type"] == "workspaces";
+        (id, Event { at, quantity: payload["quantity"].as_i64().unwrap_or(0), is_of_workspaces, account })
     });
     Ok(There {
         stored: row.column("stored")?,
+        workspaces: row.column("workspaces")?,
         accounts: by_account(&row.column("accounts")?),
         events: events.collect(),
     })
 }
 
 const FIGURES: &str = "
-    select used_storage, coalesce((
+    select used_storage, used_workspaces::bigint as workspaces, coalesce((
             select jsonb_object_agg(id, accounts.used_storage) from accounts where tenant_id = $1), '{}') as accounts,
         array(
             select log.id from unnest($2::uuid[], $3::timestamptz[]) queued (id, at)
@@ -210,7 +230,8 @@ async fn figures(context: &Context, tenant: TenantId, there: &There) -> Result<(
     let times: Vec<Timestamp> = there.events.values().map(|event| event.at).collect();
     let platform = context.platform.get().await?;
     let row = platform.query_one(FIGURES, &[&tenant, &ids, &times]).await.context("reading a tenant's figures")?;
-    let figures = Figures { used: row.column("used_storage")?, accounts: by_account(&row.column("accounts")?) };
+    let (used, workspaces) = (row.column("used_storage")?, row.column("workspaces")?);
+    let figures = Figures { used, workspaces, accounts: by_account(&row.column("accounts")?) };
     Ok((figures, row.column("counted")?))
 }
 
@@ -271,6 +292,8 @@ pub(super) async fn look_at_rows(db: &impl Sql) -> Result<Vec<Finding>> {
 
 const CORRECT_TENANT: &str = "
     update tenants set used_storage = greatest(0, used_storage + $2) where id = $1 returning organization_id";
+const CORRECT_WORKSPACES: &str = "
+    update tenants set used_workspaces = greatest(0, used_workspaces + $2) where id = $1";
 const CORRECT_ACCOUNT: &str = "update accounts set used_storage = greatest(0, used_storage + $2) where id = $1";
 const ORGANIZATION_OF: &str = "select organization_id from tenants where id = $1";
 const COUNT_TENANTS: &str = "
@@ -302,6 +325,19 @@ pub(super) async fn correct_tenant(context: &Context, tenant: TenantId, change: 
     organizations::store::lock(&tx, organization).await?;
     tx.query_one(CORRECT_TENANT, &[&tenant, &change]).await.context("correcting a tenant's storage")?;
     tx.execute(COUNT_ORGANIZATION, &[&organization]).await.context("counting an organization's storage")?;
+    tx.commit().await
+}
+
+/// The same for its workspaces.
+pub(super) async fn correct_workspaces(context: &Context, tenant: TenantId, change: i64) -> Result<()> {
+    let mut connection = context.platform.get().await?;
+    let row = connection.query_one(ORGANIZATION_OF, &[&tenant]).await.context("finding a tenant's organization")?;
+    let organization: OrganizationId = row.column("organization_id")?;
+    let change = i32::try_from(change).map_err(Error::internal)?;
+    let tx = connection.transaction().await?;
+    organizations::store::lock(&tx, organization).await?;
+    tx.execute(CORRECT_WORKSPACES, &[&tenant, &change]).await.context("correcting a tenant's workspaces")?;
+    tx.execute(RECOUNT, &[&organization]).await.context("counting workspaces again")?;
     tx.commit().await
 }
 
