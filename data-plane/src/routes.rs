@@ -21,6 +21,7 @@ use crate::links::routes::{
 };
 use crate::rotation::routes::{list_content_keys, rotate_content_key};
 use crate::search::routes::search_items;
+use crate::uploads::tus::middleware::speak_tus;
 use crate::uploads::tus::routes::{abandon_upload, begin_upload, continue_upload, describe_uploads, head_upload};
 use crate::usage::routes::get_usage;
 use crate::workspaces::routes::{
@@ -79,14 +80,14 @@ pub fn configure(config: &mut ServiceConfig) {
             scope("/v1/uploads")
                 .service(
                     resource("/{upl}")
-                        .route(transfer(patch().to(continue_upload)))
-                        .route(transfer(head().to(head_upload)))
-                        .route(quick(delete().to(abandon_upload))),
+                        .route(tus(transfer(patch().to(continue_upload))))
+                        .route(tus(transfer(head().to(head_upload))))
+                        .route(tus(quick(delete().to(abandon_upload)))),
                 )
                 .service(
                     resource("")
-                        .route(transfer(post().to(begin_upload)))
-                        .route(quick(method(Method::OPTIONS).to(describe_uploads))),
+                        .route(tus(transfer(post().to(begin_upload))))
+                        .route(tus(quick(method(Method::OPTIONS).to(describe_uploads)))),
                 ),
         )
         .service(resource("/v1/upload-links").route(quick(post().to(create_upload_link))))
@@ -134,6 +135,11 @@ fn quick(route: Route) -> Route {
 /// Authenticated; content may take its time.
 fn transfer(route: Route) -> Route {
     route.wrap(from_fn(authenticate_transfer))
+}
+
+/// Of tus, which has headers of its own in every answer.
+fn tus(route: Route) -> Route {
+    route.wrap(from_fn(speak_tus))
 }
 
 /// Let in by the signature in the address; content may take its time.

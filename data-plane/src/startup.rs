@@ -20,6 +20,7 @@ use tracing_actix_web::TracingLogger;
 
 use crate::s3::S3Server;
 use crate::state::AppState;
+use crate::uploads::tus::middleware::override_method;
 use crate::usage::{Last, count_sent};
 use crate::work::{self, WorkerHandle};
 use crate::{admin, openapi, routes, scrub, strays};
@@ -187,6 +188,7 @@ fn serve(listener: std::net::TcpListener, state: AppState) -> Result<Server> {
             .configure(|config| operational(config, readiness(&state), openapi::document()))
             .default_service(web::to(no_such_route))
             .wrap(from_fn(finish))
+            .wrap(from_fn(override_method))
             .wrap(from_fn(count_sent))
             .wrap(TracingLogger::<RequestSpan>::new())
     })

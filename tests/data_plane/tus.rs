@@ -114,7 +114,8 @@ async fn requests_that_are_not_of_tus_are_told_so() {
     let given = crate::house().await.into_tenant().await;
     let path = begin(&given, "a.txt", 5).await;
     let old = given.data.request(Method::HEAD, &path).header("tus-resumable", "0.2.2");
-    assert_eq!(Answer::of(old).await.status.as_u16(), 412);
+    let old = Answer::of(old).await;
+    assert_eq!((old.status.as_u16(), old.header("tus-version")), (412, "1.0.0"));
     Answer::of(given.data.request(Method::POST, "/v1/uploads")).await.problem(412, "tus_version");
     let form = request(&given.data, Method::PATCH, &path).header("upload-offset", 0).body("words");
     Answer::of(form).await.problem(415, "unsupported_media_type");
@@ -126,6 +127,47 @@ async fn requests_that_are_not_of_tus_are_told_so() {
     }
     let unnamed = request(&given.data, Method::POST, "/v1/uploads").header("upload-length", 5);
     Answer::of(unnamed).await.problem(422, "invalid_request");
+}
+
+#[tokio::test]
+async fn every_answer_says_what_is_spoken() {
+    let given = crate::house().await.into_tenant().await;
+    let path = begin(&given, "a.txt", 5).await;
+    let stranger = given.data.with_key("rht_nothing");
+    let nothing = format!("/v1/uploads/{}", rowhouse_domain::UploadId::new());
+    for (request, status) in [
+        (given.data.request(Method::PATCH, &path), 415),
+        (given.data.request(Method::POST, "/v1/uploads"), 412),
+        (patch(&given.data, &path, 3).body("words"), 409),
+        (request(&given.data, Method::HEAD, &nothing), 404),
+        (request(&given.data, Method::DELETE, "/v1/uploads/nothing"), 400),
+        (request(&stranger, Method::HEAD, &path), 401),
+        (patch(&given.data, &path, 0).body("words"), 204),
+    ] {
+        let request = if status == 415 { request.header("tus-resumable", "1.0.0") } else { request };
+        let answer = Answer::of(request).await;
+        assert_eq!((answer.status.as_u16(), answer.header("tus-resumable")), (status, "1.0.0"));
+        assert_eq!(answer.headers.contains_key("tus-version"), status == 412);
+        assert!(answer.headers.contains_key("x-request-id"));
+    }
+}
+
+#[tokio::test]
+async fn a_client_without_patch_and_delete_says_what_it_means() {
+    let given = crate::house().await.into_tenant().await;
+    let path = begin(&given, "a.txt", 10).await;
+    let means =
+        |method: &str, path: &str| request(&given.data, Method::POST, path).header("x-http-method-override", method);
+    let piece = means("PATCH", &path).header("content-type", OFFSET).header("upload-offset", 0).body("words");
+    assert_eq!(Answer::of(piece).await.expect(204).header("upload-offset"), "5");
+    Answer::of(means("GET", &path)).await.problem(405, "method_not_allowed");
+    let _ = Answer::of(means("DELETE", &path)).await.expect(204);
+    assert_eq!(Answer::of(request(&given.data, Method::HEAD, &path)).await.status.as_u16(), 404);
+    // Elsewhere a method is what it is.
+    let made = given.upload("b.txt", "words").await;
+    let file = format!("/v1/files/{made}");
+    assert_ne!(Answer::of(means("DELETE", &file)).await.status.as_u16(), 204);
+    let _ = given.data.get(&file).await.expect(200);
 }
 
 #[tokio::test]

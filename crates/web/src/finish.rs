@@ -18,6 +18,8 @@ use crate::problem_document::{MEDIA_TYPE, ProblemDocument};
 use crate::rate_limit::RATE_LIMIT_HEADERS;
 use crate::span::Route;
 
+/// What clients of tus look for in every answer.
+const TUS_HEADERS: [HeaderName; 2] = [HeaderName::from_static("tus-resumable"), HeaderName::from_static("tus-version")];
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Turns every error into a problem document, adds the headers that every answer has, and logs the request once.
@@ -100,7 +102,7 @@ fn problem_answer(
     if let Some(allow) = headers.get(header::ALLOW) {
         answer.insert_header((header::ALLOW, allow.clone()));
     }
-    for name in RATE_LIMIT_HEADERS {
+    for name in RATE_LIMIT_HEADERS.into_iter().chain(TUS_HEADERS) {
         if let Some(value) = headers.get(&name) {
             answer.insert_header((name, value.clone()));
         }

@@ -4,6 +4,7 @@
 mod checksum;
 mod create;
 mod headers;
+pub mod middleware;
 mod receive;
 pub mod routes;
 mod untold;
