@@ -105,6 +105,16 @@ impl Checks {
         self.0.push(FieldError::new(pointer, what));
     }
 
+    /// The complaints of a part of the request, taken up into these.
+    pub(crate) fn extend(&mut self, complaints: Vec<FieldError>) {
+        self.0.extend(complaints);
+    }
+
+    /// All complaints.
+    pub(crate) fn into_complaints(self) -> Vec<FieldError> {
+        self.0
+    }
+
     /// Everything is fine, or all complaints.
     pub(crate) fn finish(self) -> Result<()> {
         if self.0.is_empty() { Ok(()) } else { Err(Error::invalid(self.0)) }

@@ -161,6 +161,28 @@ async fn what_is_not_valid_is_named() {
         assert_eq!(problem["errors"][0]["pointer"], pointer);
     }
     assert_eq!(names(&given, "root").await, ["a"]);
+    // Each alone, what is not valid is its item's outcome.
+    let other = given.upload("b", "b").await;
+    let update = |id: &str, change: Value| {
+        let mut item = json!({"action": "update", "id": id});
+        item.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        item
+    };
+    let items = json!([
+        update(&file, json!({"name": "../x", "tags": [""]})),
+        update(&other, json!({"name": "c"})),
+        item("d/e"),
+        item("d"),
+    ]);
+    let done = batch(&given, "each", items).await.expect(200).json();
+    let statuses: Vec<&Value> = done["items"].as_array().unwrap().iter().map(|item| &item["status"]).collect();
+    assert_eq!((statuses, &done["failed"]), (vec![&json!(422), &json!(200), &json!(422), &json!(201)], &json!(2)));
+    let error = &done["items"][0]["error"];
+    assert_eq!((&error["code"], &error["errors"][0]["pointer"]), (&json!("invalid_request"), &json!("/items/0/name")));
+    assert_eq!(names(&given, "root").await, ["a", "c", "d"]);
+    let twice = json!([{"action": "delete", "id": file}, {"action": "update", "id": file}]);
+    batch(&given, "each", twice).await.problem(422, "invalid_request");
+    assert_eq!(names(&given, "root").await, ["a", "c", "d"]);
 }
 
 #[tokio::test]

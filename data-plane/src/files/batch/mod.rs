@@ -79,7 +79,7 @@ pub(super) async fn batch(state: &AppState, caller: &Caller, key: &IdempotencyKe
 fn copies(items: &[Item]) -> Vec<(usize, FileId, Option<i32>)> {
     let copy = |(index, item): (usize, &Item)| match item.task {
         Task::Copy { version, .. } => Some((index, item.id, version)),
-        Task::Update(_) | Task::Delete | Task::Restore => None,
+        Task::Update(_) | Task::Delete | Task::Restore | Task::Refused(_) => None,
     };
     items.iter().enumerate().filter_map(copy).collect()
 }
@@ -126,7 +126,7 @@ async fn look(change: &Change<'_>, items: &[Item], granted: &HashMap<usize, Gran
                 wanted_folders.extend(wish.folder());
             }
             Task::Restore => wanted_folders.extend(places.get(&item.id).and_then(|place| place.1)),
-            Task::Delete => {}
+            Task::Delete | Task::Refused(_) => {}
         }
         // A copy may stay where its file is.
         if let Task::Copy { .. } = item.task {
@@ -160,7 +160,7 @@ fn movers(world: &World, items: &[Item]) -> Vec<FileId> {
         Task::Update(wish) => wish
             .workspace()
             .is_some_and(|wanted| world.files.get(&item.id).is_some_and(|file| file.workspace_id != wanted)),
-        Task::Copy { .. } | Task::Delete | Task::Restore => false,
+        Task::Copy { .. } | Task::Delete | Task::Restore | Task::Refused(_) => false,
     };
     items.iter().filter(goes).map(|item| item.id).collect()
 }

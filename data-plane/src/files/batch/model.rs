@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use rowhouse_domain::{FileId, FolderId, WorkspaceId};
-use rowhouse_problem::{Error, Result};
+use rowhouse_problem::{Error, FieldError, Result};
 use rowhouse_web::IfMatch;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -83,9 +83,14 @@ pub struct BatchItem {
 #[derive(Debug, Clone)]
 pub(super) enum Task {
     Update(FileChange),
-    Copy { version: Option<i32>, change: FileChange },
+    Copy {
+        version: Option<i32>,
+        change: FileChange,
+    },
     Delete,
     Restore,
+    /// Nothing: these fields are not valid, and the items stand alone.
+    Refused(Vec<FieldError>),
 }
 
 /// An item that can be carried out, as far as can be told without looking.
@@ -97,7 +102,7 @@ pub(super) struct Item {
 }
 
 impl Batch {
-    /// Checks a body.
+    /// Checks a body. What is wrong with an item that stands alone is that item's outcome.
     ///
     /// # Errors
     /// Invalid, with every field that is.
@@ -110,8 +115,15 @@ impl Batch {
         let mut items = Vec::with_capacity(self.items.len());
         for (index, item) in self.items.into_iter().enumerate() {
             let at = format!("/items/{index}");
-            let item = item.check(&at, &mut checks);
-            if !matches!(item.task, Task::Copy { .. })
+            let mut of_item = Checks::default();
+            let mut item = item.check(&at, &mut of_item);
+            let complaints = of_item.into_complaints();
+            if self.mode == Mode::Each && !complaints.is_empty() {
+                item.task = Task::Refused(complaints);
+            } else {
+                checks.extend(complaints);
+            }
+            if !matches!(item.task, Task::Copy { .. } | Task::Refused(_))
                 && let Some(earlier) = changed.insert(item.id, index)
             {
                 checks.complain(&format!("{at}/id"), format!("is changed by item {earlier} already"));
@@ -177,5 +189,23 @@ mod tests {
             ["/items/0/name", "/items/0/tags/0", "/items/1/version", "/items/1/name", "/items/3/id"]
         );
         assert_eq!(complaints(json!([])), ["/items"]);
+    }
+
+    #[test]
+    fn what_stands_alone_is_refused_alone() {
+        let id = FileId::new();
+        let items = json!([
+            { "action": "update", "id": id, "name": "../x" },
+            { "action": "update", "id": id, "name": "x" },
+        ]);
+        let batch: Batch = serde_json::from_value(json!({ "mode": "each", "items": items })).unwrap();
+        let (_, items) = batch.parse().unwrap();
+        let Task::Refused(complaints) = &items[0].task else { panic!("{items:?}") };
+        assert_eq!(complaints[0].pointer, "/items/0/name");
+        assert!(matches!(items[1].task, Task::Update(_)));
+        // What is asked of a file twice means nothing, whichever comes first.
+        let twice =
+            json!({ "mode": "each", "items": [{ "action": "delete", "id": id }, { "action": "restore", "id": id }] });
+        assert!(serde_json::from_value::<Batch>(twice).unwrap().parse().is_err());
     }
 }

@@ -117,7 +117,7 @@ impl World {
                 Task::Restore => {
                     wanted.insert(name_of(&self.back(file)));
                 }
-                Task::Delete => {}
+                Task::Delete | Task::Refused(_) => {}
             }
         }
         wanted.into_iter().collect()
@@ -139,6 +139,7 @@ impl World {
             }
             Task::Delete => self.delete(item.id, &item.condition),
             Task::Restore => self.restore(item.id, &item.condition),
+            Task::Refused(complaints) => Err(Error::invalid(complaints.clone())),
         }
     }
 

@@ -1,7 +1,7 @@
 //! How each item of a batch ended, as the API shows it.
 
 use rowhouse_domain::FileId;
-use rowhouse_problem::Error;
+use rowhouse_problem::{Error, FieldError};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -51,6 +51,10 @@ pub struct BatchErrorView {
     title: &'static str,
     /// What happened and what to do about it.
     detail: String,
+    /// The fields that are not valid, by their places in the request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    errors: Vec<FieldError>,
     /// Further members that some codes have.
     #[serde(flatten)]
     #[schema(value_type = Object)]
@@ -71,6 +75,7 @@ impl BatchItemView {
             code: code.as_str(),
             title: code.title(),
             detail: error.detail().to_owned(),
+            errors: error.fields().to_vec(),
             extensions: error.extensions().clone(),
         };
         Self { index, id, status: code.status(), file: None, etag: None, error: Some(view) }
