@@ -165,6 +165,9 @@ pub(crate) struct Ledger<C, W> {
     opening: usize,
     /// Of these, connections that are being closed.
     closing: usize,
+    /// Of these, such as were let go of in the middle of something: nobody knows when they end, and no place is waited for that
+    /// one of them has.
+    abandoned: usize,
     pools: HashMap<PoolId, Pool<C>>,
     tenants: HashMap<TenantId, Tenant<W>>,
     /// Tenants with a caller that may be served, by their turn.
@@ -233,6 +236,7 @@ impl<C: Connection, W> Ledger<C, W> {
             taken: 0,
             opening: 0,
             closing: 0,
+            abandoned: 0,
             pools: HashMap::new(),
             tenants: HashMap::new(),
             line: Line::default(),
@@ -322,6 +326,7 @@ impl<C: Connection, W> Ledger<C, W> {
     /// tenant. Until then it counts as the tenant's.
     pub(crate) fn abandon(&mut self) {
         self.closing += 1;
+        self.abandoned += 1;
     }
 
     /// The server has let go of a connection that was to be closed; of an abandoned one its terms say whose it was.
@@ -329,6 +334,7 @@ impl<C: Connection, W> Ledger<C, W> {
         self.closing -= 1;
         self.taken -= 1;
         if let Some(terms) = abandoned {
+            self.abandoned -= 1;
             self.learn(terms, now);
             self.let_go(terms.pool, terms.tenant);
             self.lend_idle(terms, now, actions);

@@ -379,6 +379,21 @@ fn tenants_that_wait_are_served_in_turns() {
 }
 
 #[test]
+fn no_place_is_waited_for_whose_session_may_never_end() {
+    let mut world = World::new(3);
+    for number in [0, 1, 2] {
+        world.act(&Event::Ask(number));
+    }
+    settle(&mut world);
+    world.act(&Event::Abandon(0));
+    world.act(&Event::GiveBack(0));
+    world.act(&Event::GiveBack(0));
+    world.act(&Event::Ask(3));
+    let evicted = world.closing.iter().filter(|abandoned| abandoned.is_none()).count();
+    assert_eq!(evicted, 1, "an idle connection makes room at once");
+}
+
+#[test]
 fn a_connection_stays_where_only_its_own_tenant_waits() {
     let mut world = World::new(1);
     for _ in 0..5 {

@@ -71,7 +71,12 @@ impl<C: Connection, W> Ledger<C, W> {
             self.go_to_the_end(member.tenant);
             actions.push(Action::Open { pool: member.pool, tenant: member.tenant });
         }
-        while self.closing < wanted && self.evict(actions) {}
+        while self.soon_free() < wanted && self.evict(actions) {}
+    }
+
+    /// Places that are about to be vacated.
+    fn soon_free(&self) -> usize {
+        self.closing - self.abandoned
     }
 
     /// The first in the line for whom a connection may be opened. Few are passed over: those that have enough being
@@ -100,7 +105,7 @@ impl<C: Connection, W> Ledger<C, W> {
             return None;
         }
         let first = self.line.first_beside(pool)?;
-        (self.closing < self.unserved(Some(pool))).then_some(first)
+        (self.soon_free() < self.unserved(Some(pool))).then_some(first)
     }
 
     /// A connection without a holder: it goes to whoever's turn it is, or is kept for the next.
