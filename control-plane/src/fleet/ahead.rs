@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 
 use rowhouse_database::{Columns, Described, Sql};
 use rowhouse_domain::{ClusterId, Isolation, MigrationRunId, TenantId};
+use rowhouse_migrations::Migrations;
 use rowhouse_problem::Result;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::model::{HeldSchema, PlannedSchema, PlannedVersion};
-use super::requests::Wanted;
+use super::model::{HeldSchema, PlannedSchema, PlannedVersion, Selection};
+use super::requests::{StartRun, Wanted};
 
 // `run` has `id`, `direction`, `target_version`, `selection`, `ordering` and the limits of a run. What failed the last time comes
 // last, so that it never keeps the others waiting. `among` is one more condition.
@@ -128,6 +129,19 @@ const VERSIONS: &str = concat!(
     ),
     ") ahead group by schema_version order by schema_version"
 );
+
+/// What a request asks for, with shares of those that the run has before it.
+pub(super) async fn wanted(
+    db: &impl Sql,
+    request: &StartRun,
+    selection: Selection,
+    migrations: &Migrations,
+) -> Result<Wanted> {
+    // Which ones those are, no share has a say in.
+    let first = Wanted::parse(request, selection, migrations, 0)?;
+    let ahead = versions(db, &first).await?.iter().map(|one| one.schemas).sum();
+    Wanted::parse(request, first.selection, migrations, ahead)
+}
 
 /// From which versions a run would bring how many schemas on.
 pub(super) async fn versions(db: &impl Sql, wanted: &Wanted) -> Result<Vec<PlannedVersion>> {

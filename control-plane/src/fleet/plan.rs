@@ -9,7 +9,7 @@ use rowhouse_web::Listing;
 
 use super::model::{Plan, PlannedMigration, PlannedVersion, Warning};
 use super::requests::{StartRun, Wanted};
-use super::{ahead, overlap, store};
+use super::{ahead, overlap};
 use crate::context::Context;
 
 /// Most held schemas that a plan names.
@@ -19,8 +19,7 @@ const HELD: i64 = 100;
 pub(super) async fn plan(context: &Context, request: &StartRun, limit: i64, offset: i64) -> Result<Plan> {
     let connection = context.platform.get().await?;
     let selection = request.selection.resolve(&connection).await?;
-    let schemas = store::count_selected(&connection, &selection).await?;
-    let wanted = Wanted::parse(request, selection, &context.tenant_migrations, schemas)?;
+    let wanted = ahead::wanted(&connection, request, selection, &context.tenant_migrations).await?;
     let versions = ahead::versions(&connection, &wanted).await?;
     let held = ahead::held(&connection, &wanted, HELD).await?;
     let blocked = ahead::blocked(&connection, &wanted).await?;

@@ -239,7 +239,8 @@ fn share(text: &str, all: i64) -> Result<i32, String> {
             if percent > 100 {
                 return Err(wrong());
             }
-            (all * i64::from(percent) + 99) / 100
+            // Of however few, some: a run that may begin with none, or halts before any has failed, is what `0%` says.
+            ((all * i64::from(percent) + 99) / 100).max(i64::from(percent > 0))
         }
     };
     i32::try_from(number).ok().filter(|number| *number >= 0).ok_or_else(wrong)
@@ -255,6 +256,7 @@ mod tests {
         assert_eq!(share("1%", 1000), Ok(10));
         assert_eq!(share("1%", 50), Ok(1));
         assert_eq!(share("0%", 50), Ok(0));
+        assert_eq!(share("1%", 0), Ok(1));
         for wrong in ["", "-1", "101%", "1.5", "%", "five"] {
             assert!(share(wrong, 10).is_err(), "{wrong:?}");
         }

@@ -42,14 +42,6 @@ impl Selection {
     }
 }
 
-const COUNT_SELECTED: &str = "select count(*) as schemas from fleet_selected($1)";
-
-/// How many schemas a selection is about now.
-pub(super) async fn count_selected(db: &impl Sql, selection: &Selection) -> Result<i64> {
-    let row = db.query_one(COUNT_SELECTED, &[&selection.stored()]).await.context("counting schemas")?;
-    row.column("schemas")
-}
-
 const NEWEST_SELECTED: &str = "
     select max(fleet.schema_version) as newest from fleet_selected($1) fleet
     where not exists (select from migration_holds hold where hold.schema_id = fleet.schema_id)
