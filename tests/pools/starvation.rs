@@ -59,6 +59,12 @@ async fn a_tenant_whose_own_places_are_taken_is_answered_503_and_others_are_serv
         let seen = tenants[1].get(&tenants[1].file_path()).await.unwrap();
         assert_eq!(seen.status, 200, "{seen:?}");
     }
+    // Others have most of them: what is left is shared.
+    admin.run(&format!("alter role {role} connection limit 2")).await.unwrap();
+    served_again(&tenants, "has two places").await;
+    let callers = (0..24).map(|_| async { tenants[0].get(&tenants[0].file_path()).await.unwrap().status });
+    let statuses = futures::future::join_all(callers).await;
+    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
     admin.run(&format!("alter role {role} connection limit -1")).await.unwrap();
     served_again(&tenants, "has its places again").await;
 }

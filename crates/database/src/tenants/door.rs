@@ -162,7 +162,7 @@ impl Why {
         match database.code().code() {
             // The same code stands for the limit of a login and of a database; the server's function tells them apart.
             "53300" if !is_limit_of_login_or_database(database.routine()) => Failure::Full,
-            "53300" => Failure::Refused,
+            "53300" => Failure::Crowded,
             // PostgreSQL names the function that complains, PgBouncer does not, and it says this of a single database too.
             code if code.starts_with("08") && database.routine().is_none() => Failure::Refused,
             code if code.starts_with("57P") || code.starts_with("08") || code.starts_with("53") => Failure::Unreachable,

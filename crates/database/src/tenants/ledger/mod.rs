@@ -117,6 +117,8 @@ pub(crate) enum Failure {
     Unreachable,
     /// The server has no connection to spare (SQLSTATE 53300).
     Full,
+    /// This login or database has as many connections as it may, though the server has more to spare.
+    Crowded,
     /// This login or database, and no other, is refused.
     Refused,
     /// This database says nothing; perhaps it is only slow.
@@ -192,6 +194,9 @@ struct Pool<C> {
     /// Connections that are lent or being opened.
     busy: usize,
     is_retired: bool,
+    /// Connections that its login or database turned out to be allowed, and until when that is believed: other processes have some
+    /// too.
+    ceiling: Option<(usize, Instant)>,
     refused_until: Option<Instant>,
     /// Attempts in a row to which its database said nothing.
     silences: u32,
@@ -382,6 +387,7 @@ impl<C: Connection, W> Ledger<C, W> {
                 self.paused_until = Some(now + self.limits.pause);
                 actions.push(Action::Wake { after: self.limits.pause });
             }
+            Failure::Crowded => self.make_do(pool, now, actions),
             Failure::Refused => self.refuse_for_now(pool, now, actions),
             Failure::Silent => {
                 // Who waits is served by the next attempt, unless there have been too many.

@@ -77,8 +77,13 @@ enum Event {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let failure =
-        prop_oneof![Just(Failure::Unreachable), Just(Failure::Full), Just(Failure::Refused), Just(Failure::Silent)];
+    let failure = prop_oneof![
+        Just(Failure::Unreachable),
+        Just(Failure::Full),
+        Just(Failure::Crowded),
+        Just(Failure::Refused),
+        Just(Failure::Silent)
+    ];
     prop_oneof![
         8 => (0..TENANTS).prop_map(Event::Ask),
         5 => any::<usize>().prop_map(Event::GiveBack),
@@ -391,6 +396,31 @@ fn no_place_is_waited_for_whose_session_may_never_end() {
     world.act(&Event::Ask(3));
     let evicted = world.closing.iter().filter(|abandoned| abandoned.is_none()).count();
     assert_eq!(evicted, 1, "an idle connection makes room at once");
+}
+
+#[test]
+fn callers_make_do_with_what_a_login_is_allowed() {
+    let mut world = World::new(6);
+    for _ in 0..4 {
+        world.act(&Event::Ask(0));
+    }
+    world.act(&Event::Opened(0));
+    for _ in 0..2 {
+        world.act(&Event::Failed(0, Failure::Crowded, false));
+    }
+    assert_eq!((world.waiting.len(), world.opening.len()), (3, 0), "nobody is refused, and no more is asked for");
+    for _ in 0..3 {
+        world.act(&Event::GiveBack(0));
+    }
+    assert_eq!((world.waiting.len(), world.served.len()), (0, 4));
+    world.act(&Event::Ask(0));
+    world.act(&Event::Pass(500));
+    world.act(&Event::Ask(1));
+    assert!(world.opening.contains(&(pool(0), tenant(0))), "later it is tried again: {:?}", world.opening);
+    // With nothing to make do with, callers are told at once.
+    let alone = world.opening.iter().position(|(_, of)| *of == tenant(1)).unwrap();
+    world.act(&Event::Failed(alone, Failure::Crowded, false));
+    assert!(!world.waiting.values().any(|(_, of, _)| *of == tenant(1)));
 }
 
 #[test]

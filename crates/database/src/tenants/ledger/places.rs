@@ -13,7 +13,18 @@ const NEAR: usize = 16;
 
 impl<C> Pool<C> {
     pub(super) fn new() -> Self {
-        Self { idle: VecDeque::new(), busy: 0, is_retired: false, refused_until: None, silences: 0 }
+        Self { idle: VecDeque::new(), busy: 0, is_retired: false, ceiling: None, refused_until: None, silences: 0 }
+    }
+}
+
+impl<C> Pool<C> {
+    /// Connections that it has or may soon have.
+    fn size(&self) -> usize {
+        self.busy + self.idle.len()
+    }
+
+    fn has_room(&self, now: Instant) -> bool {
+        self.ceiling.is_none_or(|(most, until)| self.size() < most || now >= until)
     }
 }
 
@@ -55,10 +66,10 @@ impl<C: Connection, W> Ledger<C, W> {
         let places = self.places(now);
         let mut wanted = 0;
         while self.opening < self.limits.opening {
-            let Some(member) = self.first_to_open() else { break };
+            let Some(member) = self.first_to_open(now) else { break };
             if self.taken >= places {
                 // The line's length bounds the look; places that are being vacated already are wanted as well.
-                wanted = self.unserved(None);
+                wanted = self.unserved(None, now);
                 break;
             }
             self.taken += 1;
@@ -81,22 +92,23 @@ impl<C: Connection, W> Ledger<C, W> {
 
     /// The first in the line for whom a connection may be opened. Few are passed over: those that have enough being
     /// opened, of which there are fewer than may be opened at once.
-    fn first_to_open(&self) -> Option<Member> {
-        self.line.members().find(|member| self.may_open(member.tenant))
+    fn first_to_open(&self, now: Instant) -> Option<Member> {
+        self.line.members().find(|member| self.may_open(member.tenant, now))
     }
 
-    fn may_open(&self, tenant: TenantId) -> bool {
+    fn may_open(&self, tenant: TenantId, now: Instant) -> bool {
         self.tenants.get(&tenant).is_some_and(|tenant| {
-            tenant.opening < tenant.waiting.len().min(self.limits.opening_per_tenant)
+            self.pools.get(&tenant.pool).is_none_or(|pool| pool.has_room(now))
+                && tenant.opening < tenant.waiting.len().min(self.limits.opening_per_tenant)
                 && tenant.held + tenant.opening < self.limits.of(tenant.keeps)
         })
     }
 
     /// Connections that could be opened at once for those who wait, in other pools than one, were there places.
-    fn unserved(&self, beside: Option<PoolId>) -> usize {
+    fn unserved(&self, beside: Option<PoolId>, now: Instant) -> usize {
         let room = self.limits.opening - self.opening;
         let others = self.line.members().filter(|member| Some(member.pool) != beside);
-        others.filter(|member| self.may_open(member.tenant)).take(room).count()
+        others.filter(|member| self.may_open(member.tenant, now)).take(room).count()
     }
 
     /// The first who waits, in another pool, for a place that nobody is about to vacate.
@@ -105,7 +117,7 @@ impl<C: Connection, W> Ledger<C, W> {
             return None;
         }
         let first = self.line.first_beside(pool)?;
-        (self.soon_free() < self.unserved(Some(pool))).then_some(first)
+        (self.soon_free() < self.unserved(Some(pool), now)).then_some(first)
     }
 
     /// A connection without a holder: it goes to whoever's turn it is, or is kept for the next.
@@ -257,6 +269,14 @@ impl<C: Connection, W> Ledger<C, W> {
         actions.extend(waiting.into_iter().map(|(_, to)| Action::Refuse { to, why: Refusal::Retired }));
         self.line_up(tenant);
         self.forget_pool(left);
+    }
+
+    /// Serves a pool with what it has, for a while; where that is nothing, its callers are refused.
+    pub(super) fn make_do(&mut self, pool: PoolId, now: Instant, actions: &mut Vec<Action<C, W>>) {
+        let state = self.pools.get_mut(&pool).filter(|state| state.size() > 0);
+        let Some(state) = state else { return self.refuse_for_now(pool, now, actions) };
+        state.ceiling = Some((state.size(), now + self.limits.ceiling));
+        actions.push(Action::Wake { after: self.limits.ceiling });
     }
 
     /// Tells those who wait for a pool that there will be nothing, and those who come in the next moments.
