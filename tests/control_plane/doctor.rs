@@ -313,6 +313,8 @@ async fn an_event_on_its_way_is_no_difference() {
     let workspace = data.post("/v1/workspaces", &json!({"name": "w"})).await.expect(201).text("id");
     house.sql("revoke execute on function usage_record_all from rowhouse_data").await;
     let _ = data.upload(&format!("/v1/files?workspace_id={workspace}&name=a"), "five!").await.expect(201);
+    // It is counted with its reservation, before its event.
+    let _ = data.post("/v1/workspaces", &json!({"name": "second"})).await.expect(201);
     house.expect_no_differences().await;
     house.sql("grant execute on function usage_record_all to rowhouse_data").await;
     house.expect_used(5).await;

@@ -4,6 +4,8 @@ use reqwest::Method;
 use rowhouse_testkit::{Answer, TestHouse};
 use serde_json::json;
 
+use crate::operational::eventually;
+
 #[tokio::test]
 async fn a_new_organization_has_the_limits_of_its_tier() {
     let house = TestHouse::start().await;
@@ -73,6 +75,8 @@ async fn a_suspended_organizations_keys_and_tenants_are_refused() {
     for status in ["suspended", "cancelled"] {
         let _ = house.admin.patch(&path, &json!({"subscription_status": status})).await.expect(200);
         own.get(&path).await.problem(403, "organization_suspended");
+        // The data plane has its key in mind until it is told, a moment later.
+        eventually("it is refused", async || given.data.get("/v1/workspaces").await.status == 403).await;
         given.data.get("/v1/workspaces").await.problem(403, "organization_suspended");
     }
     let _ = house.admin.patch(&path, &json!({"subscription_status": "active"})).await.expect(200);

@@ -157,7 +157,8 @@ async fn what_failed_comes_last_and_is_tried_again_when_somebody_says_so() {
     let (_, shown, _) = rowhouse(&house, &["show", &id]).await;
     assert!(tenants.len() == 4 && shown.matches("done").count() == 4, "{shown}");
     let (_, runs, _) = rowhouse(&house, &["runs"]).await;
-    assert!(runs.contains(&id), "{runs}");
+    assert!(runs.contains(&id) && runs.contains("platform_key"), "{runs}");
+    assert!(shown.contains("SECONDS") && shown.lines().skip(1).all(|line| line.contains('.')), "{shown}");
     assert_eq!(number_in(&house, "select count(*) from migration_holds").await, 0);
 }
 

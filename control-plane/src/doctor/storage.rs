@@ -216,8 +216,10 @@ pub(super) async fn there(inside: &AdminConnection, tenant: TenantId, schema: &s
     })
 }
 
+// Those that are about to be made are counted with their reservations, before there is an event.
 const FIGURES: &str = "
-    select used_storage, used_workspaces::bigint as workspaces, coalesce((
+    select used_storage, used_workspaces - (
+            select coalesce(sum(workspaces), 0) from quota_reservations where tenant_id = $1) as workspaces, coalesce((
             select jsonb_object_agg(id, accounts.used_storage) from accounts where tenant_id = $1), '{}') as accounts,
         array(
             select log.id from unnest($2::uuid[], $3::timestamptz[]) queued (id, at)

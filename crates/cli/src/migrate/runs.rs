@@ -1,6 +1,7 @@
 //! Looking at the fleet and its runs, and telling a run what to do.
 
 use anyhow::Result;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::platform;
@@ -50,7 +51,19 @@ pub(super) struct Release {
     connection: Connection,
 }
 
-const COUNTED: [&str; 9] = ["id", "direction", "dry_run", "target_version", "state", "phase", "done", "failed", "left"];
+const COUNTED: [&str; 11] = [
+    "id",
+    "direction",
+    "dry_run",
+    "target_version",
+    "state",
+    "phase",
+    "done",
+    "failed",
+    "left",
+    "started_at",
+    "started_by",
+];
 
 /// Prints how many schemas are at each version.
 pub(super) async fn status(arguments: &Status) -> Result<()> {
@@ -90,11 +103,28 @@ pub(super) async fn list(connection: &Connection) -> Result<()> {
     print(connection, &if connection.json { runs } else { Value::Array(flat) }, &COUNTED)
 }
 
+const OF_SCHEMA: [&str; 8] = ["name", "phase", "state", "from_version", "to_version", "attempts", "seconds", "error"];
+
 /// Prints what a run did with each schema.
 pub(super) async fn show(arguments: &OfRun) -> Result<()> {
     let OfRun { run, connection } = arguments;
     let schemas = Api::new(connection)?.list(&format!("/v1/migration-runs/{run}/schemas"), 10_000).await?;
-    print(connection, &schemas, &["name", "phase", "state", "from_version", "to_version", "attempts", "error"])
+    if connection.json {
+        return print(connection, &schemas, &[]);
+    }
+    let schemas: Vec<Value> = schemas.as_array().into_iter().flatten().map(timed).collect();
+    print(connection, &Value::Array(schemas), &OF_SCHEMA)
+}
+
+/// A schema of a run with the seconds that the run was at it, the last time.
+fn timed(schema: &Value) -> Value {
+    let at = |name: &str| schema[name].as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    let mut timed = schema.clone();
+    timed["seconds"] = match (at("started_at"), at("finished_at")) {
+        (Some(begun), Some(ended)) => format!("{:.1}", ended.duration_since(begun).as_secs_f64()).into(),
+        _ => Value::Null,
+    };
+    timed
 }
 
 /// Attaches to a run that is under way.
@@ -131,5 +161,8 @@ fn flat(run: &Value) -> Value {
     for (name, count) in run["counts"].as_object().into_iter().flatten() {
         flat[name] = count.clone();
     }
+    flat["started_at"] = run["created_at"].clone();
+    let by = ["started_by_kind", "started_by"].map(|name| run[name].as_str().unwrap_or_default());
+    flat["started_by"] = by.join(" ").trim_end().into();
     flat
 }

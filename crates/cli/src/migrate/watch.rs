@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 use super::dry_run;
@@ -103,28 +103,33 @@ struct Show {
     bar: Option<ProgressBar>,
     is_silent: bool,
     begun: Instant,
+    /// What was finished before anybody watched: it says nothing of how fast the run is.
+    finished_before: Option<u64>,
     last_line: Option<Instant>,
 }
 
 impl Show {
     fn new(connection: &Connection) -> Self {
         let bar = (!connection.json && std::io::stderr().is_terminal()).then(|| {
-            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} {elapsed} (left {eta})");
+            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} ({elapsed})");
             ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
-        Self { bar, is_silent: connection.json, begun: Instant::now(), last_line: None }
+        Self { bar, is_silent: connection.json, begun: Instant::now(), finished_before: None, last_line: None }
     }
 
     fn step(&mut self, run: &Value) {
         let count = |name: &str| run["counts"][name].as_u64().unwrap_or_default();
         let finished = count("done") + count("failed") + count("skipped");
         let all = finished + count("running") + count("left");
-        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-        let rate = finished as f64 / self.begun.elapsed().as_secs_f64().max(0.001);
+        let before = *self.finished_before.get_or_insert(finished);
+        let (rate, left) = pace(finished.saturating_sub(before), all - finished, self.begun.elapsed());
         let phase = run["phase"].as_str().unwrap_or_default();
         let mut said = format!("{phase}: {} running, {} failed, {rate:.1}/s", count("running"), count("failed"));
         if let (Some(name), Some(seconds)) = (run["slowest"]["name"].as_str(), run["slowest"]["seconds"].as_f64()) {
             let _ = write!(said, ", slowest {name} for {seconds:.0} s");
+        }
+        if let Some(left) = left {
+            let _ = write!(said, ", {:#} left", HumanDuration(left));
         }
         if let Some(bar) = &self.bar {
             bar.set_length(all);
@@ -146,6 +151,14 @@ impl Show {
     }
 }
 
+/// Schemas a second, and how long those that are left take at that; none where nothing was finished yet.
+#[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
+fn pace(finished: u64, left: u64, elapsed: Duration) -> (f64, Option<Duration>) {
+    let rate = finished as f64 / elapsed.as_secs_f64().max(0.001);
+    let left = (finished > 0).then(|| Duration::try_from_secs_f64((left as f64 / rate).ceil()).ok()).flatten();
+    (rate, left)
+}
+
 /// What became of a run, in a line.
 fn summary(run: &Value, watched: Duration) -> String {
     let counts = ["done", "failed", "skipped", "held", "blocked", "left"].map(|name| {
@@ -165,6 +178,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_rate_is_that_of_what_was_watched() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(pace(0, 500, minute), (0.0, None));
+        assert_eq!(pace(30, 100, minute), (0.5, Some(Duration::from_secs(200))));
+        assert_eq!(pace(500, 0, minute).1, Some(Duration::ZERO));
+    }
 
     #[test]
     fn what_was_passed_by_is_told() {

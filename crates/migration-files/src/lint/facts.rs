@@ -45,6 +45,38 @@ pub(super) fn with_policy(file: &ast::SourceFile) -> Vec<String> {
         .collect()
 }
 
+/// Where tables are made of queries for good, in bytes.
+pub(super) fn tables_from_queries(file: &ast::SourceFile) -> Vec<usize> {
+    let is_temporary = |into: ast::IntoClause| {
+        let words = into.syntax().text().to_string().to_lowercase();
+        words.split_whitespace().any(|word| word == "temp" || word == "temporary")
+    };
+    let is_made = |statement: &ast::Stmt| {
+        matches!(statement, ast::Stmt::CreateTableAs(table)
+            if table.temp_token().is_none() && table.temporary_token().is_none())
+            || matches!(statement, ast::Stmt::SelectInto(select)
+                if !select.into_clause().is_some_and(is_temporary))
+    };
+    file.stmts().filter(is_made).map(|statement| offset_of(statement.syntax())).collect()
+}
+
+/// Tables that the file drops a policy of, and where.
+pub(super) fn without_policy(file: &ast::SourceFile) -> Vec<(String, usize)> {
+    file.stmts()
+        .filter_map(|statement| if let ast::Stmt::DropPolicy(policy) = statement { Some(policy) } else { None })
+        .filter_map(|policy| Some((last_name(&policy.on_table()?.path()?)?, offset_of(policy.syntax()))))
+        .collect()
+}
+
+/// Tables whose row-level security the file disables, and where.
+pub(super) fn without_row_security(file: &ast::SourceFile) -> Vec<(String, usize)> {
+    file.stmts()
+        .filter_map(|statement| if let ast::Stmt::AlterTable(table) = statement { Some(table) } else { None })
+        .filter(|table| table.actions().any(|action| matches!(action, ast::AlterTableAction::DisableRls(_))))
+        .filter_map(|table| Some((last_name(&table.relation_name()?.path()?)?, offset_of(table.syntax()))))
+        .collect()
+}
+
 /// Where a node's own text begins, behind blanks and comments.
 pub(super) fn offset_of(node: &squawk_syntax::SyntaxNode) -> usize {
     let first =

@@ -19,6 +19,8 @@ pub(super) fn findings(source: &Source<'_>) -> Vec<Finding> {
             found.extend(missing_why(source));
             if source.set == Set::Tenant {
                 found.extend(tenant_tables(source));
+                found.extend(tables_from_queries(source));
+                found.extend(policies_taken_away(source));
             }
             match kind {
                 Kind::Transactional => found.extend(concurrent_in_transaction(source)),
@@ -92,6 +94,31 @@ fn tenant_tables(source: &Source<'_>) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// Such a table has neither a key nor a policy, and the other rules can't see what is in it.
+fn tables_from_queries(source: &Source<'_>) -> Vec<Finding> {
+    let offsets = facts::tables_from_queries(&source.tree.tree());
+    let finding = |offset| {
+        let message = "A table is made of a query, without a key and a policy.".to_owned();
+        let safe_way = "Make it by `create table`, with its key and policy, and fill it by a backfill.";
+        source.finding(offset, "table-from-query", message, safe_way)
+    };
+    offsets.into_iter().map(finding).collect()
+}
+
+/// What keeps tenants apart may be replaced, and not only taken away.
+fn policies_taken_away(source: &Source<'_>) -> Vec<Finding> {
+    let file = source.tree.tree();
+    let made_again = facts::with_policy(&file);
+    let dropped = facts::without_policy(&file).into_iter().filter(|(table, _)| !made_again.contains(table));
+    let finding = |(table, offset): (String, usize)| {
+        let message = format!("`{table}` loses a policy, or its row-level security.");
+        let safe_way =
+            "Make the policy that takes its place in the same file. A table that is to go is dropped instead.";
+        source.finding(offset, "policy-taken-away", message, safe_way)
+    };
+    dropped.chain(facts::without_row_security(&file)).map(finding).collect()
 }
 
 fn one_statement(source: &Source<'_>) -> Option<Finding> {

@@ -14,9 +14,12 @@ const TWO_STEPS: &str =
 const CONTRACT: &str =
     "Drop it one release after the last one that used it, and say so: `-- rowhouse: allow <rule> <since when>`.";
 
+const DROP_INDEX: &str = "Put `drop index concurrently if exists` alone into a file that begins with \
+                          `-- rowhouse: no-transaction`.";
+
 /// What a migration may not do, and what to do instead. Left out is what does not fit: limits are set by the runner, and what
 /// runs in a transaction need not be repeatable.
-const FORWARD: [(Rule, &str); 21] = [
+const FORWARD: [(Rule, &str); 22] = [
     (Rule::AddingFieldWithDefault, "Add the column without it, set the default, then fill old rows by a backfill."),
     (Rule::AddingForeignKeyConstraint, TWO_STEPS),
     (
@@ -47,13 +50,15 @@ const FORWARD: [(Rule, &str); 21] = [
         "Put `create index concurrently if not exists` alone into a file that begins with \
         `-- rowhouse: no-transaction`.",
     ),
+    (Rule::RequireConcurrentIndexDeletion, DROP_INDEX),
     (Rule::TransactionNesting, "Leave it out: the runner begins and commits, and the history's row with it."),
 ];
 
 /// Taking back is destroying; how long it keeps others waiting matters all the same.
-const UNDO: [(Rule, &str); 3] = [
+const UNDO: [(Rule, &str); 4] = [
     (Rule::BanDropDatabase, "Purging a tenant is how its database goes."),
     (Rule::BanTruncateCascade, "Name each table."),
+    (Rule::RequireConcurrentIndexDeletion, DROP_INDEX),
     (Rule::TransactionNesting, "Leave it out: the runner begins and commits, and the history's row with it."),
 ];
 

@@ -30,6 +30,7 @@ fn what_would_hurt_is_named_with_the_safe_way() {
     for (sql, rule) in [
         ("create index a_b_idx on a (b);", "require-concurrent-index-creation"),
         ("create index concurrently a_b_idx on a (b);", "concurrent-in-transaction"),
+        ("drop index a_b_idx;", "require-concurrent-index-deletion"),
         ("alter table a alter column b type bigint;", "changing-column-type"),
         ("alter table a alter column b set not null;", "adding-not-nullable-field"),
         ("alter table a add column b int not null;", "adding-required-field"),
@@ -78,6 +79,12 @@ fn a_tenants_table_names_its_tenant_and_has_a_policy() {
     check(&format!("create table a (id uuid primary key);{policy}"), &["tenant-id-first"]);
     check(&format!("create table a (tenant_id uuid);{policy}"), &["tenant-id-first"]);
     check(key, &["missing-policy"]);
+    check("create table a as select 1 as tenant_id;", &["table-from-query"]);
+    check("select 1 as tenant_id into a;", &["table-from-query"]);
+    check("create temp table a as select 1; select 1 into temp b;", &[]);
+    check("drop policy tenant_isolation on a;", &["policy-taken-away"]);
+    check("alter table a disable row level security;", &["policy-taken-away"]);
+    check("drop policy tenant_isolation on a; create policy tenant_isolation on a using (true);", &[]);
     check(&format!("{key} alter table a enable row level security;"), &["missing-policy"]);
     check(&format!("{key}{}", policy.replace(" on a ", " on b ")), &["missing-policy"]);
     check("create temporary table a (id int);", &[]);
