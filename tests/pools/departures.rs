@@ -2,15 +2,27 @@
 
 use std::time::{Duration, Instant};
 
-use rowhouse_testkit::TestCluster;
+use rowhouse_database::AdminConnection;
+use rowhouse_testkit::{TestCluster, TestHouse};
 
-use crate::estate::{ISOLATIONS, PER_TENANT, house_with, report, settle};
+use crate::estate::{ISOLATIONS, PER_TENANT, Tenant, house_with, report, settle};
 use crate::watch::{connections, expect_connections};
 
 /// A quarter of a second is promised, which is more than a test on a busy machine can insist on.
 const BOUND: Duration = Duration::from_secs(2);
-const PATIENCE: Duration = Duration::from_secs(20);
-const RUNS: &str = "state = 'active' and wait_event_type = 'Lock'";
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// Of sessions: such as wait for a lock.
+pub(crate) const RUNS: &str = "state = 'active' and wait_event_type = 'Lock'";
+
+/// Locks a tenant's folders until the connection ends, or its transaction.
+pub(crate) async fn hold_folders(house: &TestHouse, cluster: &TestCluster, tenant: &Tenant) -> AdminConnection {
+    let id = tenant.id.parse::<rowhouse_domain::TenantId>().unwrap().as_uuid();
+    let rows = house.rows(&format!("select database_name, schema_name from tenants where id = '{id}'")).await;
+    let admin = cluster.admin(rows[0].try_get(0).unwrap()).await;
+    let schema: String = rows[0].try_get(1).unwrap();
+    admin.run(&format!("begin; lock table {schema}.folders in access exclusive mode")).await.unwrap();
+    admin
+}
 
 #[tokio::test]
 async fn a_client_that_goes_away_takes_its_query_with_it_and_frees_its_place() {
@@ -23,11 +35,7 @@ async fn a_client_that_goes_away_takes_its_query_with_it_and_frees_its_place() {
     let cluster = TestCluster::private().await;
     house.register("further", &cluster).await;
     for tenant in &settle(&house, "further", 3, &ISOLATIONS).await {
-        let id = tenant.id.parse::<rowhouse_domain::TenantId>().unwrap().as_uuid();
-        let rows = house.rows(&format!("select database_name, schema_name from tenants where id = '{id}'")).await;
-        let admin = cluster.admin(rows[0].try_get(0).unwrap()).await;
-        let schema: String = rows[0].try_get(1).unwrap();
-        admin.run(&format!("begin; lock table {schema}.folders in access exclusive mode")).await.unwrap();
+        let admin = hold_folders(&house, &cluster, tenant).await;
         let path = format!("/v1/folders?workspace_id={}", tenant.workspace);
         let mut slow = Box::pin(futures::future::join_all((0..PER_TENANT).map(|_| tenant.get(&path))));
         let begun = Instant::now();

@@ -6,9 +6,10 @@ use std::time::Duration;
 use rowhouse_testkit::TestCluster;
 
 use crate::answers::Seen;
-use crate::estate::{BUDGET, DEADLINE, ISOLATIONS, Tenant, house, report, served_again, settle};
+use crate::departures::{PATIENCE, RUNS, hold_folders};
+use crate::estate::{BUDGET, DEADLINE, ISOLATIONS, Tenant, house, house_with, report, served_again, settle};
 use crate::load::{Kind, Load};
-use crate::watch::{Watch, expect_none_forgotten};
+use crate::watch::{Watch, expect_connections, expect_none_forgotten};
 
 /// What a busy machine may take beyond a deadline.
 const GRACE: Duration = Duration::from_secs(2);
@@ -73,4 +74,28 @@ async fn while_postgres_is_stalled_contents_are_refused_too() {
         futures::future::join_all(asked).await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_is_answered_504_by_its_own_deadline() {
+    let limit = Duration::from_secs(2);
+    let house = house_with(|settings| {
+        settings.data_plane.request_timeout = limit;
+        // Whatever else could end it comes later.
+        settings.pools.checkout_timeout = 4 * PATIENCE;
+        settings.pools.statement_timeout = 4 * PATIENCE;
+        // Its sweeps look at the same table, and would wait in a connection that is counted here.
+        settings.work.poll = Duration::from_secs(3600);
+    })
+    .await;
+    let cluster = TestCluster::private().await;
+    house.register("further", &cluster).await;
+    for tenant in &settle(&house, "further", 3, &ISOLATIONS).await {
+        let held = hold_folders(&house, &cluster, tenant).await;
+        let seen = tenant.get(&format!("/v1/folders?workspace_id={}", tenant.workspace)).await.expect("an answer");
+        assert_eq!(seen.status, 504, "{}: {seen:?}", tenant.isolation);
+        assert!(seen.took >= limit && seen.took < limit + GRACE, "{}: {seen:?}", tenant.isolation);
+        expect_connections(&cluster, RUNS, 0, "its query ends with it").await;
+        held.run("rollback").await.unwrap();
+    }
 }
