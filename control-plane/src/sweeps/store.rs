@@ -158,18 +158,20 @@ pub(super) async fn ahead(db: &impl Sql, sweep: SweepId, most: i64) -> Result<Ve
 }
 
 // Whether runs are to pass the schema `$1` by where it differs. What a migration that failed has left is for the run to mend that
-// tries it again: so it must come to it. It has left nothing where the schema was well since, at whichever version.
-macro_rules! blocks {
-    ($well_at:literal) => {
-        concat!(
-            "coalesce((
+// tries it again: so it must come to it. It has left nothing where the schema was well since, at whichever version: the time of
+// that stands between the two halves.
+macro_rules! blocks_where_well {
+    () => {
+        "coalesce((
             select begun.state not in ('failed', 'running') or begun.state = 'failed' and exists (
-                select from schema_checks earlier where earlier.schema_id = $1 and ",
-            $well_at,
-            " > begun.finished_at) from migration_run_schemas begun
+                select from schema_checks earlier where earlier.schema_id = $1 and "
+    };
+}
+macro_rules! is_after_its_last_run {
+    () => {
+        " > begun.finished_at) from migration_run_schemas begun
             join migration_runs run on run.id = begun.run_id and run.dry_run is null
             where begun.schema_id = $1 order by begun.run_id desc limit 1), true)"
-        )
     };
 }
 
@@ -186,7 +188,9 @@ const RECORD: &str = concat!(
     "insert into schema_checks (schema_id, sweep_id, state, version, differences, error, checked_at, same_at, accepted_at, is_blocking)
     values ($1, $2, $3, $4, $5, $6, $7, case $3::schema_check_state when 'same' then $7::timestamptz end,
         case $3::schema_check_state when 'accepted' then $7::timestamptz end, $3::schema_check_state = 'different' and ",
-    blocks!("greatest(earlier.same_at, earlier.accepted_at)"),
+    blocks_where_well!(),
+    "greatest(earlier.same_at, earlier.accepted_at)",
+    is_after_its_last_run!(),
     ") on conflict (schema_id) do update
         set ",
     well_at!(),
@@ -232,7 +236,9 @@ async fn judged(tx: &PlatformTransaction<'_>, schema: Uuid, seen: &Seen) -> Resu
 // One that could not be read since differs for all that anybody knows. That it was accepted says nothing any more.
 const BLOCK: &str = concat!(
     "update schema_checks set is_blocking = is_blocking or ",
-    blocks!("earlier.same_at"),
+    blocks_where_well!(),
+    "earlier.same_at",
+    is_after_its_last_run!(),
     ", accepted_at = null, state = case state when 'accepted' then 'different' else state end
     where schema_id = $1 and state in ('accepted', 'unreadable')"
 );
