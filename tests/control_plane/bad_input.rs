@@ -1,7 +1,7 @@
 //! What can't be read is 400, what can and is not valid is 422, and nothing is ever 500.
 
 use reqwest::Method;
-use rowhouse_testkit::{Answer, TestHouse};
+use rowhouse_testkit::{Answer, TestHouse, Wild};
 use serde_json::json;
 
 #[tokio::test]
@@ -100,4 +100,24 @@ async fn a_missing_scope_is_named() {
     let key = house.organization_key(&given.organization, &["read_usage"]).await;
     let problem = key.get(&format!("/v1/tenants/{}", given.tenant)).await.problem(403, "missing_scope");
     assert!(problem["detail"].as_str().unwrap().contains("manage_tenants"), "{problem}");
+}
+
+#[tokio::test]
+async fn whatever_is_asked_no_answer_is_a_failure_of_ours() {
+    let house = TestHouse::start().await;
+    let _ = house.tenant().await;
+    // Neither its own key, nor servers that may be anywhere.
+    let may_send = |method: &Method, path: &str| {
+        let takes_keys_away = *method == Method::DELETE && path.contains("key");
+        let names_servers = path.starts_with("/v1/clusters") && *method != Method::GET;
+        !takes_keys_away && !names_servers
+    };
+    let mut wild = Wild::new(&house.admin, 1, may_send).await;
+    let mut answered = 0;
+    for _ in 0..1_500 {
+        let Some((shown, answer)) = wild.send(&house.admin).await else { continue };
+        answer.expect_of_caller(&shown);
+        answered += 1;
+    }
+    assert!(answered > 1_000, "only {answered} requests could be sent");
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rowhouse_testkit::TestHouse;
+use serde_json::{Map, Value};
 
 /// Waits until something holds.
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
@@ -11,6 +12,15 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
         assert!(begun.elapsed() < Duration::from_secs(60), "not yet: {what}");
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
+}
+
+/// Every reference of a document is to something in it.
+fn assert_leads_somewhere(part: &Value, document: &Value) {
+    if let Some(reference) = part["$ref"].as_str() {
+        assert!(document.pointer(&reference[1..]).is_some(), "{reference}");
+    }
+    let (items, members) = (part.as_array().into_iter().flatten(), part.as_object().into_iter().flat_map(Map::values));
+    items.chain(members).for_each(|inner| assert_leads_somewhere(inner, document));
 }
 
 #[tokio::test]
@@ -26,6 +36,7 @@ async fn both_services_say_how_they_are_and_what_they_offer() {
         assert!(String::from_utf8(metrics.bytes).unwrap().contains("rowhouse_http_requests_total"));
         let api = service.get("/openapi.json").await.expect(200).json();
         assert!(api["paths"].as_object().unwrap().len() > 8);
+        assert_leads_somewhere(&api, &api);
         let page = service.get("/docs/").await.expect(200);
         let page = String::from_utf8(page.bytes).unwrap();
         assert!(page.contains("swagger") && !page.contains("https://"), "the page needs no internet: {page}");

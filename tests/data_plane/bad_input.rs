@@ -1,6 +1,9 @@
 //! Names, ids and bodies that are not as they should be.
 
+use rowhouse_testkit::Wild;
 use serde_json::json;
+
+use super::is_soak;
 
 #[tokio::test]
 async fn path_tricks_in_names_are_refused_and_the_field_is_named() {
@@ -53,4 +56,23 @@ async fn metadata_and_tags_have_a_form() {
     let changed =
         given.data.patch(&path, &json!({"tags": ["a", "b"], "metadata": {"deep": {"er": 1}}})).await.expect(200).json();
     assert_eq!(changed["metadata"], json!({"deep": {"er": 1}}));
+}
+
+/// Requests of the ordinary suite, and of the long one.
+const WILD: (u32, u32) = (1_500, 50_000);
+
+#[tokio::test]
+async fn whatever_is_asked_no_answer_is_a_failure_of_ours() {
+    let given = crate::house().await.into_tenant().await;
+    let seed = if is_soak() { rand::random() } else { 1 };
+    let mut wild = Wild::new(&given.data, seed, |_, _| true).await;
+    let mut answered = 0;
+    for _ in 0..if is_soak() { WILD.1 } else { WILD.0 } {
+        let Some((shown, answer)) = wild.send(&given.data).await else { continue };
+        answer.expect_of_caller(&shown);
+        answered += 1;
+    }
+    assert!(answered > 1_000, "only {answered} requests could be sent (seed {seed})");
+    // What it left is as it should be.
+    let _ = given.data.get("/v1/workspaces").await.expect(200);
 }

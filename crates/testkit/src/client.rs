@@ -127,6 +127,19 @@ impl Answer {
         self
     }
 
+    /// Asserts that a refusal is the caller's fault and says so in a problem document.
+    ///
+    /// # Panics
+    /// Where it is not, showing the request.
+    #[track_caller]
+    pub fn expect_of_caller(&self, asked: &str) {
+        let said = || format!("{asked}\n{}\n{}", self.status, String::from_utf8_lossy(&self.bytes));
+        assert!(!self.status.is_server_error(), "{}", said());
+        let kind = self.headers.get("content-type").map_or("", |kind| kind.to_str().unwrap_or_default());
+        let has_body = !self.bytes.is_empty();
+        assert!(!self.status.is_client_error() || !has_body || kind == "application/problem+json", "{}", said());
+    }
+
     /// The body as JSON.
     ///
     /// # Panics

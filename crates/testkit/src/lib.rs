@@ -15,6 +15,7 @@ mod placements;
 mod process;
 mod processes;
 mod small_disk;
+mod wild;
 
 pub use client::{Answer, Client};
 pub use cluster::{CONTROL_PASSWORD, DATA_PASSWORD, FURTHER_CONTROL_PASSWORD, StoppedCluster, TestCluster};
@@ -27,3 +28,4 @@ pub use placements::{GroupDatabase, SchemaTenant, SharedDatabase, group_database
 pub use process::{ControlPlaneProcess, DataPlaneProcess};
 pub use processes::Frozen;
 pub use small_disk::{SmallDisk, open_to_all};
+pub use wild::Wild;

@@ -81,7 +81,7 @@ pub struct SearchQuery {
     #[param(required = true, min_length = 1, max_length = 1000, example = "annual report")]
     pub q: String,
     /// `text`, `fuzzy`, `semantic` or `hybrid` (default).
-    #[param(value_type = Option<Mode>)]
+    #[param(value_type = Option<Mode>, inline)]
     pub mode: Option<String>,
     /// What may be found: any of `files`, `folders`, `workspaces`, separated by commas. All of them by default.
     #[serde(rename = "in")]
