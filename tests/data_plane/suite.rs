@@ -26,6 +26,7 @@ mod quota;
 mod recount;
 mod s3;
 mod s3_backend;
+mod s3_buckets;
 mod s3_clients;
 mod s3_copies;
 mod s3_lists;

@@ -127,6 +127,7 @@ fn scope(operation: &str) -> Option<Scope> {
         | "AbortMultipartUpload"
         | "ListParts"
         | "ListMultipartUploads" => Some(Scope::WriteFiles),
+        "DeleteBucket" => Some(Scope::ManageWorkspaces),
         _ => None,
     }
 }

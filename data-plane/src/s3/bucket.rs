@@ -29,7 +29,7 @@ pub(super) fn name(id: WorkspaceId, identifier: Option<&str>) -> String {
 }
 
 /// As S3 has it, but for dots, which don't go with TLS; and never what could be taken for an id.
-fn is_allowed(text: &str) -> bool {
+pub(super) fn is_allowed(text: &str) -> bool {
     let edge = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     (3..=63).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')

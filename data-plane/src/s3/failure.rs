@@ -38,7 +38,7 @@ pub(super) fn failure(error: Error) -> S3Error {
 
 /// There is no such bucket, or none that the caller may know of.
 pub(super) fn no_such_bucket() -> S3Error {
-    S3Error::new(S3ErrorCode::NoSuchBucket)
+    S3Error::with_message(S3ErrorCode::NoSuchBucket, "The tenant has no such workspace.")
 }
 
 /// There is no such object.

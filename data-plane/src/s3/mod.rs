@@ -5,6 +5,7 @@
 
 mod authentication;
 mod bucket;
+mod buckets;
 mod encoding;
 mod failure;
 mod further_operations;

@@ -11,10 +11,10 @@ use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, Bucket, BucketVersioningStatus, Checksum, CommonPrefix,
     CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CopyObjectInput, CopyObjectOutput, CopyObjectResult,
     CopySource, CreateBucketInput, CreateBucketOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput,
-    DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject,
-    GetBucketLocationInput, GetBucketLocationOutput, GetBucketVersioningInput, GetBucketVersioningOutput,
-    GetObjectInput, GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput,
-    ListBucketsInput, ListBucketsOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput,
+    DeleteBucketInput, DeleteBucketOutput, DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput,
+    DeleteObjectsOutput, DeletedObject, GetBucketLocationInput, GetBucketLocationOutput, GetBucketVersioningInput,
+    GetBucketVersioningOutput, GetObjectInput, GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput,
+    HeadObjectOutput, ListBucketsInput, ListBucketsOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput,
     ListObjectVersionsInput, ListObjectVersionsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input,
     ListObjectsV2Output, ListPartsInput, ListPartsOutput, Object, ObjectStorageClass, PutObjectInput, PutObjectOutput,
     StreamingBlob, Timestamp, UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
@@ -28,7 +28,7 @@ use super::failure::failure;
 use super::integrity::Integrity;
 use super::listing::{self, Item, Page, Wanted};
 use super::objects::{self, Incoming, etag, names};
-use super::{bucket, metadata, store};
+use super::{bucket, buckets, metadata, store};
 use crate::authentication::Caller;
 use crate::files::doors::{self, Said, Stored};
 use crate::folders;
@@ -157,14 +157,14 @@ impl S3 for Door {
     }
 
     async fn create_bucket(&self, request: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
-        // Clients ask for it before they write, to be sure: one that is there is all that they want to hear of.
-        match self.workspace(&caller(&request)?, &request.input.bucket).await {
-            Ok(_) => Err(s3_error!(BucketAlreadyOwnedByYou)),
-            Err(error) if *error.code() == S3ErrorCode::NoSuchBucket => {
-                Err(s3_error!(NotImplemented, "a bucket is a workspace: make one by the API"))
-            }
-            Err(error) => Err(error),
-        }
+        buckets::make(&self.0, &caller(&request)?, &request.input.bucket).await?;
+        let location = Some(format!("/{}", request.input.bucket));
+        Ok(S3Response::new(CreateBucketOutput { location, ..CreateBucketOutput::default() }))
+    }
+
+    async fn delete_bucket(&self, request: S3Request<DeleteBucketInput>) -> S3Result<S3Response<DeleteBucketOutput>> {
+        buckets::remove(&self.0, &caller(&request)?, &request.input.bucket).await?;
+        Ok(S3Response::new(DeleteBucketOutput::default()))
     }
 
     async fn head_bucket(&self, request: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {

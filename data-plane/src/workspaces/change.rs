@@ -21,8 +21,17 @@ use crate::work::{self, NewJob};
 
 const CREATE: &str = "POST /v1/workspaces";
 
+/// Which workspaces a deletion is meant for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deletable {
+    /// Whatever lies in it.
+    Any,
+    /// One in which there is no file and no other workspace.
+    Empty,
+}
+
 /// Makes a workspace. The organization counts it first.
-pub(super) async fn create(
+pub(crate) async fn create(
     state: &AppState,
     caller: &Caller,
     key: &IdempotencyKey,
@@ -105,7 +114,13 @@ async fn move_to(change: &Change<'_>, wanted: &Workspace) -> Result<()> {
 
 /// Deletes a workspace with everything in it: at once for whoever looks, and where that is much, by a job. Contents are kept
 /// until they are purged.
-pub(super) async fn delete(state: &AppState, caller: &Caller, id: WorkspaceId, condition: &IfMatch) -> Result<Answer> {
+pub(crate) async fn delete(
+    state: &AppState,
+    caller: &Caller,
+    id: WorkspaceId,
+    condition: &IfMatch,
+    which: Deletable,
+) -> Result<Answer> {
     apply(state, caller, async |change| {
         let seen = store::find(change, id).await?.ok_or_else(|| Error::not_found("workspace", id))?;
         store::lock_tree(change, &seen.workspace_path).await?;
@@ -117,6 +132,12 @@ pub(super) async fn delete(state: &AppState, caller: &Caller, id: WorkspaceId, c
         let deleted = store::delete_tree(change, id, &workspace.workspace_path).await?;
         // Also those that came into it after the first lock. Nobody is adding to them any more when what lies in them is deleted.
         store::lock_any(change, &deleted).await?;
+        if which == Deletable::Empty && (deleted.len() > 1 || store::has_files(change, id).await?) {
+            return Err(Error::new(
+                Code::InvalidTransition,
+                "The workspace is not empty. Delete what lies in it first.",
+            ));
+        }
         change.uncount_workspaces(deleted.len()).await?;
         change.record(Verb::Deleted, id).await?;
         match trees::begin(change, Root::Workspace(id), Task::Delete).await? {

@@ -1,6 +1,6 @@
 //! Workspaces: the outermost places that folders and files lie in; they may contain each other.
 
-mod change;
+pub(crate) mod change;
 pub mod model;
 pub mod routes;
 pub(crate) mod store;

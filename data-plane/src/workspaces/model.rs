@@ -147,6 +147,25 @@ pub struct CreateWorkspace {
     settings: Map<String, Value>,
 }
 
+impl CreateWorkspace {
+    /// One at the top that has nothing but a name, which is its identifier as well.
+    pub(crate) fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            workspace_type: WorkspaceType::default(),
+            parent_workspace_id: None,
+            unique_identifier: Some(name.to_owned()),
+            account_id: None,
+            storage_quota: None,
+            keep_versions: None,
+            keep_versions_days: None,
+            tags: Vec::new(),
+            metadata: Map::new(),
+            settings: Map::new(),
+        }
+    }
+}
+
 /// A creation that can be carried out.
 #[derive(Debug)]
 pub struct NewWorkspace {

@@ -9,6 +9,7 @@ use rowhouse_web::{
 };
 use uuid::Uuid;
 
+use super::change::Deletable;
 use super::model::{ChangeWorkspace, CreateWorkspace, ListWorkspaces, Workspace};
 use super::views::{WorkspaceView, etag};
 use super::{change, store, trash};
@@ -169,7 +170,7 @@ pub async fn delete_workspace(
     if query.0.purge {
         return Ok(trash::purge(&state, &manager, id.0, &condition).await?.into());
     }
-    Ok(change::delete(&state, &manager, id.0, &condition).await?.into())
+    Ok(change::delete(&state, &manager, id.0, &condition, Deletable::Any).await?.into())
 }
 
 /// Brings a deleted workspace back with what was deleted with it.

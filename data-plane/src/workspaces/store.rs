@@ -247,6 +247,13 @@ pub(super) async fn delete_tree(transaction: &impl Sql, root: WorkspaceId, path:
     rows.iter().map(|row| row.column("id")).collect()
 }
 
+const HAS_FILES: &str = "select exists (select from files where workspace_id = $1 and deleted_at is null) as has_files";
+
+/// Whether a file lies in the workspace, at any depth.
+pub(super) async fn has_files(transaction: &impl Sql, id: WorkspaceId) -> Result<bool> {
+    transaction.query_one(HAS_FILES, &[&id]).await.context("looking for files of a workspace")?.column("has_files")
+}
+
 const FIND_DELETED: &str = concat!("select ", columns!(), " from workspaces where id = $1 and deleted_at is not null");
 
 /// A deleted workspace that nobody else changes until the transaction ends.

@@ -29,6 +29,8 @@ pub(crate) struct House {
     pub(crate) data_plane: String,
     /// Where the data plane shows its pools.
     pub(crate) admin: String,
+    /// The S3-compatible door.
+    pub(crate) s3: String,
     pub(crate) postgres: String,
     pub(crate) admin_key: String,
     pub(crate) secrets_file: PathBuf,
@@ -77,8 +79,10 @@ impl House {
         let control_port = choose(place.control_port, "control plane", "--control-port")?;
         let data_port = choose(place.data_port, "data plane", "--data-port")?;
         let admin_port = choose(place.admin_port(), "admin port", "--admin-port")?;
-        let control_settings = write_settings(folder, "control-plane", &cluster, &secrets, control_port, None)?;
-        let data_settings = write_settings(folder, "data-plane", &cluster, &secrets, data_port, Some(admin_port))?;
+        let s3_port = choose(place.s3_port(), "S3 door", "--s3-port")?;
+        let (control, data) = (Ports::Control(control_port), Ports::Data { port: data_port, admin_port, s3_port });
+        let control_settings = write_settings(folder, &cluster, &secrets, &control)?;
+        let data_settings = write_settings(folder, &cluster, &secrets, &data)?;
 
         let (control_plane, data_plane) =
             (format!("http://127.0.0.1:{control_port}"), format!("http://127.0.0.1:{data_port}"));
@@ -98,6 +102,7 @@ impl House {
             control_plane,
             data_plane,
             admin: format!("http://127.0.0.1:{admin_port}"),
+            s3: format!("http://127.0.0.1:{s3_port}"),
             postgres: cluster.superuser().url("saas_platform"),
             admin_key: secrets.admin_key,
             secrets_file,
@@ -201,6 +206,20 @@ struct Settings<'a> {
     usage: Usage,
     #[serde(skip_serializing_if = "Option::is_none")]
     admin: Option<Server>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    s3: Option<S3>,
+}
+
+#[derive(Serialize)]
+struct S3 {
+    enabled: bool,
+    port: u16,
+}
+
+/// Where a service listens.
+enum Ports {
+    Control(u16),
+    Data { port: u16, admin_port: u16, s3_port: u16 },
 }
 
 #[derive(Serialize)]
@@ -240,30 +259,27 @@ struct Blobs {
 }
 
 /// Writes the settings file of a service; it holds secrets, so its owner alone can read it.
-fn write_settings(
-    folder: &Path,
-    service: &str,
-    cluster: &Cluster,
-    secrets: &Secrets,
-    port: u16,
-    admin_port: Option<u16>,
-) -> Result<PathBuf> {
-    let is_control = service == "control-plane";
+fn write_settings(folder: &Path, cluster: &Cluster, secrets: &Secrets, ports: &Ports) -> Result<PathBuf> {
+    let (service, password, [control_plane, data_plane, admin], s3_port) = match *ports {
+        Ports::Control(port) => ("control-plane", &secrets.control_password, [Some(port), None, None], None),
+        Ports::Data { port, admin_port, s3_port } => {
+            ("data-plane", &secrets.data_password, [None, Some(port), Some(admin_port)], Some(s3_port))
+        }
+    };
+    let server = |port: Option<u16>| port.map(|port| Server { port });
     let settings = Settings {
-        platform: Platform {
-            port: cluster.port(),
-            password: if is_control { &secrets.control_password } else { &secrets.data_password },
-        },
+        platform: Platform { port: cluster.port(), password },
         keys: Keys { master_key: &secrets.master_key },
-        control_plane: is_control.then_some(Server { port }),
-        data_plane: (!is_control).then_some(Server { port }),
+        control_plane: server(control_plane),
+        data_plane: server(data_plane),
         blobs: Blobs { root: folder.join("blobs") },
         auth: Auth { snapshot_file: folder.join(REMEMBERED_KEYS) },
         // A developer's scripts and benches are as many callers as one address and a tenant or two can be.
         rate_limits: RateLimits::all(RateLimit::NONE),
         pools: Pools { replica_file: folder.join(REPLICA) },
         usage: Usage { journal: folder.join(USAGE) },
-        admin: admin_port.map(|port| Server { port }),
+        admin: server(admin),
+        s3: s3_port.map(|port| S3 { enabled: true, port }),
     };
     let file = folder.join(format!("{service}.toml"));
     write_private(&file, &toml::to_string(&settings)?)?;

@@ -48,6 +48,9 @@ pub(crate) struct Place {
     /// Port on which the data plane shows its pools; 0 picks a free one, as is done without it where --data-port is 0.
     #[arg(long, value_name = "ADMIN_PORT")]
     pub(crate) admin_port: Option<u16>,
+    /// Port of the S3-compatible door; 0 picks a free one, as is done without it where --data-port is 0.
+    #[arg(long, value_name = "S3_PORT")]
+    pub(crate) s3_port: Option<u16>,
     /// Port of PostgreSQL; 0 picks a free one.
     #[arg(long, default_value_t = 54329)]
     pub(crate) pg_port: u16,
@@ -59,6 +62,10 @@ pub(crate) struct Place {
 impl Place {
     fn admin_port(&self) -> u16 {
         self.admin_port.unwrap_or(if self.data_port == 0 { 0 } else { 7501 })
+    }
+
+    fn s3_port(&self) -> u16 {
+        self.s3_port.unwrap_or(if self.data_port == 0 { 0 } else { 7600 })
     }
 }
 
@@ -74,6 +81,7 @@ struct Ready<'a> {
     control_plane: &'a str,
     data_plane: &'a str,
     admin: &'a str,
+    s3: &'a str,
     admin_key: &'a str,
     postgres: &'a str,
 }
@@ -89,6 +97,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
             control_plane: &house.control_plane,
             data_plane: &house.data_plane,
             admin: &house.admin,
+            s3: &house.s3,
             admin_key: &house.admin_key,
             postgres: &house.postgres,
         };
@@ -108,6 +117,7 @@ fn welcome(house: &House) {
     let House { control_plane, data_plane, admin_key, .. } = house;
     eprintln!("\n  control plane   {control_plane}   (API pages: {control_plane}/docs)");
     eprintln!("  data plane      {data_plane}   (API pages: {data_plane}/docs)");
+    eprintln!("  S3              {}   (a tenant key's prefix and s3_secret; workspaces are buckets)", house.s3);
     eprintln!("  PostgreSQL      {}", house.postgres);
     if house.is_new {
         eprintln!("  admin key       {admin_key}");
