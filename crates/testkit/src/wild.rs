@@ -115,10 +115,8 @@ impl Wild {
             if parameter["in"] == "path" || self.random.random_bool(0.6) {
                 continue;
             }
-            let value = match self.value(&parameter["schema"], 0) {
-                Value::String(text) => text,
-                other => other.to_string(),
-            };
+            let value = self.value(&parameter["schema"], 0);
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             match parameter["in"].as_str() {
                 Some("header") => headers.push((name.to_owned(), value)),
                 _ => query.push(format!("{name}={}", utf8_percent_encode(&value, NON_ALPHANUMERIC))),
@@ -182,10 +180,7 @@ impl Wild {
         if let Some(values) = schema["enum"].as_array() {
             return self.pick(values).clone();
         }
-        let kinds: Vec<Value> = match &schema["type"] {
-            Value::Array(kinds) => kinds.clone(),
-            kind => vec![kind.clone()],
-        };
+        let kinds = schema["type"].as_array().cloned().unwrap_or_else(|| vec![schema["type"].clone()]);
         match self.pick(&kinds).as_str() {
             Some("object") => self.object(schema, depth),
             Some("array") => {
