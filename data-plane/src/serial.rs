@@ -15,6 +15,25 @@ const MAX_METADATA_BYTES: usize = 32 * 1024;
 /// How deep metadata may be nested.
 const MAX_METADATA_DEPTH: usize = 16;
 
+fn is_tag(text: &str) -> bool {
+    !text.is_empty() && text.chars().count() <= MAX_TAG_CHARS && !text.chars().any(char::is_control)
+}
+
+fn what_a_tag_is() -> String {
+    format!("must be 1 to {MAX_TAG_CHARS} characters without control characters")
+}
+
+/// The tag that a list is asked for, as [`Checks::tags`] would have stored it.
+///
+/// # Errors
+/// Invalid, where nothing can have it.
+pub(crate) fn wanted_tag(text: Option<&str>) -> Result<Option<&str>> {
+    match text.map(str::trim) {
+        Some(tag) if !is_tag(tag) => Err(Error::invalid_field("tag", what_a_tag_is())),
+        tag => Ok(tag),
+    }
+}
+
 /// For `Option<Option<T>>`: a field that is absent stays as it is, `null` empties it.
 pub(crate) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
@@ -51,9 +70,8 @@ impl Checks {
         let mut kept: Vec<String> = Vec::with_capacity(tags.len());
         for (index, tag) in tags.iter().enumerate() {
             let tag = tag.trim();
-            if tag.is_empty() || tag.chars().count() > MAX_TAG_CHARS || tag.chars().any(char::is_control) {
-                let what = format!("must be 1 to {MAX_TAG_CHARS} characters without control characters");
-                self.complain(&format!("{pointer}/{index}"), what);
+            if !is_tag(tag) {
+                self.complain(&format!("{pointer}/{index}"), what_a_tag_is());
             } else if !kept.iter().any(|one| one == tag) {
                 kept.push(tag.to_owned());
             }

@@ -114,7 +114,7 @@ async fn whatever_is_asked_no_answer_is_a_failure_of_ours() {
     };
     let mut wild = Wild::new(&house.admin, 1, may_send).await;
     let mut answered = 0;
-    for _ in 0..1_500 {
+    for _ in 0..3_000 {
         let Some((shown, answer)) = wild.send(&house.admin).await else { continue };
         answer.expect_of_caller(&shown);
         answered += 1;

@@ -51,6 +51,17 @@ async fn a_healthy_house_has_no_differences() {
 
 /// Each damage by itself: it is found under its name, repaired, and gone.
 #[tokio::test]
+async fn where_there_is_nothing_nothing_is_called_fine() {
+    let house = house().await;
+    let stranger = rowhouse_domain::TenantId::new().to_string();
+    for (field, value) in [("cluster", "nowhere"), ("cluster", "nul\0"), ("tenant", stranger.as_str())] {
+        let body = json!({ field: value });
+        let problem = house.admin.post("/v1/doctor", &body).await.problem(422, "invalid_request");
+        assert_eq!(problem["errors"][0]["pointer"], format!("/{field}"), "{value:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_safe_is_repaired() {
     let house = house().await;
     let (own, part, rows) = (names(&house, "own").await, names(&house, "part").await, names(&house, "rows").await);

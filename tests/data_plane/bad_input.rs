@@ -1,5 +1,7 @@
 //! Names, ids and bodies that are not as they should be.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rowhouse_testkit::Wild;
 use serde_json::json;
 
@@ -32,6 +34,15 @@ async fn ids_that_can_not_be_read_are_400_and_unknown_ones_404() {
     }
     given.data.get(&format!("/v1/files/{}", rowhouse_domain::FileId::new())).await.problem(404, "not_found");
     given.data.get("/v1/files?cursor=nonsense!").await.problem(400, "malformed_cursor");
+    for path in ["/v1/files?tag=%00", "/v1/workspaces?tag=a%00b"] {
+        let problem = given.data.get(path).await.problem(422, "invalid_request");
+        assert_eq!(problem["errors"][0]["pointer"], "tag", "{path}");
+    }
+    for (sort, key) in [("name", "\0"), ("updated_at", "-009999-01-02T01:59:59Z")] {
+        let cursor = json!([sort, "asc", key, rowhouse_domain::FileId::new().to_string()]).to_string();
+        let path = format!("/v1/files?sort={sort}&cursor={}", URL_SAFE_NO_PAD.encode(cursor));
+        given.data.get(&path).await.problem(400, "malformed_cursor");
+    }
     given.data.get("/v1/files?colour=red").await.problem(422, "invalid_request");
     given.data.get("/v1/nothing").await.problem(404, "no_such_route");
     let answer = given.data.delete("/v1/search").await;
@@ -59,7 +70,7 @@ async fn metadata_and_tags_have_a_form() {
 }
 
 /// Requests of the ordinary suite, and of the long one.
-const WILD: (u32, u32) = (1_500, 50_000);
+const WILD: (u32, u32) = (3_000, 50_000);
 
 #[tokio::test]
 async fn whatever_is_asked_no_answer_is_a_failure_of_ours() {

@@ -58,6 +58,10 @@ const FIND_BY_NAME: &str = select!("where name = $1");
 
 /// The cluster with a name.
 pub(crate) async fn find_by_name(db: &impl Sql, name: &str) -> Result<Option<Cluster>> {
+    // What PostgreSQL takes for no text at all is the name of none.
+    if name.contains('\0') {
+        return Ok(None);
+    }
     let row = db.query_opt(FIND_BY_NAME, &[&name]).await.context("reading a cluster by name")?;
     row.as_ref().map(from_row).transpose()
 }

@@ -1,7 +1,8 @@
 //! HTTP in and out for the doctor.
 
 use actix_web::{HttpResponse, web};
-use rowhouse_problem::{Code, Error};
+use rowhouse_database::Sql;
+use rowhouse_problem::{Code, Error, Result};
 use rowhouse_web::{ApiJson, ApiResult, Prefer};
 
 use super::finding::Report;
@@ -12,6 +13,7 @@ use crate::context::Context;
 use crate::operations::routes::accepted;
 use crate::operations::{self, Operation, OperationState};
 use crate::problems::Problems;
+use crate::{clusters, tenants};
 
 /// Compare what is recorded with what each cluster has, and repair what is safe where `fix` says so.
 #[utoipa::path(post, path = "/v1/doctor", tag = "operations", request_body = Examination,
@@ -26,6 +28,7 @@ pub(crate) async fn examine(
 ) -> ApiResult<HttpResponse> {
     let mut connection = context.platform.get().await?;
     let tx = connection.transaction().await?;
+    check(&tx, &body.0).await?;
     let input = serde_json::to_value(&body.0).map_err(Error::internal)?;
     let requester = &admin.0.requester;
     let Some(id) = operations::store::enqueue_doctor(&tx, &input, requester).await? else {
@@ -49,4 +52,19 @@ pub(crate) async fn examine(
     let operation = operations::store::find(&context.platform.get().await?, id).await?;
     let operation = operation.ok_or_else(|| Error::not_found("operation", id))?;
     Ok(HttpResponse::Ok().json(operation.result))
+}
+
+/// That nothing differs where there is nothing would be taken for good news.
+async fn check(db: &impl Sql, wanted: &Examination) -> Result<()> {
+    if let Some(name) = &wanted.cluster
+        && clusters::store::find_by_name(db, name).await?.is_none()
+    {
+        return Err(Error::invalid_field("/cluster", "there is no cluster of this name"));
+    }
+    if let Some(tenant) = wanted.tenant
+        && tenants::store::find(db, tenant).await?.is_none()
+    {
+        return Err(Error::invalid_field("/tenant", "there is no such tenant"));
+    }
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! Requests that nobody would think of: drawn from what a service's OpenAPI document says of itself, and bent.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -10,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::client::{Answer, Client};
 
 /// Texts on which parsers, databases and file names have stumbled.
-const TEXTS: [&str; 44] = [
+const TEXTS: [&str; 46] = [
     "",
     "a",
     "\0",
@@ -35,6 +37,8 @@ const TEXTS: [&str; 44] = [
     "NaN",
     "true",
     "2026-01-01T00:00:00Z",
+    "-009999-01-02T01:59:59Z",
+    "9999-12-30T21:00:00Z",
     "0000-00-00",
     "infinity",
     "'; drop table files; --",
@@ -115,7 +119,10 @@ impl Wild {
             if parameter["in"] == "path" || self.random.random_bool(0.6) {
                 continue;
             }
-            let value = self.value(&parameter["schema"], 0);
+            let value = match name {
+                "cursor" => self.cursor(),
+                _ => self.value(&parameter["schema"], 0),
+            };
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             match parameter["in"].as_str() {
                 Some("header") => headers.push((name.to_owned(), value)),
@@ -213,6 +220,22 @@ impl Wild {
             object.insert(self.text(), self.anything(depth + 1));
         }
         Value::Object(object)
+    }
+
+    /// Sort keys in the form of a cursor, as somebody may make one up.
+    fn cursor(&mut self) -> Value {
+        let keys: Vec<Value> = match self.random.random_bool(0.5) {
+            true => (0..self.random.random_range(1..4)).map(|_| self.anything(3)).collect(),
+            // As those of lists in an order are.
+            false => {
+                let (sort, order) =
+                    (self.pick(&["name", "size", "created_at", "updated_at"]), self.pick(&["asc", "desc"]));
+                let id = self.ids.iter().find(|id| id.starts_with("fil")).cloned().unwrap_or_default();
+                vec![json!(sort), json!(order), json!(self.text()), json!(id)]
+            }
+        };
+        let json = if let [key] = keys.as_slice() { key.to_string() } else { Value::Array(keys).to_string() };
+        URL_SAFE_NO_PAD.encode(json).into()
     }
 
     fn anything(&mut self, depth: usize) -> Value {

@@ -57,7 +57,10 @@ pub fn encode_cursor(key: &impl Serialize) -> String {
 /// # Errors
 /// `malformed_cursor`.
 pub fn decode_cursor<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
-    URL_SAFE_NO_PAD.decode(text).ok().and_then(|json| serde_json::from_slice(&json).ok()).ok_or_else(|| {
+    let json = URL_SAFE_NO_PAD.decode(text).ok().and_then(|json| String::from_utf8(json).ok());
+    // No key of ours has a NUL, and no text of PostgreSQL can.
+    let json = json.filter(|json| !json.contains("\\u0000"));
+    json.and_then(|json| serde_json::from_str(&json).ok()).ok_or_else(|| {
         Error::new(Code::MalformedCursor, "Use `next_cursor` of an earlier answer of the same list, unchanged.")
     })
 }

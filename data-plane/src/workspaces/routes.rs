@@ -15,7 +15,7 @@ use super::views::{WorkspaceView, etag};
 use super::{change, store, trash};
 use crate::authentication::{Reader, WorkspaceManager};
 use crate::jobs::JobView;
-use crate::serial::DeleteQuery;
+use crate::serial::{DeleteQuery, wanted_tag};
 use crate::state::AppState;
 
 /// Creates a workspace.
@@ -69,7 +69,8 @@ pub async fn list_workspaces(
         Some(text) => Some(Some(rowhouse_web::parse_id::<WorkspaceId>(text)?)),
     };
     let tenant = reader.connection(&state).await?;
-    let chosen = query.0.tag.is_some() || query.0.workspace_type.is_some();
+    let tag = wanted_tag(query.0.tag.as_deref())?;
+    let chosen = tag.is_some() || query.0.workspace_type.is_some();
     let found = match parent {
         _ if query.0.deleted => {
             if parent.is_some() || chosen {
@@ -77,10 +78,7 @@ pub async fn list_workspaces(
             }
             store::trash(&tenant, after, limit + 1).await?
         }
-        _ if chosen => {
-            let (tag, kind) = (query.0.tag.as_deref(), query.0.workspace_type);
-            store::list_chosen(&tenant, tag, kind, parent, after, limit + 1).await?
-        }
+        _ if chosen => store::list_chosen(&tenant, tag, query.0.workspace_type, parent, after, limit + 1).await?,
         None => store::list(&tenant, after, limit + 1).await?,
         Some(None) => store::list_top(&tenant, after, limit + 1).await?,
         Some(Some(parent)) => store::list_in(&tenant, parent, after, limit + 1).await?,

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::model::{File, ListFiles, Sort};
 use crate::folders::model::Order;
+use crate::serial::wanted_tag;
 use store::Page;
 
 /// Which files a list holds.
@@ -34,10 +35,10 @@ type Cursor = (Sort, Order, String, FileId);
 /// # Errors
 /// Invalid or malformed, with the parameter that is; whatever the server says.
 pub(super) async fn page(tenant: &impl Sql, query: &ListFiles) -> Result<Listing<File>> {
-    let (page, within) = (query.page(), within(query)?);
+    let (page, within, tag) = (query.page(), within(query)?, wanted_tag(query.tag.as_deref())?);
     let limit = page.limit()?;
     let is_plain = (query.sort, query.order) == (Sort::CreatedAt, Order::Asc);
-    let mut found = if is_plain && query.tag.is_none() && query.metadata.is_none() {
+    let mut found = if is_plain && tag.is_none() && query.metadata.is_none() {
         let after = page.after::<FileId>()?.map_or(Uuid::nil(), |id| id.as_uuid());
         store::list(tenant, within, query.deleted, after, limit + 1).await?
     } else {
@@ -49,7 +50,7 @@ pub(super) async fn page(tenant: &impl Sql, query: &ListFiles) -> Result<Listing
         let wanted = Page {
             within,
             in_trash: query.deleted,
-            tag: query.tag.as_deref(),
+            tag,
             metadata: metadata(query)?,
             sort: query.sort.as_str(),
             downwards: query.order == Order::Desc,
@@ -96,7 +97,7 @@ fn read(query: &ListFiles, (sort, order, key, id): Cursor) -> Result<(Option<Str
     let is_readable = match sort {
         Sort::CreatedAt | Sort::Name => true,
         Sort::Size => key.parse::<i64>().is_ok(),
-        Sort::UpdatedAt => key.parse::<jiff::Timestamp>().is_ok(),
+        Sort::UpdatedAt => key.parse::<jiff::Timestamp>().is_ok_and(|time| time >= jiff::Timestamp::UNIX_EPOCH),
     };
     if (sort, order) == (query.sort, query.order) && is_readable {
         return Ok((Some(key), id));
