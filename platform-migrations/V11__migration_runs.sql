@@ -52,6 +52,8 @@ create table migration_runs (
     dry_run migration_rehearsal,
     -- For how long it may hold its locks in a live schema where it tries it out there.
     lock_cap_ms integer not null,
+    -- It goes on also where a data plane that is up does not serve the target.
+    ignores_served_versions boolean not null default false,
     state migration_run_state not null default 'running',
     phase migration_phase not null,
     -- Why it is halted, paused or cancelled.

@@ -1,5 +1,6 @@
--- Why: the connections of a cluster are divided between the replicas of the data plane, and move to where the load is.
--- Locks: none that matter, the table is new; a short share lock on clusters for the foreign key.
+-- Why: the connections of a cluster are divided between the replicas of the data plane, and move to where the load is; and whoever
+-- migrates tenants knows which versions the replicas that are up can serve.
+-- Locks: none that matter, the tables are new; a short share lock on clusters for the foreign key.
 
 -- What each life of a replica may hold on a cluster. The sum of `held` is never more than the cluster's budget: it grows only
 -- by what is free, and shrinks only when its replica says that it holds less, or when the server has no session of it left.
@@ -22,6 +23,41 @@ create table connection_leases (
 );
 create trigger connection_leases_set_updated_at before update on connection_leases
     for each row execute function set_updated_at();
+
+-- Replicas that are up, and the versions of tenants' schemas that each of them serves.
+create table data_plane_replicas (
+    replica_id uuid not null,
+    epoch bigint not null,
+    -- Where to find it.
+    host text not null,
+    oldest_version integer not null,
+    newest_version integer not null,
+    -- Past it, the replica is taken for gone.
+    expires_at timestamptz not null,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint data_plane_replicas_pkey primary key (replica_id, epoch),
+    constraint data_plane_replicas_versions_check check (oldest_version between 1 and newest_version)
+);
+create trigger data_plane_replicas_set_updated_at before update on data_plane_replicas
+    for each row execute function set_updated_at();
+
+-- A replica says that it is up, and which versions it serves, for `ttl`. Those that are long gone are forgotten.
+create function replica_serves(replica uuid, epoch bigint, host text, oldest integer, newest integer, ttl interval) returns void
+language sql security definer
+set search_path = pg_catalog, public, pg_temp
+as $$
+    delete from data_plane_replicas known where (known.replica_id, known.epoch) in (
+        select old.replica_id, old.epoch from data_plane_replicas old
+        where old.expires_at < clock_timestamp() - interval '1 day'
+            or old.replica_id = replica and old.epoch < replica_serves.epoch
+        for update skip locked);
+    insert into data_plane_replicas (replica_id, epoch, host, oldest_version, newest_version, expires_at)
+    values (replica, replica_serves.epoch, replica_serves.host, oldest, newest, clock_timestamp() + ttl)
+    on conflict (replica_id, epoch) do update
+    set host = excluded.host, oldest_version = excluded.oldest_version, newest_version = excluded.newest_version,
+        expires_at = excluded.expires_at
+$$;
 
 -- Says what a replica may hold on a cluster from now on, for `ttl`. `holds` is what it may be holding now: what it was told
 -- last, or what is still open where that is more. A limit below it is to be obeyed, and then reported, before others get the
@@ -110,13 +146,18 @@ language sql security definer
 set search_path = pg_catalog, public, pg_temp
 as $$
     delete from connection_leases lease
-    where lease.replica_id = replica and lease.epoch = connections_release.epoch
+    where lease.replica_id = replica and lease.epoch = connections_release.epoch;
+    delete from data_plane_replicas known
+    where known.replica_id = replica and known.epoch = connections_release.epoch
 $$;
 
 revoke all on function connections_lease(uuid, uuid, bigint, integer, integer, integer, interval) from public;
 revoke all on function connections_gone(uuid, uuid, bigint, integer, interval) from public;
 revoke all on function connections_release(uuid, bigint) from public;
+revoke all on function replica_serves(uuid, bigint, text, integer, integer, interval) from public;
 grant execute on function connections_lease(uuid, uuid, bigint, integer, integer, integer, interval) to rowhouse_data;
 grant execute on function connections_gone(uuid, uuid, bigint, integer, interval) to rowhouse_data, rowhouse_control;
 grant execute on function connections_release(uuid, bigint) to rowhouse_data;
+grant execute on function replica_serves(uuid, bigint, text, integer, integer, interval) to rowhouse_data;
 grant select, delete on connection_leases to rowhouse_control;
+grant select on data_plane_replicas to rowhouse_control;

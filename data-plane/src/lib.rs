@@ -37,6 +37,7 @@ pub mod contents;
 pub mod idempotency;
 pub mod quota;
 mod serial;
+mod serving;
 pub mod trees;
 
 // Work behind the requests.

@@ -23,7 +23,7 @@ use crate::state::AppState;
 use crate::uploads::tus::middleware::override_method;
 use crate::usage::{Last, count_sent};
 use crate::work::{self, WorkerHandle};
-use crate::{admin, openapi, routes, scrub, strays};
+use crate::{admin, openapi, routes, scrub, serving, strays};
 
 /// The platform schema that this build's queries are written for. A newer one will do, as long as it says so.
 const PLATFORM_SCHEMA: i32 = 13;
@@ -87,6 +87,9 @@ impl Application {
         tasks.spawn(state.keys.clone().listen(state.settings.platform.clone()));
         tasks.spawn(state.keys.clone().keep_tidy());
         tasks.spawn(Arc::clone(&state.canaries).watch(state.platform.clone()));
+        if let Some(replica) = state.tenants.replica() {
+            tasks.spawn(serving::tell(state.platform.clone(), replica, port));
+        }
         tasks.spawn(Arc::clone(&state.meter).run(state.platform.clone()));
         tasks.spawn(sweep_unfinished(state.clone()));
         tasks.spawn(state.blocks.clone().keep(state.clone()));

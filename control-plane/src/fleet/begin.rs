@@ -8,7 +8,7 @@ use rowhouse_web::IdempotencyKey;
 use super::model::Run;
 use super::overlap::{self, Rival};
 use super::requests::{StartRun, Wanted};
-use super::{ahead, claim, store};
+use super::{ahead, claim, serving, store};
 use crate::audit::{self, Change};
 use crate::authentication::Caller;
 use crate::context::Context;
@@ -28,6 +28,7 @@ pub(super) async fn start(context: &Context, caller: &Caller, key: &IdempotencyK
     let selection = body.selection.resolve(&tx).await?;
     let wanted = ahead::wanted(&tx, body, selection, &context.tenant_migrations).await?;
     can_be_taken_back(context, &tx, &wanted).await?;
+    serving::check(&tx, &wanted).await?;
     overlap::lock(&tx).await?;
     // Two runs at work on one schema would bring it to either's version.
     if let Some(rival) = overlap::rivals(&tx, &wanted.selection).await?.first() {

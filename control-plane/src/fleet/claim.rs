@@ -129,6 +129,11 @@ const STANDING: &str = "
                 and (run.selection ->> 'tenant_id' is null or tenant.id = (run.selection ->> 'tenant_id')::uuid)
                 and exists (select from operations
                     where subject_id = tenant.id and state in ('queued', 'running'))) as has_unborn,
+        case when run.dry_run is null and not run.ignores_served_versions then (
+            select string_agg(format('%s (%s) serves %s to %s', host, replica_id, oldest_version, newest_version), ', '
+                order by host, replica_id, epoch)
+            from data_plane_replicas where expires_at > clock_timestamp()
+                and not run.target_version between oldest_version and newest_version) end as not_served_by,
         case when run.max_error_rate is not null then (select json_build_object('tenant', tenant.id, 'name', tenant.name, 'errors', counted.errors,
                 'requests', counted.requests, 'most', run.max_error_rate)
             from migration_canaries counted join tenants tenant on tenant.id = counted.tenant_id
@@ -191,9 +196,8 @@ pub(super) async fn claim(
                 break;
             }
             Step::Wait => break,
-            Step::Halt | Step::HaltForCanary => {
-                let unhealthy = row.column::<Option<Value>>("unhealthy")?.map(|one| said_of_canary(&one));
-                let reason = unhealthy.unwrap_or_else(|| said_of_failures(&standing, decision));
+            Step::Halt | Step::HaltForCanary | Step::HaltForReplica => {
+                let reason = reason(&row, &standing, decision)?;
                 tx.execute(HALT, &[&run, &reason]).await.context("halting a run")?;
                 follow(&tx, run, settings).await?;
                 tracing::error!(run.id = %run, failed = standing.failed, reason, "a run of migrations halted");
@@ -237,6 +241,15 @@ fn count(tasks: &[Task]) -> i64 {
     i64::try_from(tasks.len()).unwrap_or(i64::MAX)
 }
 
+fn reason(row: &Row, standing: &Standing, decision: Step) -> Result<String> {
+    if decision == Step::HaltForReplica {
+        let replicas: Option<String> = row.column("not_served_by")?;
+        return Ok(format!("a data plane is up that does not serve the target: {}", replicas.unwrap_or_default()));
+    }
+    let unhealthy = row.column::<Option<Value>>("unhealthy")?.map(|one| said_of_canary(&one));
+    Ok(unhealthy.unwrap_or_else(|| said_of_failures(standing, decision)))
+}
+
 fn said_of_failures(standing: &Standing, decision: Step) -> String {
     if decision == Step::HaltForCanary {
         return format!("{} of {} canaries failed", standing.failed_as_canaries, standing.begun_as_canaries);
@@ -272,6 +285,7 @@ fn standing(row: &Row, has_more: bool) -> Result<Standing> {
         running: row.column("running")?,
         failed: row.column("failed")?,
         has_unborn: row.column("has_unborn")?,
+        is_not_served: row.column::<Option<String>>("not_served_by")?.is_some(),
         is_unhealthy: row.column::<Option<Value>>("unhealthy")?.is_some(),
         has_more,
     })

@@ -20,6 +20,7 @@ mod requests;
 pub(crate) mod routes;
 mod rules;
 mod schema;
+mod serving;
 mod store;
 mod sweep;
 mod worker;

@@ -77,6 +77,8 @@ pub(crate) struct Run {
     #[schema(value_type = Option<String>)]
     pub(crate) dry_run: Option<MigrationRehearsal>,
     pub(crate) lock_cap_ms: i32,
+    /// It goes on also where a data plane that is up does not serve the target.
+    pub(crate) ignores_served_versions: bool,
     /// It halts where the data plane fails more of a canary's requests, in percent; none: nobody counts.
     pub(crate) max_error_rate: Option<f64>,
     #[schema(value_type = String, example = "running")]
@@ -215,8 +217,28 @@ pub(crate) struct Plan {
     /// The runs that would have to end first: they may come to the same schemas.
     #[schema(value_type = Vec<String>)]
     pub(crate) waits_for: Vec<MigrationRunId>,
+    /// The data planes that are up and would refuse tenants at the target: the run is refused because of them, or halts, unless
+    /// it is told to ignore them.
+    pub(crate) not_served_by: Vec<ServingReplica>,
     /// In the order in which they would be begun; a run in random order draws its own.
     pub(crate) schemas: Listing<PlannedSchema>,
+}
+
+/// A data plane that is up, and the versions that it serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct ServingReplica {
+    /// The machine's name and the port.
+    pub(crate) host: String,
+    pub(crate) replica_id: Uuid,
+    pub(crate) oldest_version: i32,
+    pub(crate) newest_version: i32,
+}
+
+impl fmt::Display for ServingReplica {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, replica_id, oldest_version, newest_version } = self;
+        write!(formatter, "{host} ({replica_id}) serves {oldest_version} to {newest_version}")
+    }
 }
 
 /// Schemas at a version that a plan would bring on.

@@ -9,7 +9,7 @@ use rowhouse_web::Listing;
 
 use super::model::{Plan, PlannedMigration, PlannedVersion, Warning};
 use super::requests::{StartRun, Wanted};
-use super::{ahead, overlap};
+use super::{ahead, overlap, serving};
 use crate::context::Context;
 
 /// Most held schemas that a plan names.
@@ -25,6 +25,7 @@ pub(super) async fn plan(context: &Context, request: &StartRun, limit: i64, offs
     let blocked = ahead::blocked(&connection, &wanted).await?;
     let page = ahead::planned(&connection, &wanted, limit + 1, offset).await?;
     let rivals = overlap::rivals(&connection, &wanted.selection).await?;
+    let not_served_by = serving::without(&connection, &wanted).await?;
     drop(connection);
     let migrations = migrations(context, &wanted, &versions).await?;
     Ok(Plan {
@@ -44,6 +45,7 @@ pub(super) async fn plan(context: &Context, request: &StartRun, limit: i64, offs
         blocked,
         migrations,
         waits_for: rivals.iter().map(|run| run.id).collect(),
+        not_served_by,
         schemas: Listing::new(page, limit, |schema| schema.position),
     })
 }

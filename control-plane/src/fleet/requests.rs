@@ -114,6 +114,9 @@ pub(crate) struct StartRun {
     pub(crate) dry_run: Option<MigrationRehearsal>,
     /// For how long a dry run may hold locks in a live schema; 1000, unless given.
     pub(crate) lock_cap_ms: Option<i32>,
+    /// Go on also where a data plane that is up does not serve the target, and refuses tenants that are at it.
+    #[serde(default)]
+    pub(crate) ignore_served_versions: bool,
 }
 
 /// A run as it was asked for, with every number decided.
@@ -135,6 +138,7 @@ pub(super) struct Wanted {
     pub(super) statement_timeout_ms: i32,
     pub(super) dry_run: Option<MigrationRehearsal>,
     pub(super) lock_cap_ms: i32,
+    pub(super) ignores_served_versions: bool,
     /// In percent.
     pub(super) max_error_rate: Option<f64>,
 }
@@ -199,6 +203,7 @@ impl Wanted {
                 statement_timeout_ms: statement_timeout_ms?,
                 dry_run: body.dry_run,
                 lock_cap_ms: lock_cap_ms?,
+                ignores_served_versions: body.ignore_served_versions,
                 max_error_rate: max_error_rate.filter(|_| body.health_check),
             })
         })();

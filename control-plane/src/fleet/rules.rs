@@ -23,6 +23,8 @@ pub(super) struct Standing {
     pub(super) failed: i64,
     /// The data plane fails a canary's requests more often than it may.
     pub(super) is_unhealthy: bool,
+    /// A data plane is up that refuses tenants at the target.
+    pub(super) is_not_served: bool,
     /// Whether a schema is left that may be begun.
     pub(super) has_more: bool,
     /// Whether one is being made, since before the last one was done, that may be at another version.
@@ -40,6 +42,8 @@ pub(super) enum Step {
     Halt,
     /// A canary failed, or is not well: nothing follows it.
     HaltForCanary,
+    /// A data plane came up that does not serve the target: nothing more is brought to it.
+    HaltForReplica,
     /// The canaries are through: they are watched.
     Soak,
     /// They were watched for long enough: the others follow.
@@ -62,6 +66,9 @@ pub(super) fn next(run: &Standing, now: Timestamp) -> Step {
     }
     if run.failed >= run.max_failures {
         return Step::Halt;
+    }
+    if run.is_not_served && run.has_more {
+        return Step::HaltForReplica;
     }
     let is_over = run.waits_until.is_some_and(|end| end <= now);
     match run.phase {
@@ -117,6 +124,7 @@ mod tests {
             running: 0,
             failed: 0,
             is_unhealthy: false,
+            is_not_served: false,
             has_more: true,
             has_unborn: false,
         }
@@ -142,6 +150,15 @@ mod tests {
         assert_eq!(next(&Standing { failed: 2, ..run() }, now), Step::Begin(4));
         assert_eq!(next(&Standing { failed: 3, running: 1, ..run() }, now), Step::Halt);
         assert_eq!(next(&Standing { is_unhealthy: true, ..run() }, now), Step::HaltForCanary);
+    }
+
+    #[test]
+    fn nothing_more_is_brought_to_a_version_that_a_replica_refuses() {
+        let now = Timestamp::now();
+        let refused = Standing { is_not_served: true, ..run() };
+        assert_eq!(next(&refused, now), Step::HaltForReplica);
+        assert_eq!(next(&Standing { running: 1, ..refused.clone() }, now), Step::HaltForReplica);
+        assert_eq!(next(&Standing { has_more: false, ..refused }, now), Step::End, "nothing is left to be kept from it");
     }
 
     #[test]

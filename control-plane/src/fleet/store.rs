@@ -56,9 +56,9 @@ pub(super) async fn newest_selected(db: &impl Sql, selection: &Selection) -> Res
 const INSERT: &str = "
     insert into migration_runs (id, direction, target_version, selection, ordering, canaries, soak_seconds, batch_size,
         pause_seconds, parallelism, max_failures, lock_timeout_ms, statement_timeout_ms, phase, started_by_kind, started_by,
-        dry_run, lock_cap_ms, max_error_rate, verify)
+        dry_run, lock_cap_ms, max_error_rate, verify, ignores_served_versions)
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
-        case when $6::integer > 0 then 'canary'::migration_phase else 'fleet' end, $14, $15, $16, $17, $18, $19)";
+        case when $6::integer > 0 then 'canary'::migration_phase else 'fleet' end, $14, $15, $16, $17, $18, $19, $20)";
 
 /// Records a run, which compares what it migrates as `verify` has it, unless it says so itself.
 pub(super) async fn insert(
@@ -90,6 +90,7 @@ pub(super) async fn insert(
             &wanted.lock_cap_ms,
             &wanted.max_error_rate,
             &wanted.verify.unwrap_or(verify),
+            &wanted.ignores_served_versions,
         ],
     )
     .await
@@ -103,7 +104,7 @@ macro_rules! runs {
             "
     select run.id, run.direction, run.target_version, run.selection, run.ordering, run.verify, run.canaries, run.soak_seconds,
         run.batch_size, run.pause_seconds, run.parallelism, run.max_failures, run.lock_timeout_ms, run.statement_timeout_ms,
-        run.dry_run, run.lock_cap_ms, run.max_error_rate, run.state, run.phase, run.reason, run.waits_until, run.started_by_kind, run.started_by, run.created_at, run.ended_at,
+        run.dry_run, run.lock_cap_ms, run.ignores_served_versions, run.max_error_rate, run.state, run.phase, run.reason, run.waits_until, run.started_by_kind, run.started_by, run.created_at, run.ended_at,
         begun.running, begun.done, begun.failed, begun.skipped, ahead.behind, ahead.held,
         case when run.ended_at is null then ahead.blocked else run.blocked end as blocked,
         slowest.name as slowest_name, slowest.seconds as slowest_seconds
@@ -182,6 +183,7 @@ fn run(row: &Row) -> Result<Run> {
         statement_timeout_ms: row.column("statement_timeout_ms")?,
         dry_run: row.column("dry_run")?,
         lock_cap_ms: row.column("lock_cap_ms")?,
+        ignores_served_versions: row.column("ignores_served_versions")?,
         max_error_rate: row.column("max_error_rate")?,
         state: row.column("state")?,
         phase: row.column("phase")?,

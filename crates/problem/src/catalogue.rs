@@ -83,6 +83,7 @@ catalogue! {
     IdempotencyMismatch "idempotency_mismatch" 422 "The Idempotency-Key was used with another request";
     MigrationRunning "migration_running" 409 "A run of migrations is under way";
     MigrationRunEnded "migration_run_ended" 409 "The run of migrations is over";
+    VersionNotServed "version_not_served" 409 "A data plane that is up does not serve that version";
     LimitReached "limit_reached" 422 "A limit of the subscription is reached";
     PurgeLimit "purge_limit" 429 "Too many tenants were purged lately";
     RateLimited "rate_limited" 429 "Too many requests";

@@ -40,7 +40,8 @@ pub(super) async fn run(arguments: &Arguments) -> Result<()> {
     }
     let mut body = rules.body(if *undo { "down" } else { "up" }, *to)?;
     // What shows only while it is under way.
-    for member in ["verify", "lock_timeout_ms", "statement_timeout_ms", "health_check", "max_error_rate"] {
+    for member in ["verify", "lock_timeout_ms", "statement_timeout_ms", "health_check", "max_error_rate", "ignore_served_versions"]
+    {
         body.remove(member);
     }
     if let Some(Value::Object(selection)) = body.remove("where") {
@@ -68,6 +69,11 @@ fn show(connection: &Connection, plan: &Value) -> Result<()> {
     }
     for run in plan["waits_for"].as_array().into_iter().flatten() {
         println!("{} would have to end first", text(run));
+    }
+    if !is_empty(&plan["not_served_by"]) {
+        println!("\nthese data planes are up and would refuse tenants at version {}:", plan["target_version"]);
+        print(connection, &plan["not_served_by"], &["host", "replica_id", "oldest_version", "newest_version"])?;
+        println!("the run is refused as long as they are, unless it is told --ignore-served-versions\n");
     }
     if !is_empty(&plan["versions"]) {
         print(connection, &plan["versions"], &["version", "schemas", "failed_before"])?;

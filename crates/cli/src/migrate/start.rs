@@ -56,6 +56,9 @@ pub(super) struct Rules {
     /// How long a statement may take in all, in milliseconds [default: 600000]
     #[arg(long, value_name = "MS")]
     statement_timeout: Option<u32>,
+    /// Go on also where a data plane that is up does not serve the target, and refuses tenants that are at it
+    #[arg(long)]
+    ignore_served_versions: bool,
 }
 
 /// Which schemas are compared within a run.
@@ -176,6 +179,7 @@ impl Rules {
         put("where", self.selection.as_deref().map(selection).transpose()?);
         put("lock_timeout_ms", self.lock_timeout.map(Value::from));
         put("statement_timeout_ms", self.statement_timeout.map(Value::from));
+        put("ignore_served_versions", self.ignore_served_versions.then_some(Value::Bool(true)));
         Ok(body)
     }
 

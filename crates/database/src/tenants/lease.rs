@@ -60,6 +60,11 @@ impl Replica {
         self.id
     }
 
+    /// Which of them this is: when it began, in milliseconds.
+    pub fn epoch(&self) -> i64 {
+        self.epoch
+    }
+
     /// How its sessions are named in `pg_stat_activity`; at most 63 bytes.
     pub(super) fn application(&self) -> String {
         replica_application(self.id, self.epoch)

@@ -219,7 +219,8 @@ impl TenantPools {
         }
     }
 
-    pub(super) fn replica(&self) -> Option<Replica> {
+    /// Who this process is among those that lease connections; none where it leases none.
+    pub fn replica(&self) -> Option<Replica> {
         self.0.replica
     }
 
