@@ -12,6 +12,7 @@ mod dry_runs;
 mod failures;
 mod faults;
 mod gone;
+mod histories;
 mod notices;
 mod orders;
 mod outage;

@@ -232,6 +232,21 @@ async fn what_somebody_changed_by_hand_is_seen_and_brought_back() {
 }
 
 #[tokio::test]
+async fn a_changed_row_in_the_middle_of_its_history_is_seen() {
+    let platform = Platform::new().await;
+    platform.sql("update refinery_schema_history set checksum = '4711' where version = 2").await;
+    let (code, said, errors) = platform.migrate(&["verify", "--json"]).await;
+    let seen: Value = serde_json::from_str(&said).unwrap();
+    let checksum = Set::Platform.migrations().find(2).unwrap().checksum();
+    let one = &seen["differences"][0];
+    assert_eq!(
+        (code, &one["name"], &one["expected"], &one["found"]),
+        (Some(6), &json!("V2"), &json!(format!("people, checksum {checksum}")), &json!("people, checksum 4711")),
+        "{errors}"
+    );
+}
+
+#[tokio::test]
 async fn an_older_platform_is_held_against_its_own_version() {
     let platform = Platform::new().await;
     let before = (Set::Platform.latest() - 1).to_string();

@@ -2,7 +2,9 @@
 
 use rowhouse_database::{AdminConnection, Columns, Described, quote_ident};
 use rowhouse_domain::{FileId, Isolation, TenantId};
+use rowhouse_migrations::{Entry, Fingerprint, Migrations, applied_entry, difference};
 use rowhouse_problem::Result;
+use tokio_postgres::Row;
 
 use super::finding::{Finding, Repair};
 use super::storage;
@@ -92,7 +94,7 @@ pub(super) async fn look(context: &Context, link: &ClusterLink, tenant: &Recorde
         findings.push(finding.fixed_by("revoke them", repair(sql)));
     }
     identity(&inside, tenant, &finding, &mut findings).await?;
-    version(&inside, tenant, &finding, &mut findings).await?;
+    version(context, &inside, tenant, &finding, &mut findings).await?;
     // Of a schema that is not whole nobody knows whether it can be counted in.
     if findings.is_empty() {
         findings.extend(storage::look(context, &inside, &link.name, tenant).await?);
@@ -192,39 +194,72 @@ pub(super) async fn look_at_shared(
     context: &Context,
     link: &ClusterLink,
     group: &RecordedGroup,
-) -> Result<Option<Finding>> {
+) -> Result<Vec<Finding>> {
     let inside = link.open(context, &group.database).await?;
     inside.run("set role rowhouse_owner").await.context("becoming the owner")?;
-    let found = applied(&inside, PUBLIC).await?;
-    if found == group.schema_version {
-        return Ok(None);
+    let applied = Applied::read(&inside, PUBLIC).await?;
+    let finding = |check: &str, detail: String| Finding::new(check, Some(&link.name), &group.database, detail);
+    let mut findings: Vec<Finding> =
+        applied.damage(&context.tenant_migrations).map(|detail| finding("group.history", detail)).into_iter().collect();
+    if applied.version != group.schema_version {
+        let detail = format!("Its row says version {}, its schema has {}.", group.schema_version, applied.version);
+        let repair = Repair::GroupVersion { group: group.id, version: applied.version };
+        let how = "write the schema's version into its row and its tenants'";
+        findings.push(finding("group.version", detail).fixed_by(how, repair));
     }
-    let detail = format!("Its row says version {}, its schema has {found}.", group.schema_version);
-    let finding = Finding::new("group.version", Some(&link.name), &group.database, detail);
-    let repair = Repair::GroupVersion { group: group.id, version: found };
-    Ok(Some(finding.fixed_by("write the schema's version into its row and its tenants'", repair)))
+    Ok(findings)
 }
 
-/// The version that a schema has by its own history.
-async fn applied(inside: &AdminConnection, schema: &str) -> Result<i32> {
-    let sql = format!(
-        "select coalesce(max(version), 0)::integer as version from {}.refinery_schema_history",
-        quote_ident(schema)
-    );
-    let rows = inside.query(&sql, &[]).await.context("reading a schema's version")?;
-    rows.first().map_or(Ok(0), |row| row.column("version"))
+/// What a schema has by its own history.
+struct Applied {
+    version: i32,
+    /// With their versions.
+    history: Vec<(i32, Entry)>,
+}
+
+impl Applied {
+    async fn read(inside: &AdminConnection, schema: &str) -> Result<Self> {
+        let sql = format!(
+            "select version, coalesce(name, '') as name, coalesce(checksum, '') as checksum
+            from {}.refinery_schema_history order by version",
+            quote_ident(schema)
+        );
+        let rows = inside.query(&sql, &[]).await.context("reading a schema's history")?;
+        let read = |row: &Row| -> Result<(i32, Entry)> {
+            let (version, name, checksum): (i32, String, String) =
+                (row.column("version")?, row.column("name")?, row.column("checksum")?);
+            Ok((version, applied_entry(&version.to_string(), &name, &checksum)))
+        };
+        let history: Vec<(i32, Entry)> = rows.iter().map(read).collect::<Result<_>>()?;
+        Ok(Self { version: history.last().map_or(0, |(version, _)| *version), history })
+    }
+
+    /// In what it differs from what this release's migrations leave. Of what a newer one has applied nothing is known here.
+    fn damage(&self, migrations: &Migrations) -> Option<String> {
+        let version = u32::try_from(self.version).unwrap_or_default();
+        let latest = i32::try_from(migrations.latest()).unwrap_or(i32::MAX);
+        let known = self.history.iter().filter(|(version, _)| *version <= latest);
+        let found = Fingerprint::of(known.map(|(_, entry)| entry.clone()).collect());
+        let differences = difference(&Fingerprint::of(migrations.history(version)), &found);
+        let said: Vec<String> = differences.iter().map(ToString::to_string).collect();
+        (!said.is_empty()).then(|| {
+            format!("Its history of migrations is not what they leave, and runs refuse it: {}.", said.join("; "))
+        })
+    }
 }
 
 async fn version(
+    context: &Context,
     inside: &AdminConnection,
     tenant: &Recorded,
     finding: &(impl Fn(&str, String) -> Finding + Sync),
     findings: &mut Vec<Finding>,
 ) -> Result<()> {
-    let found = applied(inside, &tenant.schema).await?;
-    if found != tenant.schema_version {
-        let detail = format!("Its row says version {}, its schema has {found}.", tenant.schema_version);
-        let repair = Repair::SchemaVersion { tenant: tenant.id, version: found };
+    let applied = Applied::read(inside, &tenant.schema).await?;
+    findings.extend(applied.damage(&context.tenant_migrations).map(|detail| finding("schema.history", detail)));
+    if applied.version != tenant.schema_version {
+        let detail = format!("Its row says version {}, its schema has {}.", tenant.schema_version, applied.version);
+        let repair = Repair::SchemaVersion { tenant: tenant.id, version: applied.version };
         findings.push(finding("schema.version", detail).fixed_by("write the schema's version into the row", repair));
     }
     Ok(())

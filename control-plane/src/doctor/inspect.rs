@@ -136,7 +136,7 @@ async fn look_into(context: &Context, link: &ClusterLink, tenant: &Recorded) -> 
 
 async fn look_at_shared(context: &Context, link: &ClusterLink, group: &RecordedGroup) -> Vec<Finding> {
     match inside::look_at_shared(context, link, group).await {
-        Ok(finding) => finding.into_iter().collect(),
+        Ok(findings) => findings,
         Err(error) => {
             tracing::warn!(database = group.database, error = error.chain(), "a shared database could not be examined");
             let detail = format!("It could not be looked into: {}", error.detail());

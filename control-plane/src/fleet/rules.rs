@@ -158,7 +158,11 @@ mod tests {
         let refused = Standing { is_not_served: true, ..run() };
         assert_eq!(next(&refused, now), Step::HaltForReplica);
         assert_eq!(next(&Standing { running: 1, ..refused.clone() }, now), Step::HaltForReplica);
-        assert_eq!(next(&Standing { has_more: false, ..refused }, now), Step::End, "nothing is left to be kept from it");
+        assert_eq!(
+            next(&Standing { has_more: false, ..refused }, now),
+            Step::End,
+            "nothing is left to be kept from it"
+        );
     }
 
     #[test]

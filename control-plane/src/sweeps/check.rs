@@ -80,7 +80,9 @@ async fn compare(
     };
     let version = found.version.unwrap_or(0);
     let expected = templates::fingerprint(context, link, version, found.server).await?;
-    let is_same = expected.hash == found.fingerprint.hash;
+    let expected = expected.with(context.tenant_migrations.history(version));
+    let whole = found.whole();
+    let is_same = expected.hash == whole.hash;
     if let Some(glance) = found.glance.filter(|_| is_same) {
         // Functions of the server see what somebody has changed since the look began, the rows of its snapshot don't: what is
         // there afterwards as well is what both have seen.
@@ -89,7 +91,7 @@ async fn compare(
             context.templates.learn((link.id(), version, found.server), glance);
         }
     }
-    let differences = if is_same { Vec::new() } else { difference(&expected, &found.fingerprint) };
+    let differences = if is_same { Vec::new() } else { difference(&expected, &whole) };
     let seen = Seen {
         state: if is_same { SchemaCheckState::Same } else { SchemaCheckState::Different },
         version: i32::try_from(version).ok(),

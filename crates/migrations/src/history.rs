@@ -4,7 +4,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use crate::error::Divergence;
-use crate::{Error, Migration, Migrations};
+use crate::{Entry, Error, Migration, Migrations};
 
 /// Its name in every schema.
 pub(crate) const TABLE: &str = "refinery_schema_history";
@@ -82,6 +82,23 @@ fn applied(
     let checksum = checksum.ok_or_else(|| damaged("it has no checksum"))?;
     let checksum = checksum.parse().map_err(|_| damaged("its checksum is not a number"))?;
     Ok(Applied { version, name, checksum })
+}
+
+impl Migrations {
+    /// The history of a schema that these brought to a version.
+    pub fn history(&self, version: u32) -> Vec<Entry> {
+        let applied = self.list().iter().filter(|migration| migration.version <= version);
+        applied.map(|one| entry(&one.version.to_string(), &one.name, &one.checksum().to_string())).collect()
+    }
+}
+
+/// A row of a history, to be compared with another build's.
+pub fn entry(version: &str, name: &str, checksum: &str) -> Entry {
+    Entry {
+        kind: "migration".to_owned(),
+        name: format!("V{version}"),
+        definition: format!("{name}, checksum {checksum}"),
+    }
 }
 
 /// Refuses a history that is not a beginning of the build's own, and says where the two part.

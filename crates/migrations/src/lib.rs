@@ -27,7 +27,7 @@ pub use fingerprint::{
     Difference, Entry, Fingerprint, Glance, Inspection, Repair, difference, fingerprint, functions, glance, inspect,
     repair,
 };
-pub use history::current_version;
+pub use history::{current_version, entry as applied_entry};
 pub use migration::{InvalidSet, Migration, Migrations, Undo};
 pub use options::{Event, Observer, Options, Report, Step, Stop, unobserved};
 pub use rehearse::{Cancel, HeldLock, Outcome, Rehearsal, RehearsedStep, rehearse};

@@ -40,8 +40,14 @@ pub(super) async fn run(arguments: &Arguments) -> Result<()> {
     }
     let mut body = rules.body(if *undo { "down" } else { "up" }, *to)?;
     // What shows only while it is under way.
-    for member in ["verify", "lock_timeout_ms", "statement_timeout_ms", "health_check", "max_error_rate", "ignore_served_versions"]
-    {
+    for member in [
+        "verify",
+        "lock_timeout_ms",
+        "statement_timeout_ms",
+        "health_check",
+        "max_error_rate",
+        "ignore_served_versions",
+    ] {
         body.remove(member);
     }
     if let Some(Value::Object(selection)) = body.remove("where") {

@@ -103,9 +103,9 @@ pub(super) async fn verify(place: Place<'_>, is_repair_plan: bool) -> Result<()>
     let scratch = server.scratch(&admin, "look", "template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C.UTF-8'").await?;
     let expected = made(&server, &scratch.name, version).await;
     scratch.drop(&admin).await?;
-    let expected = expected?.fingerprint;
+    let expected = expected?.whole();
     let differences: Vec<Value> =
-        difference(&expected, &found.fingerprint).into_iter().map(|one| described(&expected, one)).collect();
+        difference(&expected, &found.whole()).into_iter().map(|one| described(&expected, one)).collect();
     let state = if differences.is_empty() { "same" } else { "different" };
     let seen = json!({"name": "saas_platform", "database_name": server.platform, "schema_name": "public",
         "version": version, "state": state, "differences": differences});

@@ -45,7 +45,7 @@ pub struct Fingerprint {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Entry {
     /// `table`, `column`, `constraint`, `index`, `policy`, `trigger`, `rule`, `view`, `sequence`, `function`, `type`,
-    /// `statistics` or `grant`.
+    /// `statistics` or `grant`; `migration` in a history.
     pub kind: String,
     /// Its name within the schema: `files.name`, `search_items_text(q text, …)`, `table files to tenant_app`.
     pub name: String,
@@ -66,6 +66,12 @@ impl Fingerprint {
             }
         }
         Self { hash: hex::encode(hasher.finalize()), entries }
+    }
+
+    /// The same with further entries.
+    #[must_use]
+    pub fn with(&self, further: impl IntoIterator<Item = Entry>) -> Self {
+        Self::of(self.entries.iter().cloned().chain(further).collect())
     }
 }
 

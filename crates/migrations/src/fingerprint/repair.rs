@@ -43,6 +43,11 @@ pub fn repair(expected: &Fingerprint, schema: &str, difference: &Difference) -> 
 
 fn why_not(kind: &str, wanted: Option<&str>, found: Option<&str>) -> String {
     match (kind, wanted, found) {
+        ("migration", ..) => {
+            "the history of migrations is not what applying them leaves: find out who changed it, and whether \
+            what the migration does is there"
+                .to_owned()
+        }
         ("table" | "column", Some(_), None) => "what was in it is gone: restore it from a backup".to_owned(),
         ("table" | "column" | "sequence" | "type", None, Some(_)) => {
             format!("the {kind} is nobody's but whoever made it: look into it before it is dropped")

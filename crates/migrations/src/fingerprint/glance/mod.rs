@@ -11,7 +11,7 @@ use postgres_protocol::escape::{escape_identifier, escape_literal};
 use sha2::{Digest, Sha256};
 use tokio_postgres::{Client, SimpleColumn, SimpleQueryMessage, SimpleQueryRow};
 
-use super::inspect::{PATIENCE, failed, lock, version};
+use super::inspect::{PATIENCE, failed, history, lock, version};
 use crate::{Error, Set, transaction};
 use names::Names;
 
@@ -53,19 +53,18 @@ struct Seen {
 }
 
 async fn look(client: &Client, set: Set, schema: &str, is_whole: bool) -> Result<Option<Seen>, Error> {
-    let (lock, version, rows) = (lock(set, schema), version(schema), statements(schema, is_whole));
-    let answer = transaction::query(client, &[SETTINGS, PATIENCE, &lock, &version, &rows]).await.map_err(failed)?;
-    let mut parts = parts(&answer).into_iter();
-    let mut row = || parts.next().and_then(|part| part.rows.first().copied());
-    let (Some(lock), version) = (row(), row()) else { return Ok(None) };
+    let (lock, history, rows) = (lock(set, schema), history(schema), statements(schema, is_whole));
+    let answer = transaction::query(client, &[SETTINGS, PATIENCE, &lock, &history, &rows]).await.map_err(failed)?;
+    let parts = parts(&answer);
+    let Some((lock, parts)) = parts.split_first() else { return Ok(None) };
+    let Some(lock) = lock.rows.first() else { return Ok(None) };
     if lock.get(1) != Some("true") {
         return Ok(None);
     }
     let server = lock.get(2).and_then(|number| number.parse::<u32>().ok()).unwrap_or(0) / 10_000;
-    let version = version.and_then(|row| row.get(1)).and_then(|version| version.parse().ok());
-    let parts: Vec<Part<'_>> = parts.collect();
-    let has_more = !is_whole && rows::has_more(&parts);
-    Ok(Some(Seen { glance: Glance { version, server, hash: hash(&parts, schema) }, has_more }))
+    let Some((history, catalog)) = parts.split_first() else { return Ok(None) };
+    let has_more = !is_whole && rows::has_more(catalog);
+    Ok(Some(Seen { glance: Glance { version: version(history), server, hash: hash(parts, schema) }, has_more }))
 }
 
 /// The statements whose answers are hashed.
@@ -104,17 +103,19 @@ pub(super) fn parts(answer: &[SimpleQueryMessage]) -> Vec<Part<'_>> {
     parts
 }
 
-/// One word for all rows, in whichever order they come.
+/// One word for the history and for all rows of the catalog, in whichever order those come.
 pub(super) fn hash(parts: &[Part<'_>], schema: &str) -> Option<String> {
+    let (history, parts) = parts.split_first()?;
     let (head, catalogs) = parts.split_first()?;
     let names = Names::of(head, catalogs)?;
     let owner = head.rows.first()?.get(5)?;
     let mut rows = rows::spelled(catalogs, &names, owner, schema)?;
     rows.sort_unstable();
+    let applied = history.rows.iter().flat_map(|row| (0..3).map(|index| row.get(index).unwrap_or_default()));
     let mut hasher = Sha256::new();
-    for row in rows {
-        hasher.update(row.len().to_be_bytes());
-        hasher.update(row);
+    for part in applied.map(str::as_bytes).chain(rows.iter().map(String::as_bytes)) {
+        hasher.update(part.len().to_be_bytes());
+        hasher.update(part);
     }
     Some(hex::encode(hasher.finalize()))
 }
