@@ -123,6 +123,32 @@ async fn versions_come_in_pages_beside_prefixes() {
 }
 
 #[tokio::test]
+async fn a_marker_may_hold_what_no_key_can() {
+    let setting = Setting::new().await;
+    for name in ["a", "b"] {
+        let _ = setting.given.upload(name, "x").await;
+    }
+    let begun = format!("/{}/b", setting.bucket());
+    let _ = setting.request(Method::POST, (&begun, "uploads="), &[]).send().await.unwrap();
+    let path = format!("/{}", setting.bucket());
+    for (query, keys) in [
+        // As some clients say "behind `a`".
+        ("list-type=2&start-after=a%00", vec!["b"]),
+        ("marker=a%00z", vec!["b"]),
+        ("key-marker=a%00&versions=", vec!["b"]),
+        ("key-marker=a%00&uploads=", vec!["b"]),
+        ("key-marker=b%00&uploads=", vec![]),
+        ("list-type=2&prefix=a%00", vec![]),
+        ("prefix=%00&versions=", vec![]),
+        ("prefix=%00&uploads=", vec![]),
+    ] {
+        let answer = setting.request(Method::GET, (&path, query), &[]).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{query}");
+        assert_eq!(all(&answer.text().await.unwrap(), "Key"), keys, "{query}");
+    }
+}
+
+#[tokio::test]
 async fn uploads_come_in_pages() {
     let setting = Setting::new().await;
     let mut begun = Vec::new();

@@ -42,6 +42,11 @@ impl ObjectKey {
     }
 }
 
+/// A marker as far as keys go: none has a NUL, so what lies behind the rest of it lies behind this.
+pub(super) fn before_nul(marker: &str) -> &str {
+    marker.split('\0').next().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@ use rowhouse_database::Sql;
 use rowhouse_domain::{FileId, FolderId, ItemName, WorkspaceId};
 use rowhouse_problem::Result;
 
+use super::key::before_nul;
 use super::store::{self, Found, Span};
 use crate::folders;
 
@@ -89,6 +90,10 @@ impl<T> Queue<T> {
 /// Lists keys.
 pub(super) async fn list(tenant: &impl Sql, wanted: &Wanted<'_>) -> Result<Page> {
     let mut page = Page { items: Vec::new(), next: None };
+    if wanted.prefix.contains('\0') {
+        return Ok(page);
+    }
+    let wanted = &Wanted { after: before_nul(wanted.after), ..*wanted };
     let Some(base) = base(tenant, wanted).await? else { return Ok(page) };
     let mut levels = vec![base];
     let mut folders = 0;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::failure::failure;
 use super::integrity::Integrity;
-use super::key::ObjectKey;
+use super::key::{ObjectKey, before_nul};
 use super::objects::{self, Made, etag, names};
 use crate::authentication::Caller;
 use crate::files::doors::{self, Put};
@@ -219,6 +219,11 @@ pub(super) async fn list(
 ) -> S3Result<(Vec<Session>, bool)> {
     let tenant = caller.connection(state).await.map_err(failure)?;
     let workspace = objects::workspace(&tenant, bucket).await?;
+    if prefix.contains('\0') {
+        return Ok((Vec::new(), false));
+    }
+    let key = before_nul(behind.key);
+    let behind = &store::Behind { key, upload: behind.upload.filter(|_| key == behind.key) };
     let limit = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
     let mut found = store::list(&tenant, workspace, prefix, behind, limit).await.map_err(failure)?;
     let is_truncated = found.len() > most;
