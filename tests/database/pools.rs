@@ -445,3 +445,15 @@ async fn a_server_is_asked_to_end_sessions_of_which_it_hears_nothing() {
     let [sending, running] = [0, 1].map(|place| row.try_get::<_, String>(place).unwrap());
     assert_eq!((sending.as_str(), running.as_str()), ("20000", "5s"));
 }
+
+#[tokio::test]
+async fn what_a_schema_of_another_release_lacks_is_no_failure_of_the_request() {
+    let tenant = tenant_database().await;
+    let connection = pools(|_| {}).checkout(&tenant.active()).await.unwrap();
+    for lacking in ["select 1 from gone", "select gone from workspaces", "select gone()", "select null::gone"] {
+        let error = connection.query(lacking, &[]).await.context("asking").unwrap_err();
+        assert_eq!(error.code(), Code::Unavailable, "{lacking}");
+    }
+    let wrong = connection.query("select 1 / 0", &[]).await.context("asking").unwrap_err();
+    assert_eq!(wrong.code(), Code::Internal);
+}

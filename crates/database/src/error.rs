@@ -103,6 +103,9 @@ fn classify(error: &tokio_postgres::Error) -> Class {
         "0A000" if error.as_db_error().is_some_and(|error| error.routine() == Some("RevalidateCachedQuery")) => {
             Class::Unavailable
         }
+        // No such table, column, function or type. Each statement of ours is tried against the schema of its release, so this
+        // schema is of another one: a migration is being taken back, or this service replaced.
+        "42P01" | "42703" | "42883" | "42704" => Class::Unavailable,
         // Serialization failure and deadlock: the same request may well succeed.
         "40001" | "40P01" | "55P03" => Class::Unavailable,
         _ => Class::Internal,
