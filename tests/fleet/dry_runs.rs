@@ -144,3 +144,18 @@ async fn leave_and_look(house: &TestHouse, asks_doctor: bool) {
     assert!(is_there(&others).await);
     admin.run(&format!("drop database {others}")).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_database_that_is_too_large_for_a_clone_is_not_tried_out() {
+    let house = house_with(|settings| settings.migrations.clone_max_bytes = 1_000).await;
+    let organization = house.organization().await;
+    make(&house, &organization, "dedicated", 1).await;
+    go(&house, "down", OLD).await;
+    let run = start(&house, json!({"dry_run": "clone"})).await;
+    assert_eq!(until(&house, &run, "done").await["counts"]["skipped"], 1);
+    let schema = schemas(&house, &run).await.remove(0);
+    let note = schema["note"].as_str().unwrap();
+    assert!(schema["state"] == "skipped" && note.contains("more than 1000 would"), "{schema}");
+    let (code, _, errors) = rowhouse(&house, &["run", "--dry-run"]).await;
+    assert!(code == 7 && errors.contains("--in-place"), "{code}: {errors}");
+}

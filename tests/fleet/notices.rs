@@ -165,3 +165,28 @@ async fn without_a_webhook_nothing_waits() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
+
+#[tokio::test]
+async fn a_webhook_is_told_when_a_run_is_cancelled() {
+    let (url, received) = receiver().await;
+    let house = house_with(|settings| {
+        settings.migrations.webhook_url = url;
+        settings.migrations.webhook_secret = format!("whsec_{}", STANDARD.encode(SECRET)).into();
+    })
+    .await;
+    let organization = house.organization().await;
+    make(&house, &organization, "schema", 2).await;
+    let run = start(&house, json!({"direction": "down", "to": OLD, "soak_seconds": 600})).await;
+    let _ = house.admin.post(&format!("{run}/cancel"), &json!({})).await.expect(200);
+    let begun = Instant::now();
+    // The first one is not taken, and comes once more.
+    while received.lock().unwrap().len() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", received.lock().unwrap());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let told = received.lock().unwrap()[1].verify();
+    assert_eq!(told["type"], "migration_run.cancelled", "{told}");
+    let (id, data) = (run.rsplit('/').next().unwrap(), &told["data"]);
+    assert_eq!((&data["run_id"], &data["state"]), (&json!(id), &json!("cancelled")), "{told}");
+    assert_eq!(data["reason"], "cancelled by an operator", "{told}");
+}

@@ -3,7 +3,7 @@
 use rowhouse_testkit::Answer;
 use serde_json::{Value, json};
 
-use crate::{FORWARD, NEW, OLD, go, house, look, make, rowhouse};
+use crate::{BACK, FORWARD, NEW, OLD, go, house, look, make, rowhouse};
 
 #[tokio::test]
 async fn a_plan_says_what_a_run_would_do_and_does_none_of_it() {
@@ -76,4 +76,21 @@ async fn a_plan_and_a_run_know_clusters_by_name() {
     for wrong in ["to=99", "direction=down", "cluster=nowhere", "batch=0", "limit=0"] {
         house.admin.get(&format!("/v1/migrations/plan?{wrong}")).await.problem(422, "invalid_request");
     }
+}
+
+#[tokio::test]
+async fn shares_are_of_the_schemas_that_a_run_is_about_and_a_plan_goes_back_as_well() {
+    let house = house().await;
+    let organization = house.organization().await;
+    make(&house, &organization, "schema", 4).await;
+    let old = OLD.to_string();
+    let shares = ["--canary", "50%", "--max-failures", "75%"];
+    let (code, said, errors) = rowhouse(&house, &[&["plan", "--undo", "--to", &old], &shares[..]].concat()).await;
+    assert!(code == 0 && said.contains(&format!("4 schemas would go down to version {OLD}")), "{said}{errors}");
+    assert!(said.contains("2 canaries, ") && said.contains("halts at 3 failures"), "{said}");
+    assert!(said.contains(BACK.trim()) && !said.contains(FORWARD.trim()), "{said}");
+    let (code, said, errors) = rowhouse(&house, &[&["undo", "--to", &old, "--json"], &shares[..]].concat()).await;
+    let run: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &run["canaries"], &run["max_failures"]), (0, &json!(2), &json!(3)), "{said}{errors}");
+    assert_eq!(run["counts"]["done"], 4, "{said}");
 }

@@ -232,6 +232,45 @@ async fn what_somebody_changed_by_hand_is_seen_and_brought_back() {
 }
 
 #[tokio::test]
+async fn it_is_brought_on_by_a_word_of_its_own() {
+    let platform = Platform::new().await;
+    let newest = Set::Platform.latest();
+    assert_eq!(platform.migrate(&["down", "--to", &(newest - 1).to_string()]).await.0, Some(0));
+    let mut command = Command::new(program("rowhouse"));
+    command.args(["migrate", "platform", "--json", "--settings"]).arg(platform.settings("control_plane", 0));
+    let (code, said, errors) = said(command).await;
+    let report: Value = serde_json::from_str(&said).unwrap_or_default();
+    assert_eq!((code, &report["version"]), (Some(0), &json!(newest)), "{errors}");
+    assert_eq!(platform.recorded(newest).await, 1);
+}
+
+#[tokio::test]
+async fn a_migration_is_drafted_from_a_changed_platform() {
+    let platform = Platform::new().await;
+    let root = tempfile::tempdir().unwrap();
+    let files = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../platform-migrations");
+    std::fs::create_dir_all(root.path().join("platform-migrations/undo")).unwrap();
+    crate::copy(&files, &root.path().join("platform-migrations"));
+    let draft = async || {
+        let mut command = Command::new(program("rowhouse"));
+        command.args(["migrate", "create", "platform", "add_nicknames", "--from-diff", &platform.database.name]);
+        command.arg("--root").arg(root.path()).arg("--settings").arg(platform.settings("control_plane", 0));
+        said(command).await
+    };
+    let (code, said, errors) = draft().await;
+    assert!(code == Some(1) && errors.contains("nothing to draft"), "{said}{errors}");
+    platform.sql("set role rowhouse_owner; alter table tenants add column nickname text").await;
+    let (code, said, errors) = draft().await;
+    assert_eq!(code, Some(0), "{said}{errors}");
+    let next = Set::Platform.latest() + 1;
+    let read = |name: &str| std::fs::read_to_string(root.path().join("platform-migrations").join(name)).unwrap();
+    let forward = read(&format!("V{next}__add_nicknames.sql"));
+    assert!(forward.contains("alter table tenants add column nickname text;\n"), "{forward}");
+    let undo = read(&format!("undo/{next}__add_nicknames.sql"));
+    assert!(undo.contains("alter table tenants drop column nickname;\n"), "{undo}");
+}
+
+#[tokio::test]
 async fn a_changed_row_in_the_middle_of_its_history_is_seen() {
     let platform = Platform::new().await;
     platform.sql("update refinery_schema_history set checksum = '4711' where version = 2").await;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use rowhouse_migration_files::create;
 
 use super::{Root, SetName, from_diff};
@@ -29,10 +29,9 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { set, name, from_diff, schema, settings, root: Root { root } } = arguments;
-    let (forward, back) = match (from_diff, set) {
-        (None, _) => (String::new(), String::new()),
-        (Some(_), SetName::Platform) => bail!("--from-diff drafts for the set `tenant`"),
-        (Some(database), SetName::Tenant) => from_diff::drafted(root, settings.as_deref(), database, schema).await?,
+    let (forward, back) = match from_diff {
+        None => (String::new(), String::new()),
+        Some(database) => from_diff::drafted(root, settings.as_deref(), (*set).into(), [database, schema]).await?,
     };
     let created = create(root, (*set).into(), name, (&forward, &back))?;
     println!("{}\n{}", created.forward.display(), created.undo.display());

@@ -3,26 +3,33 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use rowhouse_database::{AdminConnection, Columns, Described, quote_ident};
+use rowhouse_database::{AdminConnection, Columns, Described, platform_schema, quote_ident};
 use rowhouse_migration_files::{Drawn, draft, folder};
 use rowhouse_migrations::{Migrations, Options, Set, fingerprint, functions, unobserved};
 
-use super::server::{Server, said};
+use super::server::{EMPTY, Server, said};
 
 /// The statements that make the newest schema into that of `database`, and those that take it back.
 pub(super) async fn drafted(
     root: &Path,
     settings: Option<&Path>,
-    database: &str,
-    schema: &str,
+    set: Set,
+    [database, schema]: [&str; 2],
 ) -> Result<(String, String)> {
-    let migrations = Migrations::read(Set::Tenant, &folder(root, Set::Tenant))?;
+    let migrations = Migrations::read(set, &folder(root, set))?;
     let server = Server::of(settings)?;
-    let found = draw(&mut server.open(database, &[schema, "extensions"]).await?, schema).await?;
+    let found = draw(&mut server.open(database, &path(set, schema)).await?, schema).await?;
     let admin = server.open(&server.platform, &["public"]).await?;
-    let scratch = server.scratch(&admin, "draft", &newest(&admin, &migrations).await?).await?;
+    let template = match set {
+        Set::Platform => EMPTY.to_owned(),
+        Set::Tenant => newest(&admin, &migrations).await?,
+    };
+    let scratch = server.scratch(&admin, "draft", &template).await?;
     let expected = async {
-        let mut inside = server.open(&scratch.name, &["public", "extensions"]).await?;
+        let mut inside = server.open(&scratch.name, &path(set, "public")).await?;
+        if set == Set::Platform {
+            inside.run(platform_schema()).await.context("preparing a database to compare with").map_err(said)?;
+        }
         // What the template lacks of these files; and a refusal where it was made of others.
         rowhouse_migrations::run(inside.client(), &migrations, &Options::default(), &unobserved).await?;
         draw(&mut inside, "public").await
@@ -35,6 +42,14 @@ pub(super) async fn drafted(
         bail!("{database} is as V{} leaves it: there is nothing to draft", migrations.latest());
     }
     Ok((forward, draft(&found, &expected)))
+}
+
+/// Where its migrations look for things.
+fn path(set: Set, schema: &str) -> Vec<&str> {
+    match set {
+        Set::Platform => vec![schema],
+        Set::Tenant => vec![schema, "extensions"],
+    }
 }
 
 async fn draw(connection: &mut AdminConnection, schema: &str) -> Result<Drawn> {

@@ -49,6 +49,8 @@ enum Command {
     /// or were not tried out. saas_platform is migrated by this program itself, as control planes do when they start
     #[command(alias = "up")]
     Run(start::Up),
+    /// Bring the schema of saas_platform to a version, this program's newest unless given: the same as `run platform`
+    Platform(start::Platform),
     /// Start a run that takes schemas back to a version, and watch it. Exit codes as of `run`. Services that need what is taken
     /// back of saas_platform refuse to start from then on
     #[command(alias = "down")]
@@ -99,6 +101,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Status(arguments) => runs::status(&arguments).await,
         Command::Plan(arguments) => plan::run(&arguments).await,
         Command::Run(arguments) => start::up(arguments).await,
+        Command::Platform(arguments) => start::platform(&arguments).await,
         Command::Undo(arguments) => start::down(arguments).await,
         Command::Runs(connection) => runs::list(&connection).await,
         Command::Show(arguments) => runs::show(&arguments).await,

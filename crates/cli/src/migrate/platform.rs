@@ -11,7 +11,7 @@ use rowhouse_migrations::{
 };
 use serde_json::{Value, json};
 
-use super::server::{Server, said};
+use super::server::{EMPTY, Server, said};
 use super::{plan, verify};
 
 /// Which `saas_platform`, and how to print.
@@ -100,7 +100,7 @@ pub(super) async fn verify(place: Place<'_>, is_repair_plan: bool) -> Result<()>
     if version == 0 || version > migrations().latest() {
         bail!("saas_platform is at migration {version}, and this program knows 1 to {}", migrations().latest());
     }
-    let scratch = server.scratch(&admin, "look", "template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C.UTF-8'").await?;
+    let scratch = server.scratch(&admin, "look", EMPTY).await?;
     let expected = made(&server, &scratch.name, version).await;
     scratch.drop(&admin).await?;
     let expected = expected?.whole();

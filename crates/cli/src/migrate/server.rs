@@ -9,6 +9,9 @@ use uuid::Uuid;
 /// Of the control plane, where the settings name none.
 const LOGIN: &str = "rowhouse_control";
 
+/// What a database like `saas_platform` is made of before its migrations.
+pub(super) const EMPTY: &str = "template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C.UTF-8'";
+
 /// Where it is and how to log in.
 pub(super) struct Server {
     address: ServerAddress,

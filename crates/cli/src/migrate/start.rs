@@ -1,5 +1,6 @@
 //! `rowhouse migrate run` and `rowhouse migrate undo`: start a run and watch it to its end.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -108,6 +109,26 @@ pub(super) struct Up {
     connection: Connection,
 }
 
+/// Bring `saas_platform` up to a version.
+#[derive(clap::Args)]
+pub(super) struct Platform {
+    /// The version to go to; the newest, unless given
+    #[arg(long, value_name = "VERSION")]
+    to: Option<u32>,
+    /// The control plane's settings, a TOML file; `ROWHOUSE__SECTION__KEY` in the environment wins over it
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+    /// How long a statement may wait for a table, in milliseconds [default: 3000]
+    #[arg(long, value_name = "MS")]
+    lock_timeout: Option<u32>,
+    /// How long a statement may take in all, in milliseconds [default: 600000]
+    #[arg(long, value_name = "MS")]
+    statement_timeout: Option<u32>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
 /// Take schemas back to a version.
 #[derive(clap::Args)]
 pub(super) struct Down {
@@ -128,7 +149,8 @@ pub(super) struct Down {
 pub(super) async fn up(arguments: Up) -> Result<()> {
     let Up { which, to, dry_run, in_place, lock_cap, rules, detach, connection } = arguments;
     if let Some(place) = which.platform(&connection) {
-        return platform::run(place, &Options { target: to, ..rules.limits() }).await;
+        let limits = limits(rules.lock_timeout, rules.statement_timeout);
+        return platform::run(place, &Options { target: to, ..limits }).await;
     }
     let mut body = rules.body("up", to)?;
     if dry_run {
@@ -138,10 +160,16 @@ pub(super) async fn up(arguments: Up) -> Result<()> {
     start(body, detach, &connection).await
 }
 
+pub(super) async fn platform(arguments: &Platform) -> Result<()> {
+    let Platform { to, settings, lock_timeout, statement_timeout, json } = arguments;
+    let place = platform::Place { settings: settings.as_deref(), json: *json };
+    platform::run(place, &Options { target: *to, ..limits(*lock_timeout, *statement_timeout) }).await
+}
+
 pub(super) async fn down(arguments: Down) -> Result<()> {
     let Down { which, to, rules, detach, connection } = arguments;
     if let Some(place) = which.platform(&connection) {
-        return platform::undo(place, to, &rules.limits()).await;
+        return platform::undo(place, to, &limits(rules.lock_timeout, rules.statement_timeout)).await;
     }
     start(rules.body("down", Some(to))?, detach, &connection).await
 }
@@ -182,16 +210,16 @@ impl Rules {
         put("ignore_served_versions", self.ignore_served_versions.then_some(Value::Bool(true)));
         Ok(body)
     }
+}
 
-    /// What of them holds for one schema.
-    fn limits(&self) -> Options {
-        let default = Options::default();
-        let time = |milliseconds: u32| Duration::from_millis(u64::from(milliseconds));
-        Options {
-            lock_timeout: self.lock_timeout.map_or(default.lock_timeout, time),
-            statement_timeout: self.statement_timeout.map(time).or(default.statement_timeout),
-            ..default
-        }
+/// What holds for one schema.
+fn limits(lock_timeout: Option<u32>, statement_timeout: Option<u32>) -> Options {
+    let default = Options::default();
+    let time = |milliseconds: u32| Duration::from_millis(u64::from(milliseconds));
+    Options {
+        lock_timeout: lock_timeout.map_or(default.lock_timeout, time),
+        statement_timeout: statement_timeout.map(time).or(default.statement_timeout),
+        ..default
     }
 }
 
