@@ -159,3 +159,17 @@ async fn a_database_that_is_too_large_for_a_clone_is_not_tried_out() {
     let (code, _, errors) = rowhouse(&house, &["run", "--dry-run"]).await;
     assert!(code == 7 && errors.contains("--in-place"), "{code}: {errors}");
 }
+
+#[tokio::test]
+async fn a_session_that_ends_soon_is_waited_for() {
+    let house = house().await;
+    let organization = house.organization().await;
+    let tenants = make(&house, &organization, "dedicated", 1).await;
+    go(&house, "down", OLD).await;
+    let connection = crate::inside(&house, &tenants[0]).await;
+    let run = start(&house, json!({"dry_run": "clone"})).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    drop(connection);
+    let done = until(&house, &run, "done").await;
+    assert_eq!((&done["counts"]["done"], &done["counts"]["skipped"]), (&json!(1), &json!(0)), "{done}");
+}

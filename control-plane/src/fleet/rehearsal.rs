@@ -19,6 +19,10 @@ use crate::tenants::provision::clone_closed;
 
 /// A clone's name begins so, and ends with its schema's id.
 pub(crate) const CLONE: &str = "rowhouse_rehearsal_";
+/// Between tries, where somebody is connected to what is to be cloned.
+const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+/// How it is said that somebody is.
+const SESSIONS: &str = "sessions are connected to its database";
 /// Nobody waits for what lies in a clone.
 const IN_A_CLONE: Duration = Duration::from_secs(3600);
 
@@ -32,7 +36,7 @@ struct Rehearsed {
 pub(super) async fn rehearse(context: &Context, link: &ClusterLink, task: &Task, how: MigrationRehearsal) -> Outcome {
     let rehearsed = match how {
         MigrationRehearsal::InPlace => in_place(context, link, task).await.map(Ok),
-        MigrationRehearsal::Clone => in_a_clone(context, link, task).await,
+        MigrationRehearsal::Clone => in_a_clone_soon(context, link, task).await,
     };
     use SchemaMigrationState::{Done, Failed, Skipped};
     match rehearsed {
@@ -77,6 +81,17 @@ const LOOK: &str = "
             and usename <> session_user) as sessions
     from pg_database where datname = $1::text::name";
 
+/// In a clone, as soon as nobody is connected for a moment.
+async fn in_a_clone_soon(context: &Context, link: &ClusterLink, task: &Task) -> Result<Result<Rehearsed, String>> {
+    for pause in PAUSES {
+        match in_a_clone(context, link, task).await? {
+            Err(refusal) if refusal.ends_with(SESSIONS) => tokio::time::sleep(pause).await,
+            decided => return Ok(decided),
+        }
+    }
+    in_a_clone(context, link, task).await
+}
+
 /// In a clone, unless its making would keep the schema's users waiting: then why not.
 async fn in_a_clone(context: &Context, link: &ClusterLink, task: &Task) -> Result<Result<Rehearsed, String>> {
     let most = context.settings.migrations.clone_max_bytes;
@@ -86,7 +101,7 @@ async fn in_a_clone(context: &Context, link: &ClusterLink, task: &Task) -> Resul
     let row = rows.first().ok_or_else(|| Error::internal(format!("there is no database {:?}", task.database)))?;
     let (bytes, sessions): (i64, i64) = (row.column("bytes")?, row.column("sessions")?);
     let refusal = if sessions > 0 {
-        Some(format!("not cloned: {sessions} sessions are connected to its database"))
+        Some(format!("not cloned: {sessions} {SESSIONS}"))
     } else if u64::try_from(bytes).is_ok_and(|bytes| bytes > most) {
         Some(format!("not cloned: its database has {bytes} bytes, and more than {most} would keep its users waiting"))
     } else {
