@@ -14,10 +14,11 @@ pub(crate) enum Client {
     Boto3,
     Rclone,
     Tuspy,
+    TusJs,
 }
 
 impl Client {
-    const ALL: [Self; 4] = [Self::Aws, Self::Boto3, Self::Rclone, Self::Tuspy];
+    const ALL: [Self; 5] = [Self::Aws, Self::Boto3, Self::Rclone, Self::Tuspy, Self::TusJs];
 
     fn name(self) -> &'static str {
         match self {
@@ -25,6 +26,7 @@ impl Client {
             Self::Boto3 => "boto3",
             Self::Rclone => "rclone",
             Self::Tuspy => "tuspy",
+            Self::TusJs => "tus-js-client",
         }
     }
 
@@ -35,6 +37,7 @@ impl Client {
             Self::Boto3 => &["python3", "-c", "import boto3"],
             Self::Rclone => &["rclone", "version"],
             Self::Tuspy => &["python3", "-c", "import tusclient.client"],
+            Self::TusJs => &["node", "-e", "require('tus-js-client')"],
         }
     }
 

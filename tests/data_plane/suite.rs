@@ -42,6 +42,7 @@ mod trash;
 mod trees;
 mod tus;
 mod tus_clients;
+mod tus_javascript;
 mod uploads;
 mod usage;
 mod versions;

@@ -1,7 +1,8 @@
-//! Public clients of the data plane's doors, which tests run: the AWS CLI, boto3, rclone, tuspy.
+//! Public clients of the data plane's doors, which tests run: the AWS CLI, boto3, rclone, tuspy, tus-js-client.
 //!
 //! Those in Python come with the versions that `tests/clients.txt` pins into a virtual environment in `target/clients`, rclone
-//! from the distribution, and so do the others where there is no package index. Each step looks first, so a second run does
+//! from the distribution, and so do the others where there is no package index; the one in JavaScript comes with the versions that
+//! `tests/clients_in_javascript` locks, by the distribution's npm. Each step looks first, so a second run does
 //! nothing. Whatever can't be had is no error, as the suite must also run where there is no network: it is named before the tests
 //! and behind them. What is there is named to the tests, so that one of them fails if it does not find it.
 
@@ -46,9 +47,20 @@ const PYTHON_CLIENTS: [Client; 3] = [
 
 const RCLONE: Client = Client { name: "rclone", probe: &["rclone", "version"], package: "rclone" };
 
+const JAVASCRIPT: Client = Client {
+    name: "tus-js-client",
+    probe: &["node", "-e", "console.log(require('tus-js-client/package.json').version)"],
+    package: "npm",
+};
+
+/// Where Node.js looks for what is required.
+const NODE_PATH: &str = "NODE_PATH";
+
 /// The clients of this machine.
 pub(crate) struct Clients {
     search_path: OsString,
+    /// Those in JavaScript.
+    modules: PathBuf,
     found: Vec<&'static str>,
     missing: Vec<&'static str>,
 }
@@ -62,9 +74,16 @@ impl Clients {
         if version(&RCLONE, &environment.search_path).is_none() {
             install(&mut apt, RCLONE.package);
         }
-        let mut clients = Self { search_path: environment.search_path, found: Vec::new(), missing: Vec::new() };
-        for client in PYTHON_CLIENTS.iter().chain(iter::once(&RCLONE)) {
-            match version(client, &clients.search_path) {
+        let modules = environment.folder.join("javascript/node_modules");
+        let mut clients =
+            Self { search_path: environment.search_path, modules, found: Vec::new(), missing: Vec::new() };
+        if clients.version(&JAVASCRIPT).is_none()
+            && let Err(error) = clients.install_modules(&mut apt)
+        {
+            console::missing(&format!("no client in JavaScript: {error:#}"));
+        }
+        for client in PYTHON_CLIENTS.iter().chain([&RCLONE, &JAVASCRIPT]) {
+            match clients.version(client) {
                 Some(version) => {
                     console::done(&format!("{} {version}", client.name));
                     clients.found.push(client.name);
@@ -78,7 +97,29 @@ impl Clients {
 
     /// Lets tests find them, and says which they must find.
     pub(crate) fn offer(&self, tests: &mut Command) {
-        tests.env("PATH", &self.search_path).env(VARIABLE, self.found.join(","));
+        tests.env("PATH", &self.search_path).env(NODE_PATH, &self.modules).env(VARIABLE, self.found.join(","));
+    }
+
+    fn version(&self, client: &Client) -> Option<String> {
+        version_with(client, &self.search_path, &self.modules)
+    }
+
+    /// Installs what is locked. What was begun and not ended is begun anew the next time, as nothing starts then.
+    fn install_modules(&self, apt: &mut Option<Apt>) -> anyhow::Result<()> {
+        let starts = |program: &str| console::succeeds(Command::new(program).arg("--version"));
+        if !starts("npm") {
+            install(apt, JAVASCRIPT.package);
+        }
+        console::doing("installing what tests/clients_in_javascript locks into target/clients");
+        let folder = self.modules.parent().context("modules lie in a folder")?;
+        fs::create_dir_all(folder).context("cannot make the folder")?;
+        for name in ["package.json", "package-lock.json"] {
+            let from = workspace::root().join("tests/clients_in_javascript").join(name);
+            fs::copy(from, folder.join(name)).context("cannot copy what is locked")?;
+        }
+        let mut npm = Command::new("npm");
+        npm.current_dir(folder).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=2"]);
+        console::run_quietly(&mut npm).map(drop)
     }
 
     /// Names what could not be had.
@@ -185,9 +226,14 @@ impl Environment {
 
 /// What a client says of its version; none where it does not start.
 fn version(client: &Client, search_path: &OsStr) -> Option<String> {
+    version_with(client, search_path, Path::new(""))
+}
+
+fn version_with(client: &Client, search_path: &OsStr, modules: &Path) -> Option<String> {
     let (program, arguments) = client.probe.split_first()?;
     let mut probe = Command::new(program);
-    let printed = console::run_quietly(probe.args(arguments).env("PATH", search_path)).ok()?;
+    probe.args(arguments).env("PATH", search_path).env(NODE_PATH, modules);
+    let printed = console::run_quietly(&mut probe).ok()?;
     version_in(&printed)
 }
 
