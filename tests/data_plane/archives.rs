@@ -1,12 +1,13 @@
 //! Folders as archives, unpacked by a crate that has nothing to do with ours.
 
-use std::io::{Cursor, Read};
+use std::io::{Cursor, Read, Write};
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use rowhouse_testkit::Given;
 use zip::ZipArchive;
 
+use crate::suite::clients::succeeded;
 use crate::suite::folders::fill;
 
 async fn upload(given: &Given, folder: &str, name: &str, content: impl Into<reqwest::Body>) {
@@ -177,6 +178,50 @@ async fn a_folder_with_too_long_paths_is_refused() {
     fill(&house, &given, &inner, 4_500).await;
     let problem = given.data.get(&format!("/v1/folders/{outer}/zip")).await.problem(422, "invalid_request");
     assert!(problem.to_string().contains("paths"), "{problem}");
+}
+
+/// More than the first form of the format can count (APPNOTE 4.3.14: 65,535).
+const MANY: usize = 70_000;
+const READ: &str = "
+import sys, zipfile
+with zipfile.ZipFile(sys.argv[1]) as archive:
+    names = archive.namelist()
+    assert archive.testzip() is None
+    assert archive.read('1.txt') == b'the same in all' == archive.read(f'{sys.argv[2]}.txt')
+print(len(set(names)))
+";
+
+#[tokio::test]
+async fn an_archive_of_more_files_than_its_first_form_can_count_is_read_by_others() {
+    if !crate::suite::is_soak() {
+        return;
+    }
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let folder = given.folder("folder", None).await;
+    upload(&given, &folder, "1.txt", "the same in all").await;
+    let inside = house.inside(&given).await;
+    let fill = format!(
+        "with seed as (select * from files where name = '1.txt'), made as (
+            insert into files (workspace_id, folder_id, name, name_normalized, mime_type, size, checksum)
+            select workspace_id, folder_id, n || '.txt', n || '.txt', mime_type, size, checksum
+            from seed, generate_series(2, {MANY}) n returning id)
+         insert into file_versions (file_id, version_number, blob_id, size, checksum, mime_type)
+         select made.id, 1, version.blob_id, version.size, version.checksum, version.mime_type
+         from made, seed join file_versions version on version.file_id = seed.id"
+    );
+    inside.run("set session_replication_role = replica").await.unwrap();
+    inside.run(&fill).await.unwrap();
+    inside.run("analyze files; analyze file_versions").await.unwrap();
+    let mut answer = given.data.request(Method::GET, &format!("/v1/folders/{folder}/zip")).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    while let Some(piece) = answer.chunk().await.unwrap() {
+        file.write_all(&piece).unwrap();
+    }
+    let mut python = tokio::process::Command::new("python3");
+    let read = python.args(["-c", READ]).arg(file.path()).arg(MANY.to_string()).output().await.unwrap();
+    assert_eq!(succeeded(&read).trim(), MANY.to_string());
 }
 
 #[tokio::test]
