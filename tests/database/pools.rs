@@ -399,6 +399,40 @@ async fn a_silent_cluster_is_refused_at_once_while_others_notice_nothing() {
 }
 
 #[tokio::test]
+async fn a_cluster_that_is_away_is_tried_by_way_of_another_tenant_where_the_first_has_gone() {
+    let (gone, kept) = (tenant_database().await, tenant_database().await);
+    let pools = pools(|settings| settings.connect_timeout = Duration::from_millis(300));
+    let proxy = FaultProxy::before(TestCluster::get().port());
+    let cluster = ClusterId::new();
+    let beyond = |tenant: &TenantDatabase| {
+        let mut placement = tenant.placement();
+        (placement.server.port, placement.server.cluster) = (proxy.port(), cluster);
+        ActivePlacement::vouch(placement)
+    };
+    let is_refusing = || pools.loads(0).iter().any(|load| load.connections.is_refusing);
+    proxy.set(Faults { silent: true, ..Faults::default() });
+    let begun = Instant::now();
+    while !is_refusing() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "nobody noticed");
+        assert!(pools.checkout(&beyond(&gone)).await.is_err());
+    }
+    pools.close(gone.tenant);
+    // Tried by no way at all, the cluster is as much away as before.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(2) {
+        assert!(is_refusing(), "nobody has answered");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(pools.checkout(&beyond(&kept)).await.is_err());
+    proxy.heal();
+    let begun = Instant::now();
+    while pools.checkout(&beyond(&kept)).await.is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it is not tried again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_tenant_whose_database_is_closed_troubles_nobody_else_on_its_cluster() {
     let (closed, open) = (tenant_database().await, tenant_database().await);
     let pools = pools(|_| {});

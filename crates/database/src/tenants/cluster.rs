@@ -1,5 +1,6 @@
 //! Does what the ledger of a cluster says: opens, lends and closes.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,8 @@ const TURN: Duration = Duration::from_millis(10);
 const PAUSE_WHEN_FULL: Duration = Duration::from_millis(200);
 const CEILING: Duration = Duration::from_secs(5);
 const REFUSAL: Duration = Duration::from_secs(1);
+/// An attempt to open a connection that takes longer than this makes room for others beside it.
+const DAWDLES: Duration = Duration::from_millis(250);
 
 /// The connections of this process to one cluster.
 pub(crate) struct Cluster {
@@ -226,7 +229,15 @@ impl Cluster {
     }
 
     async fn open(self: Arc<Self>, pool: PoolId, tenant: TenantId) {
-        let (outcome, rest) = self.try_door(pool).await;
+        let door = self.doors.get(&pool).map(|door| Arc::clone(&door));
+        let mut attempt = pin!(try_door(door));
+        let (outcome, rest) = match tokio::time::timeout(DAWDLES, &mut attempt).await {
+            Ok(done) => done,
+            Err(_) => {
+                self.tell(|ledger, now, actions| ledger.dawdles(pool, now, actions));
+                attempt.await
+            }
+        };
         self.tell(|ledger, now, actions| match outcome {
             Ok(link) => ledger.opened(pool, tenant, link, now, actions),
             Err(attempt) => ledger.failed(pool, tenant, attempt, now, actions),
@@ -240,24 +251,18 @@ impl Cluster {
         let mut is_to_be_tried = false;
         self.tell(|ledger, _, actions| is_to_be_tried = ledger.probe(pool, actions));
         if is_to_be_tried {
-            let (outcome, rest) = self.try_door(pool).await;
+            let door = self.door_beside(pool);
+            let pool = door.as_ref().map_or(pool, |door| door.id);
+            let (outcome, rest) = try_door(door).await;
             self.tell(|ledger, now, actions| ledger.probed(pool, outcome, now, actions));
             rest.into_iter().for_each(|link| self.close(link));
         }
     }
 
-    /// A connection, or what came of it; and a session that there is in vain and that is to be closed.
-    async fn try_door(&self, pool: PoolId) -> (Result<TenantLink, Attempt>, Option<TenantLink>) {
-        let begun = Instant::now();
-        let outcome = match self.doors.get(&pool).map(|door| Arc::clone(&door)) {
-            Some(door) => door.open().await,
-            // The door was shut for good in the meantime.
-            None => Err(Shut { failure: Failure::Refused, rest: None }),
-        };
-        match outcome {
-            Ok(link) => (Ok(link), None),
-            Err(Shut { failure, rest }) => (Err(Attempt { failure, begun, is_ending: rest.is_some() }), rest),
-        }
+    /// The door of a pool, or any other where that was shut for good: all of them lead to the same server.
+    fn door_beside(&self, pool: PoolId) -> Option<Arc<Door>> {
+        let own = self.doors.get(&pool).map(|door| Arc::clone(&door));
+        own.or_else(|| self.doors.iter().next().map(|door| Arc::clone(&door)))
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -267,6 +272,20 @@ impl Cluster {
             // The process ends.
             (Err(_), None) => {}
         }
+    }
+}
+
+/// A connection, or what came of it; and a session that there is in vain and that is to be closed.
+async fn try_door(door: Option<Arc<Door>>) -> (Result<TenantLink, Attempt>, Option<TenantLink>) {
+    let begun = Instant::now();
+    let outcome = match door {
+        Some(door) => door.open().await,
+        // The door was shut for good in the meantime.
+        None => Err(Shut { failure: Failure::Gone, rest: None }),
+    };
+    match outcome {
+        Ok(link) => (Ok(link), None),
+        Err(Shut { failure, rest }) => (Err(Attempt { failure, begun, is_ending: rest.is_some() }), rest),
     }
 }
 

@@ -8,6 +8,7 @@
 //! lent or opened for it, it goes to the end again. So one with a thousand requests delays another by one turn.
 
 mod breaker;
+mod doubts;
 mod line;
 #[cfg(test)]
 mod model;
@@ -21,6 +22,7 @@ use rowhouse_domain::TenantId;
 
 use breaker::TOLERATED;
 pub(crate) use breaker::{Breaker, jittered};
+use doubts::{DOUBTED_FOR, Doubt};
 use line::Line;
 pub use snapshot::{Snapshot, TenantLoad};
 
@@ -123,6 +125,8 @@ pub(crate) enum Failure {
     Refused,
     /// This database says nothing; perhaps it is only slow.
     Silent,
+    /// There is no way to this database any more: it says nothing of the server.
+    Gone,
 }
 
 /// An attempt to open a connection that came to nothing.
@@ -172,6 +176,8 @@ pub(crate) struct Ledger<C, W> {
     abandoned: usize,
     pools: HashMap<PoolId, Pool<C>>,
     tenants: HashMap<TenantId, Tenant<W>>,
+    /// Pools that do not answer, or not soon: they share a part of what may be opened at once.
+    doubts: HashMap<PoolId, Doubt>,
     /// Tenants with a caller that may be served, by their turn.
     line: Line,
     /// Idle connections in the order in which they make room.
@@ -193,13 +199,13 @@ struct Pool<C> {
     idle: VecDeque<Idle<C>>,
     /// Connections that are lent or being opened.
     busy: usize,
+    /// Of these, such as are being opened for somebody who waits.
+    opening: usize,
     is_retired: bool,
     /// Connections that its login or database turned out to be allowed, and until when that is believed: other processes have some
     /// too.
     ceiling: Option<(usize, Instant)>,
     refused_until: Option<Instant>,
-    /// Attempts in a row to which its database said nothing.
-    silences: u32,
 }
 
 /// Those that were used once come before those that were used again: a thousand tenants that are asked once in a while do not
@@ -244,6 +250,7 @@ impl<C: Connection, W> Ledger<C, W> {
             abandoned: 0,
             pools: HashMap::new(),
             tenants: HashMap::new(),
+            doubts: HashMap::new(),
             line: Line::default(),
             idle: BTreeMap::new(),
             breaker: Breaker::default(),
@@ -272,6 +279,9 @@ impl<C: Connection, W> Ledger<C, W> {
             return Asked::Refused(Refusal::Retired);
         }
         if state.refused_until.is_some_and(|until| now < until) {
+            return Asked::Refused(Refusal::Refused);
+        }
+        if self.is_being_tried(pool) {
             return Asked::Refused(Refusal::Refused);
         }
         self.refuse_elsewhere(pool, tenant, actions);
@@ -362,11 +372,18 @@ impl<C: Connection, W> Ledger<C, W> {
         (self.heard, self.opened_last) = (Some(now), Some(pool));
         self.no_longer_opening(pool, tenant);
         if let Some(state) = self.pools.get_mut(&pool) {
-            (state.refused_until, state.silences) = (None, 0);
+            state.refused_until = None;
         }
+        self.doubts.remove(&pool);
         self.settle(connection, &Terms { pool, tenant, turn: now, lent: now, loans: 0 }, false, now, actions);
         self.forget(tenant);
         self.forget_pool(pool);
+        self.serve(now, actions);
+    }
+
+    /// A connection that is being opened takes long: whoever waits for another database shall not wait for this one.
+    pub(crate) fn dawdles(&mut self, pool: PoolId, now: Instant, actions: &mut Vec<Action<C, W>>) {
+        self.doubt(pool, now, 0);
         self.serve(now, actions);
     }
 
@@ -388,15 +405,13 @@ impl<C: Connection, W> Ledger<C, W> {
                 actions.push(Action::Wake { after: self.limits.pause });
             }
             Failure::Crowded => self.make_do(pool, now, actions),
-            Failure::Refused => self.refuse_for_now(pool, now, actions),
+            Failure::Refused | Failure::Gone => {
+                self.doubts.remove(&pool);
+                self.refuse_for_now(pool, now, actions);
+            }
             Failure::Silent => {
                 // Who waits is served by the next attempt, unless there have been too many.
-                let state = self.pools.get_mut(&pool);
-                let silences = state.map_or(0, |state| {
-                    state.silences += 1;
-                    state.silences
-                });
-                if silences >= TOLERATED {
+                if self.doubt(pool, now, 1) >= TOLERATED {
                     self.refuse_for_now(pool, now, actions);
                 }
             }
@@ -454,7 +469,8 @@ impl<C: Connection, W> Ledger<C, W> {
             }
             Err(attempt) => {
                 self.vacate(attempt.is_ending);
-                self.probe_again(pool, attempt.failure != Failure::Unreachable, actions);
+                let has_answered = !matches!(attempt.failure, Failure::Unreachable | Failure::Gone);
+                self.probe_again(pool, has_answered, actions);
             }
         }
         self.serve(now, actions);
@@ -490,6 +506,7 @@ impl<C: Connection, W> Ledger<C, W> {
     /// Closes a pool for good: idle connections now, others when they come back. Its callers are refused.
     pub(crate) fn retire(&mut self, pool: PoolId, now: Instant, actions: &mut Vec<Action<C, W>>) {
         self.opened_last = self.opened_last.filter(|last| *last != pool);
+        self.doubts.remove(&pool);
         let Some(state) = self.pools.get_mut(&pool) else { return };
         state.is_retired = true;
         self.refuse_all(Some(pool), Refusal::Retired, actions);
@@ -501,6 +518,7 @@ impl<C: Connection, W> Ledger<C, W> {
     /// Closes connections that idled for so long, or are spent, and forgets pools that have nothing.
     pub(crate) fn tidy(&mut self, longest: Duration, now: Instant, actions: &mut Vec<Action<C, W>>) {
         self.close_idle_where(|idle| now - idle.since >= longest || idle.connection.is_spent(now), actions);
+        self.doubts.retain(|_, doubt| now - doubt.since < DOUBTED_FOR);
         let refused: Vec<PoolId> =
             self.pools.iter().filter(|(_, pool)| pool.refused_until.is_some()).map(|(id, _)| *id).collect();
         for id in refused {

@@ -13,7 +13,7 @@ const NEAR: usize = 16;
 
 impl<C> Pool<C> {
     pub(super) fn new() -> Self {
-        Self { idle: VecDeque::new(), busy: 0, is_retired: false, ceiling: None, refused_until: None, silences: 0 }
+        Self { idle: VecDeque::new(), busy: 0, opening: 0, is_retired: false, ceiling: None, refused_until: None }
     }
 }
 
@@ -65,7 +65,7 @@ impl<C: Connection, W> Ledger<C, W> {
         }
         let places = self.places(now);
         let mut wanted = 0;
-        while self.opening < self.limits.opening {
+        while self.has_room_to_open() {
             let Some(member) = self.first_to_open(now) else { break };
             if self.taken >= places {
                 // The line's length bounds the look; places that are being vacated already are wanted as well.
@@ -75,7 +75,8 @@ impl<C: Connection, W> Ledger<C, W> {
             self.taken += 1;
             self.opening += 1;
             // One that had nothing but callers was forgotten with its last idle connection.
-            self.pools.entry(member.pool).or_insert_with(Pool::new).busy += 1;
+            let pool = self.pools.entry(member.pool).or_insert_with(Pool::new);
+            (pool.busy, pool.opening) = (pool.busy + 1, pool.opening + 1);
             if let Some(tenant) = self.tenants.get_mut(&member.tenant) {
                 tenant.opening += 1;
             }
@@ -99,6 +100,7 @@ impl<C: Connection, W> Ledger<C, W> {
     fn may_open(&self, tenant: TenantId, now: Instant) -> bool {
         self.tenants.get(&tenant).is_some_and(|tenant| {
             self.pools.get(&tenant.pool).is_none_or(|pool| pool.has_room(now))
+                && self.may_be_tried(tenant.pool)
                 && tenant.opening < tenant.waiting.len().min(self.limits.opening_per_tenant)
                 && tenant.held + tenant.opening < self.limits.of(tenant.keeps)
         })
@@ -106,14 +108,14 @@ impl<C: Connection, W> Ledger<C, W> {
 
     /// Connections that could be opened at once for those who wait, in other pools than one, were there places.
     fn unserved(&self, beside: Option<PoolId>, now: Instant) -> usize {
-        let room = self.limits.opening - self.opening;
+        let room = self.limits.opening.saturating_sub(self.opening).max(usize::from(self.has_room_to_open()));
         let others = self.line.members().filter(|member| Some(member.pool) != beside);
         others.filter(|member| self.may_open(member.tenant, now)).take(room).count()
     }
 
     /// The first who waits, in another pool, for a place that nobody is about to vacate.
     fn first_elsewhere(&mut self, pool: PoolId, now: Instant) -> Option<Member> {
-        if self.line.is_empty() || self.taken < self.places(now) || self.opening >= self.limits.opening {
+        if self.line.is_empty() || self.taken < self.places(now) || !self.has_room_to_open() {
             return None;
         }
         let first = self.line.first_beside(pool)?;
@@ -334,7 +336,7 @@ impl<C: Connection, W> Ledger<C, W> {
     pub(super) fn no_longer_opening(&mut self, pool: PoolId, tenant: TenantId) {
         self.opening -= 1;
         if let Some(pool) = self.pools.get_mut(&pool) {
-            pool.busy -= 1;
+            (pool.busy, pool.opening) = (pool.busy - 1, pool.opening - 1);
         }
         if let Some(tenant) = self.tenants.get_mut(&tenant) {
             tenant.opening -= 1;
