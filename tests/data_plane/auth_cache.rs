@@ -128,6 +128,37 @@ async fn a_tenant_and_an_organization_are_suspended_and_served_again_within_a_se
 }
 
 #[tokio::test]
+async fn a_change_of_an_organizations_tier_closes_no_connection() {
+    let (house, given) = given().await;
+    let reader = house.tenant_key(&given.tenant, &["read_files"]).await;
+    answered(&reader, 200, SOON).await;
+    let tenant: rowhouse_domain::TenantId = given.tenant.parse().unwrap();
+    let sessions = format!(
+        "select pid from pg_stat_activity join tenants on usename = role_name
+         where tenants.id = '{}' order by pid",
+        tenant.as_uuid()
+    );
+    let pids = || async {
+        house.rows(&sessions).await.iter().map(|row| row.try_get::<_, i32>(0).unwrap()).collect::<Vec<_>>()
+    };
+    let before = pids().await;
+    assert!(!before.is_empty());
+    let organization: rowhouse_domain::OrganizationId = given.organization.parse().unwrap();
+    house
+        .sql(&format!(
+            "update organizations set subscription_tier = 'enterprise' where id = '{}'",
+            organization.as_uuid()
+        ))
+        .await;
+    // What is said next is heard after it.
+    house.sql(&format!("delete from tenant_api_keys where id = '{}'", key_id(&house, &reader).await)).await;
+    answered(&reader, 401, SOON).await;
+    let _ = given.data.get("/v1/workspaces").await.expect(200);
+    let after = pids().await;
+    assert!(before.iter().all(|pid| after.contains(pid)), "{before:?} became {after:?}");
+}
+
+#[tokio::test]
 async fn a_placement_that_changed_is_followed_within_a_second() {
     let (house, given) = given().await;
     let tenant: rowhouse_domain::TenantId = given.tenant.parse().unwrap();

@@ -148,25 +148,12 @@ impl Inner {
                 self.hearing.mark(id);
                 self.tenants.close(TenantId::from_uuid(id));
             }
-            ("organization", Ok(id)) => {
-                self.hearing.mark(id);
-                self.close_tenants_of(id);
-            }
-            ("cluster" | "group" | "rate_limit" | "schema_version", Ok(id)) => self.hearing.mark(id),
+            // Connections are as good as before: whether requests may use them is read again.
+            ("organization" | "cluster" | "group" | "rate_limit" | "schema_version", Ok(id)) => self.hearing.mark(id),
             _ => return if missed { Doubt::Missed } else { Doubt::Everything },
         }
         self.changes.fetch_add(1, Ordering::Relaxed);
         if missed { Doubt::Missed } else { Doubt::None }
-    }
-
-    /// Closes the pools of an organization's tenants, as far as they are remembered: others fall idle by themselves.
-    fn close_tenants_of(&self, organization: Uuid) {
-        for (_, entry) in &self.entries {
-            let facts = &entry.known.facts;
-            if facts.organization.as_uuid() == organization {
-                self.tenants.close(facts.tenant);
-            }
-        }
     }
 
     /// Reads again, in the background, what nobody is sure of any more.
