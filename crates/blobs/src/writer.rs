@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::path::Path as FilePath;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
@@ -20,6 +21,9 @@ use crate::writeback::Writeback;
 
 /// How many parts may be on their way at once. With the one being filled this bounds the memory of an upload.
 const PARTS_IN_FLIGHT: usize = 2;
+
+/// How long those are waited for where the upload is given up.
+const LAST_PARTS: Duration = Duration::from_secs(5);
 
 /// What the first part's buffer starts with: most files are small.
 const FIRST_BUFFER: usize = 16 * 1024;
@@ -254,7 +258,10 @@ impl Upload {
     }
 
     async fn abort(mut self, target: &Target) -> Result<(), BlobError> {
-        // A part that arrives after the end of its upload would be stored, and paid for, for ever.
+        // A part that arrives after the end of its upload would be stored, and paid for, for ever: one that the server has whole
+        // goes on there when its request is broken off. So those on their way may arrive first.
+        let arrive = async { while self.parts.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(LAST_PARTS, arrive).await;
         self.parts.shutdown().await;
         let result = self.multipart.abort().await;
         if let Some(root) = target.local_root.clone() {
