@@ -51,6 +51,33 @@ async fn an_organization_has_a_most_of_workspaces_over_all_its_tenants() {
 }
 
 #[tokio::test]
+async fn workspaces_lie_27_deep_at_most_however_they_came_there() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let path = format!("/v1/organizations/{}", given.organization);
+    let _ = house.admin.patch(&path, &json!({"max_workspaces": 100})).await.expect(200);
+    let make = async |parent: Option<&str>, name: String| {
+        given.data.post("/v1/workspaces", &json!({"name": name, "parent_workspace_id": parent})).await
+    };
+    let mut chain: Vec<String> = Vec::new();
+    for depth in 1..=27 {
+        let made = make(chain.last().map(String::as_str), format!("w{depth}")).await;
+        chain.push(made.expect(201).text("id"));
+    }
+    let problem = make(chain.last().map(String::as_str), "w28".to_owned()).await.problem(422, "invalid_request");
+    assert_eq!(problem["errors"][0]["pointer"], "/parent_workspace_id");
+    // The one that is moved fits, what lies in it does not.
+    let outer = make(None, "outer".to_owned()).await.expect(201).text("id");
+    let _ = make(Some(&outer), "inner".to_owned()).await.expect(201);
+    let (moved, body) = (format!("/v1/workspaces/{outer}"), json!({"parent_workspace_id": chain[25]}));
+    let problem = given.data.patch(&moved, &body).await.problem(422, "invalid_request");
+    assert_eq!(problem["errors"][0]["pointer"], "/parent_workspace_id");
+    assert_eq!(given.data.get(&moved).await.expect(200).json()["parent_workspace_id"], Value::Null);
+    let body = json!({"parent_workspace_id": chain[24]});
+    let _ = given.data.patch(&moved, &body).await.expect(200);
+}
+
+#[tokio::test]
 async fn two_moves_into_one_workspace_do_not_wait_for_each_other() {
     let given = crate::house().await.into_tenant().await;
     let make =
