@@ -80,7 +80,7 @@ async fn whatever_is_asked_no_answer_is_a_failure_of_ours() {
     let mut answered = 0;
     for _ in 0..if is_soak() { WILD.1 } else { WILD.0 } {
         let Some((shown, answer)) = wild.send(&given.data).await else { continue };
-        answer.expect_of_caller(&shown);
+        answer.expect_of_caller(&format!("seed {seed}: {shown}"));
         answered += 1;
     }
     assert!(answered > 1_000, "only {answered} requests could be sent (seed {seed})");

@@ -10,8 +10,8 @@ const LOGS: [&str; 3] = ["org_usage_logs", "tenant_usage_logs", "audit_logs"];
 async fn three_months_ahead_are_ready_whenever_the_task_runs() {
     let database = platform_database().await;
     let platform = TestCluster::get().admin(&database.name).await;
-    for now in ["2026-11-20", "2027-02-28", "2031-12-31"] {
-        run(&platform, &format!("select ensure_log_partitions(3, timestamptz '{now}')")).await;
+    for day in ["2026-11-20", "2027-02-28", "2031-12-31"] {
+        run(&platform, &format!("select ensure_log_partitions(3, timestamptz '{day}')")).await;
         for log in LOGS {
             let covered = number(
                 &platform,
@@ -21,11 +21,11 @@ async fn three_months_ahead_are_ready_whenever_the_task_runs() {
                          select from pg_inherits join pg_class part on part.oid = inhrelid
                          where inhparent = '{log}'::regclass
                            and pg_get_expr(part.relpartbound, part.oid) like
-                               format('FOR VALUES FROM (''%s%%', to_char(date_trunc('month', timestamptz '{now}' at time zone 'utc') + make_interval(months => ahead::int), 'YYYY-MM-DD')))"
+                               format('FOR VALUES FROM (''%s%%', to_char(date_trunc('month', timestamptz '{day}' at time zone 'utc') + make_interval(months => ahead::int), 'YYYY-MM-DD')))"
                 ),
             )
             .await;
-            assert_eq!(covered, 4, "{log} at {now}");
+            assert_eq!(covered, 4, "{log} at {day}");
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
+use rowhouse_testkit::TestHouse;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -38,6 +39,15 @@ impl Received {
         mac.verify_slice(&STANDARD.decode(signature).unwrap()).unwrap();
         serde_json::from_str(&self.body).unwrap()
     }
+}
+
+/// A house that tells an address of its runs.
+async fn house_telling(url: String) -> TestHouse {
+    house_with(|settings| {
+        settings.migrations.webhook_url = url;
+        settings.migrations.webhook_secret = format!("whsec_{}", STANDARD.encode(SECRET)).into();
+    })
+    .await
 }
 
 /// Listens, fails the first request, and takes all others.
@@ -88,11 +98,7 @@ async fn answer(mut stream: TcpStream, received: &Mutex<Vec<Received>>) {
 #[tokio::test]
 async fn a_webhook_is_told_when_a_run_halts_and_when_it_ends() {
     let (url, received) = receiver().await;
-    let house = house_with(|settings| {
-        settings.migrations.webhook_url = url;
-        settings.migrations.webhook_secret = format!("whsec_{}", STANDARD.encode(SECRET)).into();
-    })
-    .await;
+    let house = house_telling(url).await;
     let organization = house.organization().await;
     let tenants = make(&house, &organization, "dedicated", 2).await;
     spoil(&house, &tenants[0], "drop").await;
@@ -130,12 +136,8 @@ async fn a_webhook_is_told_when_a_run_halts_and_when_it_ends() {
 
 #[tokio::test]
 async fn an_unreachable_webhook_is_tried_again_and_its_address_kept_out_of_the_record() {
-    let house = house_with(|settings| {
-        // Nobody listens there.
-        settings.migrations.webhook_url = "http://127.0.0.1:9/hook?token=hidden".to_owned();
-        settings.migrations.webhook_secret = format!("whsec_{}", STANDARD.encode(SECRET)).into();
-    })
-    .await;
+    // Nobody listens there.
+    let house = house_telling("http://127.0.0.1:9/hook?token=hidden".to_owned()).await;
     go(&house, "up", crate::NEW).await;
     let begun = Instant::now();
     while number_in(&house, "select count(*) from migration_notices where error is not null").await == 0 {
@@ -169,11 +171,7 @@ async fn without_a_webhook_nothing_waits() {
 #[tokio::test]
 async fn a_webhook_is_told_when_a_run_is_cancelled() {
     let (url, received) = receiver().await;
-    let house = house_with(|settings| {
-        settings.migrations.webhook_url = url;
-        settings.migrations.webhook_secret = format!("whsec_{}", STANDARD.encode(SECRET)).into();
-    })
-    .await;
+    let house = house_telling(url).await;
     let organization = house.organization().await;
     make(&house, &organization, "schema", 2).await;
     let run = start(&house, json!({"direction": "down", "to": OLD, "soak_seconds": 600})).await;

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::ahead::Sighted;
 use super::rules::{self, Standing, Step};
-use super::store;
+use super::{serving, store};
 use crate::sweeps;
 
 /// One schema that a worker has claimed.
@@ -104,7 +104,7 @@ const FEWEST_REQUESTS: i64 = 20;
 
 // Read under the lock, by a statement of its own: one that waits for the lock counts as it was before.
 const STANDING: &str = "
-    select state, phase, canaries::bigint as canaries, batch_size::bigint as batch_size, pause_seconds::bigint as pause_seconds,
+    select state, phase, target_version, canaries::bigint as canaries, batch_size::bigint as batch_size, pause_seconds::bigint as pause_seconds,
         parallelism::bigint as parallelism, max_failures::bigint as max_failures, waits_until,
         begun_in_batch::bigint as begun_in_batch, now() as now,
         case when phase = 'canary' then (select count(*) from migration_run_schemas
@@ -129,11 +129,9 @@ const STANDING: &str = "
                 and (run.selection ->> 'tenant_id' is null or tenant.id = (run.selection ->> 'tenant_id')::uuid)
                 and exists (select from operations
                     where subject_id = tenant.id and state in ('queued', 'running'))) as has_unborn,
-        case when run.dry_run is null and not run.ignores_served_versions then (
-            select string_agg(format('%s (%s) serves %s to %s', host, replica_id, oldest_version, newest_version), ', '
-                order by host, replica_id, epoch)
-            from data_plane_replicas where expires_at > clock_timestamp()
-                and not run.target_version between oldest_version and newest_version) end as not_served_by,
+        run.dry_run is null and not run.ignores_served_versions and exists (select from data_plane_replicas
+            where expires_at > clock_timestamp()
+                and not run.target_version between oldest_version and newest_version) as is_not_served,
         case when run.max_error_rate is not null then (select json_build_object('tenant', tenant.id, 'name', tenant.name, 'errors', counted.errors,
                 'requests', counted.requests, 'most', run.max_error_rate)
             from migration_canaries counted join tenants tenant on tenant.id = counted.tenant_id
@@ -197,7 +195,7 @@ pub(super) async fn claim(
             }
             Step::Wait => break,
             Step::Halt | Step::HaltForCanary | Step::HaltForReplica => {
-                let reason = reason(&row, &standing, decision)?;
+                let reason = reason(&tx, &row, &standing, decision).await?;
                 tx.execute(HALT, &[&run, &reason]).await.context("halting a run")?;
                 follow(&tx, run, settings).await?;
                 tracing::error!(run.id = %run, failed = standing.failed, reason, "a run of migrations halted");
@@ -241,10 +239,10 @@ fn count(tasks: &[Task]) -> i64 {
     i64::try_from(tasks.len()).unwrap_or(i64::MAX)
 }
 
-fn reason(row: &Row, standing: &Standing, decision: Step) -> Result<String> {
+async fn reason(tx: &impl Sql, row: &Row, standing: &Standing, decision: Step) -> Result<String> {
     if decision == Step::HaltForReplica {
-        let replicas: Option<String> = row.column("not_served_by")?;
-        return Ok(format!("a data plane is up that does not serve the target: {}", replicas.unwrap_or_default()));
+        let replicas = serving::without(tx, row.column("target_version")?).await?;
+        return Ok(format!("a data plane is up that does not serve the target: {}", serving::said(&replicas)));
     }
     let unhealthy = row.column::<Option<Value>>("unhealthy")?.map(|one| said_of_canary(&one));
     Ok(unhealthy.unwrap_or_else(|| said_of_failures(standing, decision)))
@@ -285,7 +283,7 @@ fn standing(row: &Row, has_more: bool) -> Result<Standing> {
         running: row.column("running")?,
         failed: row.column("failed")?,
         has_unborn: row.column("has_unborn")?,
-        is_not_served: row.column::<Option<String>>("not_served_by")?.is_some(),
+        is_not_served: row.column("is_not_served")?,
         is_unhealthy: row.column::<Option<Value>>("unhealthy")?.is_some(),
         has_more,
     })

@@ -25,7 +25,7 @@ pub(super) async fn plan(context: &Context, request: &StartRun, limit: i64, offs
     let blocked = ahead::blocked(&connection, &wanted).await?;
     let page = ahead::planned(&connection, &wanted, limit + 1, offset).await?;
     let rivals = overlap::rivals(&connection, &wanted.selection).await?;
-    let not_served_by = serving::without(&connection, &wanted).await?;
+    let not_served_by = serving::against(&connection, &wanted).await?;
     drop(connection);
     let migrations = migrations(context, &wanted, &versions).await?;
     Ok(Plan {

@@ -21,8 +21,6 @@ use crate::tenants::provision::clone_closed;
 pub(crate) const CLONE: &str = "rowhouse_rehearsal_";
 /// Between tries, where somebody is connected to what is to be cloned.
 const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
-/// How it is said that somebody is.
-const SESSIONS: &str = "sessions are connected to its database";
 /// Nobody waits for what lies in a clone.
 const IN_A_CLONE: Duration = Duration::from_secs(3600);
 
@@ -30,6 +28,14 @@ const IN_A_CLONE: Duration = Duration::from_secs(3600);
 struct Rehearsed {
     steps: Vec<Value>,
     failed: Option<(String, Option<String>)>,
+}
+
+/// Why a database is not cloned.
+enum NotCloned {
+    /// Somebody is connected to it, who may be gone in a moment.
+    Used(String),
+    /// Its users would wait for too long.
+    Large(String),
 }
 
 /// Tries out what a task would do, as its run says: nothing is done in a live schema that nobody asked for.
@@ -45,7 +51,9 @@ pub(super) async fn rehearse(context: &Context, link: &ClusterLink, task: &Task,
             let (error, sqlstate) = failed.map_or((None, None), |(error, sqlstate)| (Some(error), sqlstate));
             Outcome { error, sqlstate, rehearsed: Some(how), ..Outcome::of(state, steps) }
         }
-        Ok(Err(note)) => Outcome { note: Some(note), ..Outcome::of(Skipped, Vec::new()) },
+        Ok(Err(NotCloned::Used(note) | NotCloned::Large(note))) => {
+            Outcome { note: Some(note), ..Outcome::of(Skipped, Vec::new()) }
+        }
         Err(error) => Outcome { error: Some(error.chain().to_string()), ..Outcome::of(Failed, Vec::new()) },
     }
 }
@@ -82,10 +90,10 @@ const LOOK: &str = "
     from pg_database where datname = $1::text::name";
 
 /// In a clone, as soon as nobody is connected for a moment.
-async fn in_a_clone_soon(context: &Context, link: &ClusterLink, task: &Task) -> Result<Result<Rehearsed, String>> {
+async fn in_a_clone_soon(context: &Context, link: &ClusterLink, task: &Task) -> Result<Result<Rehearsed, NotCloned>> {
     for pause in PAUSES {
         match in_a_clone(context, link, task).await? {
-            Err(refusal) if refusal.ends_with(SESSIONS) => tokio::time::sleep(pause).await,
+            Err(NotCloned::Used(_)) => tokio::time::sleep(pause).await,
             decided => return Ok(decided),
         }
     }
@@ -93,7 +101,7 @@ async fn in_a_clone_soon(context: &Context, link: &ClusterLink, task: &Task) -> 
 }
 
 /// In a clone, unless its making would keep the schema's users waiting: then why not.
-async fn in_a_clone(context: &Context, link: &ClusterLink, task: &Task) -> Result<Result<Rehearsed, String>> {
+async fn in_a_clone(context: &Context, link: &ClusterLink, task: &Task) -> Result<Result<Rehearsed, NotCloned>> {
     let most = context.settings.migrations.clone_max_bytes;
     let name = format!("{CLONE}{}", task.schema.simple());
     let admin = context.administer_cluster(link).await?;
@@ -101,9 +109,11 @@ async fn in_a_clone(context: &Context, link: &ClusterLink, task: &Task) -> Resul
     let row = rows.first().ok_or_else(|| Error::internal(format!("there is no database {:?}", task.database)))?;
     let (bytes, sessions): (i64, i64) = (row.column("bytes")?, row.column("sessions")?);
     let refusal = if sessions > 0 {
-        Some(format!("not cloned: {sessions} {SESSIONS}"))
+        Some(NotCloned::Used(format!("not cloned: {sessions} sessions are connected to its database")))
     } else if u64::try_from(bytes).is_ok_and(|bytes| bytes > most) {
-        Some(format!("not cloned: its database has {bytes} bytes, and more than {most} would keep its users waiting"))
+        let note =
+            format!("not cloned: its database has {bytes} bytes, and more than {most} would keep its users waiting");
+        Some(NotCloned::Large(note))
     } else {
         admin.run("set role rowhouse_owner").await.context("becoming the owner")?;
         // Of a worker that died.
@@ -112,7 +122,7 @@ async fn in_a_clone(context: &Context, link: &ClusterLink, task: &Task) -> Resul
             Ok(()) => None,
             // Somebody came between the look and the clone.
             Err(error) if error.sqlstate().is_some_and(|state| state.code() == "55006") => {
-                Some("not cloned: its database is being used".to_owned())
+                Some(NotCloned::Used("not cloned: its database is being used".to_owned()))
             }
             Err(error) => return Err(error).context("cloning a database for a dry run"),
         }

@@ -92,7 +92,7 @@ impl Wild {
 
     /// Sends one request. None where it can't even be written down.
     pub async fn send(&mut self, service: &Client) -> Option<(String, Answer)> {
-        let (method, path) = self.pick(&self.operations.clone()).clone();
+        let (method, path) = pick(&mut self.random, &self.operations).clone();
         let operation = self.document["paths"][&path][method.as_str().to_lowercase()].clone();
         let (query, headers) = self.parameters(&operation);
         let address = format!("{}{query}", self.filled(&path));
@@ -145,7 +145,7 @@ impl Wild {
                     let text = if fitting.is_empty() || self.random.random_bool(0.15) {
                         self.text()
                     } else {
-                        self.pick(&fitting).clone()
+                        pick(&mut self.random, &fitting).clone()
                     };
                     filled.push_str(&utf8_percent_encode(&text, NON_ALPHANUMERIC).to_string());
                 }
@@ -159,7 +159,7 @@ impl Wild {
             return (String::new(), Vec::new());
         };
         let kinds: Vec<(String, Value)> = content.into_iter().collect();
-        let (kind, content) = self.pick(&kinds).clone();
+        let (kind, content) = pick(&mut self.random, &kinds).clone();
         if !kind.contains("json") {
             return (kind, vec![b'x'; self.random.random_range(0..3_000)]);
         }
@@ -181,24 +181,23 @@ impl Wild {
         }
         if let Some(choices) = schema["oneOf"].as_array().or(schema["anyOf"].as_array()).or(schema["allOf"].as_array())
         {
-            let choice = self.pick(choices).clone();
+            let choice = pick(&mut self.random, choices).clone();
             return self.value(&choice, depth + 1);
         }
         if let Some(values) = schema["enum"].as_array() {
-            return self.pick(values).clone();
+            return pick(&mut self.random, values).clone();
         }
         let kinds = schema["type"].as_array().cloned().unwrap_or_else(|| vec![schema["type"].clone()]);
-        match self.pick(&kinds).as_str() {
+        match pick(&mut self.random, &kinds).as_str() {
             Some("object") => self.object(schema, depth),
             Some("array") => {
                 (0..self.random.random_range(0..4)).map(|_| self.value(&schema["items"], depth + 1)).collect()
             }
             Some("string") => {
-                let ids = self.ids.clone();
-                if ids.is_empty() || self.random.random_bool(0.5) {
+                if self.ids.is_empty() || self.random.random_bool(0.5) {
                     self.text().into()
                 } else {
-                    self.pick(&ids).clone().into()
+                    pick(&mut self.random, &self.ids).clone().into()
                 }
             }
             Some("integer" | "number") => self.number(),
@@ -228,8 +227,10 @@ impl Wild {
             true => (0..self.random.random_range(1..4)).map(|_| self.anything(3)).collect(),
             // As those of lists in an order are.
             false => {
-                let (sort, order) =
-                    (self.pick(&["name", "size", "created_at", "updated_at"]), self.pick(&["asc", "desc"]));
+                let (sort, order) = (
+                    pick(&mut self.random, &["name", "size", "created_at", "updated_at"]),
+                    pick(&mut self.random, &["asc", "desc"]),
+                );
                 let id = self.ids.iter().find(|id| id.starts_with("fil")).cloned().unwrap_or_default();
                 vec![json!(sort), json!(order), json!(self.text()), json!(id)]
             }
@@ -263,7 +264,7 @@ impl Wild {
             json!(0.5),
             json!(1e300),
         ];
-        self.pick(&numbers).clone()
+        pick(&mut self.random, &numbers).clone()
     }
 
     fn text(&mut self) -> String {
@@ -271,12 +272,8 @@ impl Wild {
             0..3 => "x".repeat(LONG),
             // Plain and new, so that some requests get to where the others' checks lead.
             3..40 => format!("word-{}", self.random.random_range(0..1_000_000)),
-            _ => (*self.pick(&TEXTS)).to_owned(),
+            _ => (*pick(&mut self.random, &TEXTS)).to_owned(),
         }
-    }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.random.random_range(0..from.len())]
     }
 
     /// Remembers the ids in an answer.
@@ -289,4 +286,8 @@ impl Wild {
             }
         }
     }
+}
+
+fn pick<'a, T>(random: &mut StdRng, from: &'a [T]) -> &'a T {
+    &from[random.random_range(0..from.len())]
 }

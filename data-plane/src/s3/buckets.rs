@@ -1,7 +1,7 @@
 //! Buckets made and removed: workspaces, by the functions of the native door.
 
 use rowhouse_domain::Scope;
-use rowhouse_problem::{Code, Error};
+use rowhouse_problem::Code;
 use rowhouse_web::{IdempotencyKey, IfMatch};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
@@ -31,7 +31,6 @@ pub(super) async fn make(state: &AppState, caller: &Caller, name: &str) -> S3Res
         } else {
             S3Error::with_message(S3ErrorCode::BucketAlreadyExists, error.detail().to_owned())
         }),
-        Err(error) if error.code() == Code::LimitReached => Err(refused(S3ErrorCode::TooManyBuckets, &error)),
         Err(error) => Err(failure(error)),
     }
 }
@@ -43,10 +42,7 @@ pub(super) async fn remove(state: &AppState, caller: &Caller, name: &str) -> S3R
         objects::workspace(&tenant, name).await?
     };
     let removed = change::delete(state, caller, workspace, &IfMatch::from_text(None), Deletable::Empty).await;
-    removed.map(drop).map_err(|error| match error.code() == Code::InvalidTransition {
-        true => refused(S3ErrorCode::BucketNotEmpty, &error),
-        false => failure(error),
-    })
+    removed.map(drop).map_err(failure)
 }
 
 async fn is_there(state: &AppState, caller: &Caller, name: &str) -> S3Result<bool> {
@@ -56,8 +52,4 @@ async fn is_there(state: &AppState, caller: &Caller, name: &str) -> S3Result<boo
         Err(error) if *error.code() == S3ErrorCode::NoSuchBucket => Ok(false),
         Err(error) => Err(error),
     }
-}
-
-fn refused(code: S3ErrorCode, error: &Error) -> S3Error {
-    S3Error::with_message(code, error.detail().to_owned())
 }

@@ -15,6 +15,8 @@ pub(super) fn failure(error: Error) -> S3Error {
         Code::DigestMismatch => S3ErrorCode::BadDigest,
         Code::MalformedRequest => S3ErrorCode::IncompleteBody,
         Code::PreconditionFailed | Code::NameTaken => S3ErrorCode::PreconditionFailed,
+        Code::NotEmpty => S3ErrorCode::BucketNotEmpty,
+        Code::LimitReached => S3ErrorCode::TooManyBuckets,
         Code::RangeNotSatisfiable => S3ErrorCode::InvalidRange,
         Code::TooLarge => S3ErrorCode::EntityTooLarge,
         // Other servers of S3 call it so, too; clients don't try again.

@@ -133,10 +133,7 @@ pub(crate) async fn delete(
         // Also those that came into it after the first lock. Nobody is adding to them any more when what lies in them is deleted.
         store::lock_any(change, &deleted).await?;
         if which == Deletable::Empty && (deleted.len() > 1 || store::has_files(change, id).await?) {
-            return Err(Error::new(
-                Code::InvalidTransition,
-                "The workspace is not empty. Delete what lies in it first.",
-            ));
+            return Err(Error::new(Code::NotEmpty, "The workspace is not empty. Delete what lies in it first."));
         }
         change.uncount_workspaces(deleted.len()).await?;
         change.record(Verb::Deleted, id).await?;

@@ -53,6 +53,13 @@ const JAVASCRIPT: Client = Client {
     package: "npm",
 };
 
+/// What those in JavaScript are pinned by.
+const JAVASCRIPT_LOCK: &str = "package-lock.json";
+
+fn javascript(name: &str) -> PathBuf {
+    workspace::root().join("tests/clients_in_javascript").join(name)
+}
+
 /// Where Node.js looks for what is required.
 const NODE_PATH: &str = "NODE_PATH";
 
@@ -77,7 +84,7 @@ impl Clients {
         let modules = environment.folder.join("javascript/node_modules");
         let mut clients =
             Self { search_path: environment.search_path, modules, found: Vec::new(), missing: Vec::new() };
-        if clients.version(&JAVASCRIPT).is_none()
+        if !(clients.has_locked_modules() && clients.version(&JAVASCRIPT).is_some())
             && let Err(error) = clients.install_modules(&mut apt)
         {
             console::missing(&format!("no client in JavaScript: {error:#}"));
@@ -104,6 +111,13 @@ impl Clients {
         version_with(client, &self.search_path, &self.modules)
     }
 
+    /// Whether those in JavaScript were installed from the lock file as it is now.
+    fn has_locked_modules(&self) -> bool {
+        let installed = self.modules.with_file_name(JAVASCRIPT_LOCK);
+        fs::read(installed)
+            .is_ok_and(|installed| fs::read(javascript(JAVASCRIPT_LOCK)).is_ok_and(|now| now == installed))
+    }
+
     /// Installs what is locked. What was begun and not ended is begun anew the next time, as nothing starts then.
     fn install_modules(&self, apt: &mut Option<Apt>) -> anyhow::Result<()> {
         let starts = |program: &str| console::succeeds(Command::new(program).arg("--version"));
@@ -113,9 +127,8 @@ impl Clients {
         console::doing("installing what tests/clients_in_javascript locks into target/clients");
         let folder = self.modules.parent().context("modules lie in a folder")?;
         fs::create_dir_all(folder).context("cannot make the folder")?;
-        for name in ["package.json", "package-lock.json"] {
-            let from = workspace::root().join("tests/clients_in_javascript").join(name);
-            fs::copy(from, folder.join(name)).context("cannot copy what is locked")?;
+        for name in ["package.json", JAVASCRIPT_LOCK] {
+            fs::copy(javascript(name), folder.join(name)).context("cannot copy what is locked")?;
         }
         let mut npm = Command::new("npm");
         npm.current_dir(folder).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=2"]);
