@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::verify::sweep;
-use crate::{NEW, copy, folder, house_with, make, number_in, place, start, until};
+use crate::{NEW, copy, folder, go, house_with, make, number_in, place, start, until};
 
-/// The versions that tenants of these tests are born at, and go back to.
+/// The versions that tenants of these tests are born at, as a run says, and go back to.
 const LAST: i64 = NEW + 2;
 const FIRST: i64 = NEW;
 
@@ -72,13 +72,19 @@ async fn none_is_between(house: &TestHouse, cluster: &TestCluster, tenants: &[St
 
 /// A house that takes requests for runs and leaves the work to processes that may die.
 async fn idle_house() -> TestHouse {
-    house_with(|settings| {
+    let house = house_with(|settings| {
         settings.migrations.parallel = 0;
         settings.migrations.tenant_folder = slow_folder();
         // So that they may die while they look, or write down what they saw.
         settings.migrations.verify_in_runs = true;
     })
-    .await
+    .await;
+    let first = worker(&house);
+    // No data plane serves it: tenants are born there because a run says so.
+    go(&house, "up", LAST).await;
+    first.terminate().await;
+    assert_eq!(first.exit_code().await, Some(0));
+    house
 }
 
 /// Goes to a version, slowly enough to be killed on the way.
@@ -177,24 +183,44 @@ async fn all_workers_that_are_killed_at_once_leave_no_schema_in_between() {
     finish(&house, &run, FIRST, &tenants).await;
 }
 
-#[tokio::test]
-async fn a_server_that_is_killed_leaves_no_schema_in_between() {
+/// A house whose control plane does the work, and tenants on a server that may be killed.
+async fn fragile_house(tenants: usize) -> (TestHouse, TestCluster, Vec<String>) {
     let house = house_with(|settings| {
         settings.migrations.tenant_folder = slow_folder();
         settings.migrations.verify_in_runs = true;
     })
     .await;
+    go(&house, "up", LAST).await;
     let organization = house.organization().await;
-    let mut cluster = TestCluster::private().await;
+    let cluster = TestCluster::private().await;
     house.register("fragile", &cluster).await;
-    let _ =
-        house.admin.patch(&format!("/v1/organizations/{organization}"), &json!({"max_tenants": 50})).await.expect(200);
-    let mut tenants = Vec::new();
-    for number in 0..6 {
+    let room = json!({"max_tenants": 50});
+    let _ = house.admin.patch(&format!("/v1/organizations/{organization}"), &room).await.expect(200);
+    let mut made = Vec::new();
+    for number in 0..tenants {
         let body = json!({"name": format!("tenant {number}"), "cluster": "fragile"});
-        let made = house.admin.post(&format!("/v1/organizations/{organization}/tenants"), &body).await.expect(201);
-        tenants.push(made.text("id"));
+        let tenant = house.admin.post(&format!("/v1/organizations/{organization}/tenants"), &body).await.expect(201);
+        made.push(tenant.text("id"));
     }
+    (house, cluster, made)
+}
+
+/// Waits for a run to be through: none has failed, and all is as if nothing had happened.
+async fn through(house: &TestHouse, cluster: &TestCluster, run: &str, target: i64, tenants: &[String]) {
+    let done = until(house, run, "done").await;
+    assert_eq!((&done["counts"]["failed"], &done["counts"]["left"]), (&json!(0), &json!(0)), "{done}");
+    for tenant in tenants {
+        let is_last = target == LAST;
+        assert_eq!(parts(house, cluster, tenant).await, (is_last, is_last, is_last, target));
+    }
+    house.expect_no_differences().await;
+    let seen = sweep(house).await;
+    assert_eq!(seen["same"], seen["schemas"], "{seen}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_leaves_no_schema_in_between_and_the_run_goes_on_by_itself() {
+    let (house, mut cluster, tenants) = fragile_house(6).await;
     let mut target = FIRST;
     for _ in 0..if is_soak() { 10 } else { 2 } {
         let run = set_off(&house, target).await;
@@ -203,39 +229,44 @@ async fn a_server_that_is_killed_leaves_no_schema_in_between() {
         tokio::time::sleep(Duration::from_millis(moment)).await;
         cluster = cluster.kill().await.start().await;
         none_is_between(&house, &cluster, &tenants).await;
-        // What was under way has failed with the server; what was not begun goes on by itself.
-        until_still(&house, &run).await;
-        if state(&house, &run).await != "done" || has_failed(&house, &run).await {
-            let _ = house.admin.post(&format!("{run}/cancel"), &json!({})).await;
-            let again = set_off(&house, target).await;
-            until(&house, &again, "done").await;
-        }
-        for tenant in &tenants {
-            let is_last = target == LAST;
-            assert_eq!(parts(&house, &cluster, tenant).await, (is_last, is_last, is_last, target));
-        }
+        through(&house, &cluster, &run, target, &tenants).await;
         target = if target == FIRST { LAST } else { FIRST };
     }
-    house.expect_no_differences().await;
     drop(cluster);
 }
 
-async fn has_failed(house: &TestHouse, run: &str) -> bool {
-    house.admin.get(run).await.expect(200).json()["counts"]["failed"] != 0
+#[tokio::test]
+async fn a_server_that_stays_away_halts_the_run_which_goes_on_when_it_is_back() {
+    let (house, cluster, tenants) = fragile_house(4).await;
+    let body = json!({"direction": "down", "to": FIRST, "canary": "0", "parallel": 2, "max_failures": "1"});
+    let run = start(&house, body).await;
+    until_begun(&house, &run).await;
+    let stopped = cluster.kill().await;
+    // It is waited for first.
+    let halted = until(&house, &run, "halted").await;
+    assert_ne!(halted["counts"]["failed"], 0, "{halted}");
+    let cluster = stopped.start().await;
+    none_is_between(&house, &cluster, &tenants).await;
+    let _ = house.admin.post(&format!("{run}/resume"), &json!({})).await.expect(200);
+    through(&house, &cluster, &run, FIRST, &tenants).await;
+    drop(cluster);
 }
 
-/// Waits until nothing of a run is under way any more.
-async fn until_still(house: &TestHouse, run: &str) {
-    let begun = std::time::Instant::now();
-    loop {
-        let answer = house.admin.get(run).await.expect(200).json();
-        let counts = &answer["counts"];
-        if counts["running"] == 0 && (answer["state"] != "running" || counts["left"] == 0) {
-            return;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(90), "{answer}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+#[tokio::test]
+async fn what_waits_for_a_server_is_left_when_its_run_is_paused_and_goes_on_with_it() {
+    let (house, cluster, tenants) = fragile_house(4).await;
+    let run = set_off(&house, FIRST).await;
+    until_begun(&house, &run).await;
+    let stopped = cluster.kill().await;
+    let _ = house.admin.post(&format!("{run}/pause"), &json!({})).await.expect(200);
+    let still = async || house.admin.get(&run).await.expect(200).json()["counts"]["running"] == 0;
+    crate::eventually(still, "somebody still waits for the server").await;
+    let paused = house.admin.get(&run).await.expect(200).json();
+    assert_eq!((&paused["state"], &paused["counts"]["failed"]), (&json!("paused"), &json!(0)), "{paused}");
+    let cluster = stopped.start().await;
+    let _ = house.admin.post(&format!("{run}/resume"), &json!({})).await.expect(200);
+    through(&house, &cluster, &run, FIRST, &tenants).await;
+    drop(cluster);
 }
 
 /// For others who look on.
@@ -250,13 +281,15 @@ pub(crate) async fn all_at(house: &TestHouse, cluster: &TestCluster, tenants: &[
 async fn a_worker_that_stands_still_for_longer_than_its_lease_spoils_nothing() {
     let house = idle_house().await;
     let organization = house.organization().await;
-    let tenants = make(&house, &organization, "dedicated", 4).await;
+    let tenants = make(&house, &organization, "dedicated", 8).await;
     let run = set_off(&house, FIRST).await;
     let sleeper = worker(&house);
     let running = "select count(*) from migration_run_schemas where state = 'running'";
     let frozen = loop {
         until_begun(&house, &run).await;
         let frozen = sleeper.freeze();
+        // What it had said of a schema by then is heard all the same.
+        tokio::time::sleep(Duration::from_millis(200)).await;
         if number_in(&house, running).await > 0 {
             break frozen;
         }
@@ -272,7 +305,7 @@ async fn a_worker_that_stands_still_for_longer_than_its_lease_spoils_nothing() {
     none_is_between(&house, TestCluster::get(), &tenants).await;
     frozen.thaw();
     let done = until(&house, &run, "done").await;
-    assert_eq!((&done["counts"]["done"], &done["counts"]["failed"]), (&json!(4), &json!(0)), "{done}");
+    assert_eq!((&done["counts"]["done"], &done["counts"]["failed"]), (&json!(8), &json!(0)), "{done}");
     // What the sleeper said of schemas that were not its any more was not listened to.
     let twice = "select count(*) from migration_run_schemas where state <> 'done' or to_version <> from_version - 2";
     assert_eq!(number_in(&house, twice).await, 0);

@@ -7,6 +7,7 @@
 //! schema can ever be in two of them ([`overlap`]).
 
 mod ahead;
+mod away;
 mod begin;
 mod birth;
 mod claim;

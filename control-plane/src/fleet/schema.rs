@@ -1,14 +1,15 @@
 //! Migrates one schema.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rowhouse_database::{AdminConnection, sqlstate_behind};
+use rowhouse_database::{AdminConnection, is_cut_off, sqlstate_behind};
 use rowhouse_domain::{MigrationDirection, SchemaCheckState, SchemaMigrationState};
 use rowhouse_migrations::{Error as MigrationError, Event, Options, Report, Step};
 use serde_json::{Value, json};
 use tokio_postgres::error::DbError;
 
+use super::away::{Patience, Tried};
 use super::claim::{Outcome, Task};
 use super::{rehearsal, store};
 use crate::clusters::ClusterLink;
@@ -29,7 +30,7 @@ const GONE: &str = "its tenant was purged meanwhile";
 /// A tenant that is purged takes its database away under a worker's hands, at any moment: whatever failed, it failed only if
 /// the schema is still one of the fleet's.
 pub(super) async fn migrate(context: &Context, link: &ClusterLink, task: &Task) -> Option<Outcome> {
-    let outcome = attempt(context, link, task).await?;
+    let outcome = outlast(context, link, task).await?;
     if outcome.state != SchemaMigrationState::Failed {
         return Some(outcome);
     }
@@ -51,17 +52,39 @@ pub(super) async fn migrate(context: &Context, link: &ClusterLink, task: &Task) 
     })
 }
 
-async fn attempt(context: &Context, link: &ClusterLink, task: &Task) -> Option<Outcome> {
-    // Told of each migration as it ends, so that those before one that fails are known too.
-    let steps = Mutex::new(Vec::new());
-    let observe = |event: Event<'_>| {
-        if let Event::Ends { step } = event {
-            steps.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(shown(step));
-        }
-    };
+/// Tries again where the server went away: it is back soon, mostly, and has the schema at one of the versions.
+async fn outlast(context: &Context, link: &ClusterLink, task: &Task) -> Option<Outcome> {
     if let Some(how) = task.dry_run {
         return Some(rehearsal::rehearse(context, link, task, how).await);
     }
+    // What was done before it went away was done.
+    let steps = Mutex::new(Vec::new());
+    let mut patience = Patience::new();
+    loop {
+        let Tried { outcome, is_cut_off } = attempt(context, link, task, &steps).await?;
+        if !is_cut_off || outcome.state != SchemaMigrationState::Failed {
+            return Some(outcome);
+        }
+        tracing::warn!(run.id = %task.run, schema = task.name, error = outcome.error, "the server of a schema went away");
+        if !patience.is_left(&task.stop).await {
+            return Some(if task.stop.is_asked() { stopped(outcome) } else { outcome });
+        }
+    }
+}
+
+/// The steps are told of each migration as it ends, so that those before one that fails are known too.
+async fn attempt(
+    context: &Context,
+    link: &ClusterLink,
+    task: &Task,
+    steps: &Mutex<Vec<Value>>,
+) -> Option<Tried<Outcome>> {
+    let observe = |event: Event<'_>| {
+        if let Event::Ends { step } = event {
+            steps.lock().unwrap_or_else(PoisonError::into_inner).push(shown(step));
+        }
+    };
+    let told = || steps.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let mut inside = match link.open_in(context, &task.database, &task.schema_name).await {
         Ok(inside) => inside,
         Err(error) => {
@@ -70,18 +93,21 @@ async fn attempt(context: &Context, link: &ClusterLink, task: &Task) -> Option<O
                 Some(NO_SUCH_DATABASE) => missing(&format!("The database {}", task.database), &error.chain()),
                 _ => error.chain(),
             };
-            return Some(failed(None, Vec::new(), said, sqlstate));
+            let outcome = failed(None, told(), said, sqlstate);
+            return Some(Tried { outcome, is_cut_off: is_cut_off(&error) });
         }
     };
     let done = carry_out(context, &mut inside, task, &observe).await;
-    let steps = steps.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    Some(match done {
+    let steps = told();
+    let mut is_away = false;
+    let outcome = match done {
         Ok(report) => {
             let version = report.version.and_then(|version| i32::try_from(version).ok()).or(Some(0));
             if let Some(said) = falls_short(task, version.unwrap_or_default()) {
-                return Some(failed(version, steps, said, None));
+                failed(version, steps, said, None)
+            } else {
+                verified(context, link, &mut inside, task, version, steps).await
             }
-            verified(context, link, &mut inside, task, version, steps).await
         }
         // It was taken over from a worker that lives after all, and only was not heard of for a while; or, a first attempt as
         // far as anybody knows, its claim was lost with a server of `saas_platform` that crashed.
@@ -97,10 +123,12 @@ async fn attempt(context: &Context, link: &ClusterLink, task: &Task) -> Option<O
             } else {
                 chain(&error)
             };
+            is_away = is_cut_off(&error);
             let outcome = failed(version, steps, said, sqlstate);
             if was_stopped { stopped(outcome) } else { outcome }
         }
-    })
+    };
+    Some(Tried { outcome, is_cut_off: is_away || inside.is_closed() })
 }
 
 /// What came of a schema that is migrated, once it was looked at, if it is to be. A canary has failed where nobody could tell
@@ -119,7 +147,7 @@ async fn verified(
     }
     let mut looks = 1;
     let mut seen = verify(context, link, inside, task).await;
-    while seen.is_err() && task.is_canary && looks < LOOKS {
+    while seen.is_err() && task.is_canary && looks < LOOKS && !inside.is_closed() {
         tokio::time::sleep(LOOK_AGAIN * 2_u32.pow(looks - 1)).await;
         looks += 1;
         seen = verify(context, link, inside, task).await;
@@ -209,7 +237,9 @@ fn stopped(outcome: Outcome) -> Outcome {
 /// What came of a schema whose cluster is not ready for it.
 pub(super) fn not_begun(task: &Task, reason: &str) -> Outcome {
     tracing::warn!(run.id = %task.run, schema = task.name, reason, "a schema was not migrated");
-    failed(None, Vec::new(), format!("it was not begun: {reason}"), None)
+    let outcome = failed(None, Vec::new(), format!("it was not begun: {reason}"), None);
+    // Nor is it to be, for now.
+    if task.stop.is_asked() { stopped(outcome) } else { outcome }
 }
 
 fn failed(version: Option<i32>, steps: Vec<Value>, error: String, sqlstate: Option<String>) -> Outcome {

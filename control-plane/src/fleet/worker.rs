@@ -5,9 +5,10 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rowhouse_database::is_cut_off;
 use rowhouse_domain::{ClusterId, MigrationRunId};
 use rowhouse_migrations::Stop;
-use rowhouse_problem::Result;
+use rowhouse_problem::{Error, Result};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,6 +16,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::ahead::Sighted;
+use super::away::{Patience, Tried};
 use super::birth::birth_version;
 use super::claim::{self, Claimant, Outcome, Task};
 use super::schema;
@@ -148,18 +150,19 @@ impl Worker {
     }
 
     async fn begin(&self, run: MigrationRunId, tasks: Vec<Task>) {
-        let mut links: HashMap<ClusterId, Result<Arc<ClusterLink>, String>> = HashMap::new();
+        let mut links: HashMap<ClusterId, Tried<Result<Arc<ClusterLink>, String>>> = HashMap::new();
         let take = |task: Task| self.in_hand.take(&task).map(|holding| (holding, task));
         let tasks: Vec<(Holding, Task)> = tasks.into_iter().filter_map(take).collect();
         for (holding, task) in tasks {
             let link = match links.entry(task.cluster) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(missing) => missing.insert(self.prepare(&task).await),
+                Entry::Vacant(missing) => missing.insert(prepare(&self.context, &task).await),
             };
             let link = match link {
-                Ok(link) => Arc::clone(link),
+                Tried { outcome: Ok(link), .. } => Some(Arc::clone(link)),
+                Tried { is_cut_off: true, .. } => None,
                 // What is wrong with one cluster is no reason to leave the schemas of the others.
-                Err(reason) => {
+                Tried { outcome: Err(reason), .. } => {
                     record(&self.context, &self.name, &task, &schema::not_begun(&task, reason)).await;
                     continue;
                 }
@@ -168,31 +171,19 @@ impl Worker {
             let (context, name) = (Arc::clone(&self.context), self.name.clone());
             let span = tracing::info_span!("migration", run.id = %run, schema = task.name);
             let work = async move {
-                carry_out(&context, &name, &link, &task).await;
+                let link = match link {
+                    Some(link) => Ok(link),
+                    None => prepare_when_it_is_back(&context, &task).await,
+                };
+                match link {
+                    Ok(link) => carry_out(&context, &name, &link, &task).await,
+                    Err(reason) => record(&context, &name, &task, &schema::not_begun(&task, &reason)).await,
+                }
                 drop((holding, hand));
                 context.fleet_woken.notify_one();
             };
             self.tasks.spawn(work.instrument(span));
         }
-    }
-
-    /// How to get into the cluster of a task, once there is a template of what new tenants are born at: from before the first
-    /// schema is at it, where the run is about all of them. Or why not.
-    async fn prepare(&self, task: &Task) -> Result<Arc<ClusterLink>, String> {
-        let found = async { find_link(&self.context.platform.get().await?, task.cluster).await };
-        let link = found.await.map_err(|error| error.chain())?;
-        if task.dry_run.is_none()
-            && let Err(error) = self.ensure_template(&link).await
-        {
-            tracing::warn!(cluster = link.name, error = error.chain(), "a template could not be made");
-            return Err(format!("the template of the cluster {} could not be made: {}", link.name, error.chain()));
-        }
-        Ok(Arc::new(link))
-    }
-
-    async fn ensure_template(&self, link: &ClusterLink) -> Result<()> {
-        let version = birth_version(&self.context, &self.context.platform.get().await?).await?;
-        templates::ensure(&self.context, link, version).await
     }
 
     /// Waits a moment for a quarter of the hands: a look costs the platform about as much as a small migration costs a tenant's
@@ -206,6 +197,42 @@ impl Worker {
     async fn a_free_hand(&self) {
         // Closed never.
         let _ = self.hands.acquire().await;
+    }
+}
+
+/// How to get into the cluster of a task, once there is a template of what new tenants are born at: from before the first schema
+/// is at it, where the run is about all of them. Or why not.
+async fn prepare(context: &Context, task: &Task) -> Tried<Result<Arc<ClusterLink>, String>> {
+    let not_yet = |said: String, error: &Error| Tried { outcome: Err(said), is_cut_off: is_cut_off(error) };
+    let found = async { find_link(&context.platform.get().await?, task.cluster).await };
+    let link = match found.await {
+        Ok(link) => link,
+        Err(error) => return not_yet(error.chain(), &error),
+    };
+    if task.dry_run.is_none()
+        && let Err(error) = ensure_template(context, &link).await
+    {
+        tracing::warn!(cluster = link.name, error = error.chain(), "a template could not be made");
+        let said = format!("the template of the cluster {} could not be made: {}", link.name, error.chain());
+        return not_yet(said, &error);
+    }
+    Tried { outcome: Ok(Arc::new(link)), is_cut_off: false }
+}
+
+async fn ensure_template(context: &Context, link: &ClusterLink) -> Result<()> {
+    let version = birth_version(context, &context.platform.get().await?).await?;
+    templates::ensure(context, link, version).await
+}
+
+/// The same for a cluster whose server was away a moment ago.
+async fn prepare_when_it_is_back(context: &Context, task: &Task) -> Result<Arc<ClusterLink>, String> {
+    let mut patience = Patience::new();
+    loop {
+        let is_left = patience.is_left(&task.stop).await;
+        let tried = prepare(context, task).await;
+        if !is_left || !tried.is_cut_off {
+            return tried.outcome;
+        }
     }
 }
 

@@ -71,6 +71,26 @@ pub fn sqlstate_behind(error: &(dyn std::error::Error + 'static)) -> Option<Stri
     None
 }
 
+/// Whether an error goes back to a server that went away, or could not be reached: what was being done may be found as it was,
+/// or done, when it is back.
+pub fn is_cut_off(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<tokio::time::error::Elapsed>() {
+            return true;
+        }
+        if let Some(error) = error.downcast_ref::<tokio_postgres::Error>() {
+            return match error.code() {
+                // Shut down, crashed, not up again; connection exceptions.
+                Some(state) => ["57P01", "57P02", "57P03"].contains(&state.code()) || state.code().starts_with("08"),
+                None => is_about_the_connection(error),
+            };
+        }
+        next = error.source();
+    }
+    false
+}
+
 /// The driver's error with what was being done; the driver itself prints only "db error".
 #[derive(Debug, thiserror::Error)]
 #[error("{doing}")]

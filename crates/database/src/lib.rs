@@ -20,7 +20,7 @@ mod wire;
 
 pub use admin::{AdminConnection, ServerAddress};
 pub use bootstrap::{BootstrapPasswords, BootstrapSection, Purpose, bootstrap, bootstrap_sections, platform_schema};
-pub use error::{Described, QueryError, sqlstate_behind};
+pub use error::{Described, QueryError, is_cut_off, sqlstate_behind};
 pub use identifier::{quote_ident, quote_literal};
 pub use listener::Listener;
 pub use platform::{PlatformConnection, PlatformPool, PlatformTransaction};
