@@ -5,6 +5,7 @@ use std::time::Duration;
 use rowhouse_testkit::TestHouse;
 use serde_json::json;
 
+use crate::served::{comes_up, is_cut_off};
 use crate::{NEW, OLD, eventually, go, house, house_with, look, make, number_in, start, until};
 
 /// One more tenant in each placement is born at a version, each in a database that is made now.
@@ -76,6 +77,39 @@ async fn a_run_counts_until_it_is_cancelled() {
     born(&house, NEW).await;
     let _ = house.admin.post(&format!("{run}/cancel"), &json!({})).await.expect(200);
     born(&house, OLD).await;
+}
+
+#[tokio::test]
+async fn none_is_born_where_a_data_plane_that_is_up_would_refuse_it_and_the_next_run_misses_none() {
+    let house = house_of_small_groups().await;
+    // Also where there was no run.
+    comes_up(&house, "older", OLD - 1, OLD).await;
+    born(&house, OLD).await;
+    is_cut_off(&house, "older").await;
+    assert_eq!(go(&house, "up", NEW).await["counts"]["done"], 3);
+    born(&house, NEW).await;
+    // After one, too: they are behind then, and brought on by the next.
+    comes_up(&house, "older", OLD - 1, OLD).await;
+    let tenants = born(&house, OLD).await;
+    is_cut_off(&house, "older").await;
+    assert_eq!(go(&house, "up", NEW).await["counts"]["done"], 3);
+    for tenant in &tenants {
+        assert_eq!(look(&house, tenant).await, (true, NEW));
+    }
+    // Whoever serves only what is newer changes nothing, and where no version suits all it is the fleet's.
+    comes_up(&house, "newer", NEW + 1, NEW + 2).await;
+    comes_up(&house, "older", OLD - 1, OLD).await;
+    born(&house, NEW).await;
+}
+
+#[tokio::test]
+async fn a_run_that_ignores_what_is_served_says_where_tenants_are_born() {
+    let house = house_of_small_groups().await;
+    comes_up(&house, "older", OLD - 1, OLD).await;
+    born(&house, OLD).await;
+    let run = start(&house, json!({"to": NEW, "ignore_served_versions": true})).await;
+    assert_eq!(until(&house, &run, "done").await["counts"]["done"], 3);
+    born(&house, NEW).await;
 }
 
 #[tokio::test]

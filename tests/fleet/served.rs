@@ -8,12 +8,12 @@ use crate::{NEW, OLD, eventually, go, house, make, number_in, rowhouse, start, u
 const RUNS: &str = "/v1/migration-runs";
 
 /// A data plane of another release, as it says itself that it is up.
-async fn comes_up(house: &TestHouse, host: &str, oldest: i64, newest: i64) {
+pub(crate) async fn comes_up(house: &TestHouse, host: &str, oldest: i64, newest: i64) {
     let sql = format!("select replica_serves(gen_random_uuid(), 1, '{host}', {oldest}, {newest}, interval '10 min')");
     house.rows(&sql).await;
 }
 
-async fn is_cut_off(house: &TestHouse, host: &str) {
+pub(crate) async fn is_cut_off(house: &TestHouse, host: &str) {
     let sql = format!("update data_plane_replicas set expires_at = now() - interval '1 s' where host = '{host}'");
     house.sql(&sql).await;
 }

@@ -209,14 +209,24 @@ fn run(row: &Row) -> Result<Run> {
     })
 }
 
-const FLEET_TARGET: &str = "
-    select target_version from migration_runs
-    where dry_run is null and selection = '{}' and state <> 'cancelled' order by id desc limit 1";
+// Where replicas serve no version in common there is none that helps all, and none below what is served is looked for.
+const BORN_AT: &str = "
+    with latest as (
+        select target_version, ignores_served_versions from migration_runs
+        where dry_run is null and selection = '{}' and state <> 'cancelled' order by id desc limit 1),
+    wanted as (
+        select least(coalesce((select target_version from latest), $1), $1) as version,
+            coalesce((select ignores_served_versions from latest), false) as ignores_served),
+    served as (
+        select max(oldest_version) as oldest, min(newest_version) as newest
+        from data_plane_replicas where expires_at > clock_timestamp())
+    select case when not ignores_served and served.newest between served.oldest and version then served.newest
+        else version end as version
+    from wanted, served";
 
-/// Where the latest run over all schemas goes, or went; none where there was none, or all were cancelled.
-pub(super) async fn fleet_target(db: &impl Sql) -> Result<Option<i32>> {
-    let row = db.query_opt(FLEET_TARGET, &[]).await.context("looking where the fleet goes")?;
-    row.map(|row| row.column("target_version")).transpose()
+/// The version that new tenants are born at, of those up to `newest`.
+pub(super) async fn born_at(db: &impl Sql, newest: i32) -> Result<i32> {
+    db.query_one(BORN_AT, &[&newest]).await.context("looking where tenants are born")?.column("version")
 }
 
 const LOCK: &str = "select state from migration_runs where id = $1 for no key update";
