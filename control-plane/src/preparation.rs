@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rowhouse_database::{AdminConnection, Columns, Described, Sql};
 use rowhouse_keys::PlainApiKey;
+use rowhouse_migrations::platform::Operator;
 use rowhouse_migrations::{Error as MigrationError, Options, Report, Set, unobserved};
 use rowhouse_problem::{Error, Result};
 use rowhouse_settings::{Settings, Tls};
@@ -65,13 +66,14 @@ const SAYS_SO: Duration = Duration::from_secs(10);
 async fn migrate(context: &Context) -> Result<()> {
     let mut admin = context.administer_platform().await?;
     let options = Options { lock_deadline: SAYS_SO, ..Options::default() };
+    let mut operator = Operator::new(itself());
     loop {
         // The one that was waited for may be of a later release.
         if let Schema::Newer(version) = look_at_schema(&mut admin).await? {
             tracing::warn!(version, "saas_platform is of a later release, which this one can serve from");
             return Ok(());
         }
-        match rowhouse_migrations::run(admin.client(), Set::Platform.migrations(), &options, &unobserved).await {
+        match operator.run(admin.client(), &options, &unobserved).await {
             Ok(Report { steps, .. }) => {
                 steps.iter().for_each(|migration| tracing::info!(%migration, "applied"));
                 return Ok(());
@@ -83,6 +85,12 @@ async fn migrate(context: &Context) -> Result<()> {
             Err(error) => return Err(Error::unavailable(error)),
         }
     }
+}
+
+/// As whom this process changes the platform's schema.
+fn itself() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("control plane {} on {}", std::process::id(), host.trim())
 }
 
 const ENSURE_LOG_PARTITIONS: &str = "select ensure_log_partitions()";

@@ -124,6 +124,14 @@ async fn two_control_planes_that_start_at_once_migrate_once_and_both_come_up() {
         logs.push_str(&log_of(replica).await);
     }
     let applied = |version: u32| logs.lines().filter(|line| line.contains(&format!("V{version}__"))).count();
+    // Whoever only waited for the other one did nothing.
+    let (_, status, _) = platform.migrate(&["status", "--json"]).await;
+    let status: Value = serde_json::from_str(&status).unwrap();
+    let of = |action: &str, by: &str| {
+        let is_one = |one: &&Value| one["action"] == action && one["operator"].as_str().unwrap().starts_with(by);
+        status["changes"].as_array().unwrap().iter().filter(is_one).count()
+    };
+    assert_eq!(of("platform_schema.end", "control plane "), 1, "{status}");
     for version in 7..=newest {
         assert_eq!((platform.recorded(version).await, applied(version)), (1, 1), "V{version}: {logs}");
     }
@@ -171,6 +179,67 @@ async fn the_command_sees_brings_forward_and_takes_back() {
     assert!(code == Some(0) && said.contains(&format!("saas_platform is at migration {newest}")), "{said}");
     let (code, said, _) = platform.migrate(&["run", "--json"]).await;
     assert_eq!((code, serde_json::from_str::<Value>(&said).unwrap()["steps"].clone()), (Some(0), json!([])));
+}
+
+#[tokio::test]
+async fn who_brought_it_where_is_kept_and_shown() {
+    let platform = Platform::new().await;
+    let newest = Set::Platform.latest();
+    let by = async |user: &str, arguments: &[&str]| {
+        let mut command = Command::new(program("rowhouse"));
+        command.args(["migrate", arguments[0], "platform"]).args(&arguments[1..]);
+        command.arg("--settings").arg(platform.settings("control_plane", 0));
+        command.env_remove("SUDO_USER").env("USER", user);
+        said(command).await.0
+    };
+    let before = (newest - 1).to_string();
+    assert_eq!(by("maud", &["undo", "--to", &before]).await, Some(0));
+    platform.sql("create table schema_checks ()").await;
+    assert_eq!(by("otto", &["run"]).await, Some(1), "its table is there");
+    platform.sql("drop table schema_checks").await;
+    assert_eq!(by("otto", &["run"]).await, Some(0));
+    assert_eq!(by("maud", &["run"]).await, Some(0), "nothing is left to do, and nothing is recorded");
+
+    let (_, status, _) = platform.migrate(&["status", "--json"]).await;
+    let status: Value = serde_json::from_str(&status).unwrap();
+    let changes: Vec<(String, &str, &str, u64)> = status["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .rev()
+        .map(|one| {
+            let text = |name: &str| one[name].as_str().unwrap();
+            let who = text("operator").split_once('@').unwrap().0.to_owned();
+            (
+                who,
+                text("action").trim_start_matches("platform_schema."),
+                text("outcome"),
+                one["target_version"].as_u64().unwrap(),
+            )
+        })
+        .filter(|(who, ..)| ["maud", "otto"].contains(&who.as_str()))
+        .collect();
+    let (old, new) = (u64::from(newest) - 1, u64::from(newest));
+    let change = |who: &str, what, outcome, target| (who.to_owned(), what, outcome, target);
+    assert_eq!(
+        changes,
+        [
+            change("maud", "begin", "success", old),
+            change("maud", "end", "success", old),
+            change("otto", "begin", "success", new),
+            change("otto", "end", "failure", new),
+            change("otto", "begin", "success", new),
+            change("otto", "end", "success", new),
+        ],
+        "{status}"
+    );
+    let last = &status["changes"][0];
+    assert!(last["steps"][0]["version"] == newest && last["steps"][0]["milliseconds"].is_u64(), "{last}");
+    let (_, said, _) = platform.migrate(&["status"]).await;
+    assert!(said.contains(&format!("from {new} to {old}: done in ")) && said.contains("42P07"), "{said}");
+    // Nobody can deny it afterwards.
+    let admin = TestCluster::get().admin(&platform.database.name).await;
+    assert!(admin.run("delete from audit_logs where resource_type = 'platform_schema'").await.is_err());
 }
 
 #[tokio::test]

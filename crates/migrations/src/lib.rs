@@ -14,6 +14,7 @@ mod migration;
 mod options;
 mod outside;
 mod patience;
+pub mod platform;
 mod rehearse;
 mod run;
 mod session;

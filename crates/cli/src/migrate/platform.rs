@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use rowhouse_database::{AdminConnection, Described, platform_schema};
 use rowhouse_migration_files as files;
+use rowhouse_migrations::platform::{Operator, recorded};
 use rowhouse_migrations::{
     Difference, Event, Fingerprint, Inspection, Migration, Migrations, Options, Repair, Report, Set, difference,
     inspect, repair, unobserved,
@@ -13,6 +14,9 @@ use serde_json::{Value, json};
 
 use super::server::{EMPTY, Server, said};
 use super::{plan, verify};
+
+/// Changes that the status names.
+const CHANGES: u32 = 10;
 
 /// Which `saas_platform`, and how to print.
 #[derive(Clone, Copy)]
@@ -42,17 +46,38 @@ fn migrations() -> &'static Migrations {
 
 /// Prints what is applied, and what this program would apply.
 pub(super) async fn status(place: Place<'_>) -> Result<()> {
-    let version = version(&mut place.connect().await?).await?;
+    let mut admin = place.connect().await?;
+    let version = version(&mut admin).await?;
+    let recorded = recorded(admin.client(), CHANGES).await?;
+    let changes: Vec<Value> = recorded.iter().map(|row| serde_json::from_str(row)).collect::<Result<_, _>>()?;
     let pending: Vec<&Migration> = migrations().list().iter().filter(|one| one.version > version).collect();
     let shown = |migration: &&Migration| json!({"version": migration.version, "name": migration.name});
     let listed: Vec<Value> = pending.iter().map(shown).collect();
-    let status = json!({"version": version, "newest_version": migrations().latest(), "pending": listed});
+    let status = json!({"version": version, "newest_version": migrations().latest(), "pending": listed,
+        "changes": changes});
     if place.print(&status)? {
         return Ok(());
     }
     println!("saas_platform is at migration {version}; this program's newest is {}", migrations().latest());
     pending.iter().for_each(|migration| println!("pending: {migration}"));
+    changes.iter().for_each(|change| println!("{}", line(change)));
     Ok(())
+}
+
+/// Who changed it, when, and what came of it.
+fn line(change: &Value) -> String {
+    let text = |name: &str| change[name].as_str().unwrap_or_default();
+    let came = match (text("action"), text("outcome")) {
+        ("platform_schema.begin", _) => "begun".to_owned(),
+        (_, "success") => {
+            let steps = change["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let milliseconds: u64 = steps.iter().filter_map(|step| step["milliseconds"].as_u64()).sum();
+            format!("done in {milliseconds} ms")
+        }
+        _ => format!("failed: {}", text("error")),
+    };
+    let (from, target) = (&change["from_version"], &change["target_version"]);
+    format!("{}: {} from {from} to {target}: {came}", text("at"), text("operator"))
 }
 
 /// Prints what would be applied, or taken back, with what the linter says of it.
@@ -80,14 +105,13 @@ pub(super) async fn plan(place: Place<'_>, to: Option<u32>, is_back: bool) -> Re
 
 /// Applies what is missing. Control planes do the same when they start; whoever comes second waits for the first.
 pub(super) async fn run(place: Place<'_>, options: &Options) -> Result<()> {
-    let report = rowhouse_migrations::run(place.connect().await?.client(), migrations(), options, &tell).await?;
+    let report = operator().run(place.connect().await?.client(), options, &tell).await?;
     conclude(place, &report)
 }
 
 /// Takes back what is newer than a version. Services that need it refuse to start from then on.
 pub(super) async fn undo(place: Place<'_>, to: u32, options: &Options) -> Result<()> {
-    let mut admin = place.connect().await?;
-    let report = rowhouse_migrations::undo_to(admin.client(), migrations(), to, options, &tell).await?;
+    let report = operator().undo_to(place.connect().await?.client(), to, options, &tell).await?;
     conclude(place, &report)
 }
 
@@ -138,6 +162,15 @@ fn described(expected: &Fingerprint, one: Difference) -> Value {
     let Difference { kind, name, expected, found, hash } = one;
     json!({"kind": kind, "name": name, "expected": expected, "found": found, "hash": hash, "repair": repair,
         "is_outside": is_outside, "by_hand": by_hand})
+}
+
+/// Whoever types, as the system knows them.
+fn operator() -> Operator {
+    #[expect(clippy::disallowed_methods, reason = "it is no setting")]
+    let user = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    let user = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    Operator::new(format!("{user}@{}", host.trim()))
 }
 
 async fn version(admin: &mut AdminConnection) -> Result<u32> {
