@@ -1,6 +1,8 @@
 //! Rules of the house that a compiler does not know.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod frozen;
+
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
