@@ -14,16 +14,22 @@ use crate::verify::{meddle, sweep};
 use crate::workers::occupy;
 use crate::{NEW, OLD, go, house, house_with, look, make, number_in, rowhouse, start, until};
 
-/// Makes schemas in a group's database, a few at a time; the oldest first, as a run takes them.
+/// Makes tenants in schemas of group databases; the oldest first, as a run takes them.
 async fn many(house: &TestHouse, organization: &str, count: usize) -> Vec<String> {
+    crowd(house, organization, &[("schema", count)]).await
+}
+
+/// Makes so many tenants of each isolation, a few at a time; the oldest first.
+pub(crate) async fn crowd(house: &TestHouse, organization: &str, counts: &[(&str, usize)]) -> Vec<String> {
     let room = json!({"max_tenants": 1000});
     let _ = house.admin.patch(&format!("/v1/organizations/{organization}"), &room).await.expect(200);
     let path = format!("/v1/organizations/{organization}/tenants");
-    let made = futures::stream::iter(0..count)
-        .map(|number| {
+    let isolations = counts.iter().flat_map(|(isolation, count)| std::iter::repeat_n(*isolation, *count));
+    let made = futures::stream::iter(isolations.enumerate())
+        .map(|(number, isolation)| {
             let (admin, path) = (house.admin.clone(), path.clone());
             async move {
-                let body = json!({"name": format!("tenant {number}"), "isolation": "schema"});
+                let body = json!({"name": format!("tenant {number}"), "isolation": isolation});
                 let _ = admin.post(&path, &body).await.expect(201);
             }
         })

@@ -13,6 +13,7 @@ mod failures;
 mod faults;
 mod gone;
 mod histories;
+mod needle;
 mod notices;
 mod orders;
 mod outage;

@@ -116,6 +116,64 @@ async fn only_those_are_migrated_that_are_wanted() {
 }
 
 #[tokio::test]
+async fn all_that_is_said_of_those_who_are_wanted_narrows_them() {
+    let house = house().await;
+    let (one, other) = (house.organization().await, house.organization().await);
+    let made = async |organization: &str, kind: &str| {
+        let body = json!({"name": kind, "isolation": "schema", "type": kind});
+        house.admin.post(&format!("/v1/organizations/{organization}/tenants"), &body).await.expect(201).text("id")
+    };
+    let tenants = [made(&one, "standard").await, made(&one, "trial").await, made(&other, "trial").await];
+    go(&house, "down", OLD).await;
+    for (selection, at) in [
+        (format!("type=trial,tenant={}", tenants[0]), [OLD, OLD, OLD]),
+        (format!("org={other},tenant={}", tenants[1]), [OLD, OLD, OLD]),
+        (format!("type=trial,cluster=default,org={one}"), [OLD, NEW, OLD]),
+        (format!("cluster=default,org={other}"), [OLD, NEW, NEW]),
+    ] {
+        let (code, said, errors) = rowhouse(&house, &["plan", "--where", &selection, "--json"]).await;
+        let plan: Value = serde_json::from_str(&said).unwrap();
+        let (_, said, _) = rowhouse(&house, &["run", "--where", &selection, "--json"]).await;
+        let run: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!((code, &run["counts"]["done"]), (0, &plan["ahead"]), "{selection}: {errors}");
+        for (tenant, version) in tenants.iter().zip(at) {
+            assert_eq!(look(&house, tenant).await, (version == NEW, version), "{selection}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_run_halts_at_the_share_that_may_fail_and_says_its_order() {
+    let house = house().await;
+    let organization = house.organization().await;
+    let tenants = make(&house, &organization, "schema", 8).await;
+    go(&house, "down", OLD).await;
+    for tenant in &tenants[..3] {
+        crate::verify::meddle(&house, tenant, "alter table workspaces add column motto text").await;
+    }
+    let run = async |arguments: &[&str]| {
+        let all = [&["run", "--canary", "0", "--parallel", "1", "--max-failures", "20%", "--json"], arguments].concat();
+        let (code, said, errors) = rowhouse(&house, &all).await;
+        (code, serde_json::from_str::<Value>(&said).unwrap_or_else(|_| panic!("{said}{errors}")))
+    };
+    // A fifth of eight, rounded up.
+    let (code, halted) = run(&["--order", "oldest"]).await;
+    let counts = &halted["counts"];
+    assert_eq!((code, &counts["failed"], &counts["done"]), (3, &json!(2), &json!(0)), "{halted}");
+    assert_eq!((&halted["max_failures"], &halted["order"]), (&json!(2), &json!("oldest")), "{halted}");
+    let _ =
+        house.admin.post(&format!("/v1/migration-runs/{}/cancel", halted["id"].as_str().unwrap()), &json!({})).await;
+    for tenant in &tenants[..3] {
+        crate::verify::meddle(&house, tenant, "alter table workspaces drop column motto").await;
+    }
+    let (code, done) = run(&["--order", "random"]).await;
+    assert_eq!((code, &done["counts"]["done"], &done["order"]), (0, &json!(8), &json!("random")), "{done}");
+    // Whatever failed before came last, in whichever order.
+    let begun = begun(&house).await;
+    assert!(begun[6..].iter().all(|place| *place < 2), "{begun:?}");
+}
+
+#[tokio::test]
 async fn what_failed_comes_last_and_is_tried_again_when_somebody_says_so() {
     let house = house().await;
     let organization = house.organization().await;

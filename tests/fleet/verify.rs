@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::workers::{occupy, until_one_is_running};
 use crate::{NEW, OLD, go, house, house_with, look, make, number_in, place, rowhouse, spoil, start, until};
 
-const DROP: &str = "drop index files_tags_idx";
+pub(crate) const DROP: &str = "drop index files_tags_idx";
 
 /// Changes a tenant's schema by hand.
 pub(crate) async fn meddle(house: &TestHouse, tenant: &str, sql: &str) {
