@@ -1,11 +1,14 @@
 //! The floor: what a bare program does that migrates many databases and does it well. It connects, locks, checks, applies
-//! and records, so many at once, and knows nothing of canaries, budgets, leases, retries or other programs.
+//! and records, so many at once, and knows nothing of canaries, budgets, leases, retries or other programs. One that compares, too,
+//! looks at each schema's catalog afterwards as a run does by default, and holds what it sees against the first one.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
+use rowhouse_migrations::{Set, glance};
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::fleet::{BACK, FORWARD, NAME, version};
@@ -13,8 +16,9 @@ use crate::count;
 use crate::house::House;
 
 /// Where it records what it did, in `saas_platform`.
-const LOG: &str = "create table if not exists bench_log (database text, version integer, milliseconds bigint)";
-const RECORD: &str = "insert into bench_log (database, version, milliseconds) values ($1, $2, $3)";
+const LOG: &str = "drop table if exists bench_log; create table bench_log (
+    database text, version integer, milliseconds bigint, is_compared boolean)";
+const RECORD: &str = "insert into bench_log (database, version, milliseconds, is_compared) values ($1, $2, $3, $4)";
 
 /// A bare program.
 pub(super) struct Bare {
@@ -48,15 +52,16 @@ impl Bare {
         Ok(client)
     }
 
-    /// Migrates the first so many; databases a second.
-    pub(super) async fn migrate(&self, most: usize) -> Result<f64> {
+    /// Migrates all; databases a second.
+    pub(super) async fn migrate(&self, compares: bool) -> Result<f64> {
+        let first = OnceLock::new();
         let apply = format!(
             "begin; set local lock_timeout = '3s'; {FORWARD};
             insert into refinery_schema_history (version, name, applied_on, checksum)
             values ({}, '{NAME}', now()::text, '0'); commit",
             version()
         );
-        self.each(most, async |database| {
+        self.each(usize::MAX, async |database| {
             let begun = Instant::now();
             let client = self.connect(database).await?;
             client.batch_execute("set role rowhouse_owner; set search_path = public, extensions").await?;
@@ -66,8 +71,13 @@ impl Bare {
             ensure!(row.try_get::<_, i32>(1)? == version() - 1, "{database} is at another version");
             client.batch_execute(&apply).await.with_context(|| format!("migrating {database}"))?;
             client.query_typed("select pg_advisory_unlock(42)", &[]).await?;
+            if compares {
+                let seen = glance(&client, Set::Tenant, "public").await?.context("nobody else is there")?;
+                let seen = seen.hash.context("a schema that can be seen at a glance")?;
+                ensure!(*first.get_or_init(|| seen.clone()) == seen, "{database} differs from the first one");
+            }
             let milliseconds = i64::try_from(begun.elapsed().as_millis())?;
-            self.platform.execute(RECORD, &[&database, &version(), &milliseconds]).await?;
+            self.platform.execute(RECORD, &[&database, &version(), &milliseconds, &compares]).await?;
             Ok(())
         })
         .await

@@ -54,6 +54,11 @@ pub(super) struct Done {
 }
 
 impl Done {
+    /// How many it has migrated.
+    pub(super) fn schemas(&self) -> u32 {
+        self.schemas
+    }
+
     /// Schemas a second.
     pub(super) fn rate(&self) -> f64 {
         f64::from(self.schemas) / self.seconds
