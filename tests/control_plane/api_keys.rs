@@ -38,6 +38,18 @@ async fn a_revoked_key_fails_within_a_second() {
 }
 
 #[tokio::test]
+async fn no_key_is_made_for_a_deleted_tenant() {
+    let house = TestHouse::start().await;
+    let given = house.tenant().await;
+    let tenant = format!("/v1/tenants/{}", given.tenant);
+    let (keys, wanted) = (format!("{tenant}/api-keys"), json!({"name": "app", "scopes": ["read_files"]}));
+    assert!(house.admin.delete(&tenant).await.status.is_success());
+    house.admin.post(&keys, &wanted).await.problem(409, "invalid_transition");
+    let _ = house.admin.post(&format!("{tenant}/restore"), &json!({})).await.expect(200);
+    let _ = house.admin.post(&keys, &wanted).await.expect(201);
+}
+
+#[tokio::test]
 async fn an_expired_key_is_refused() {
     let house = TestHouse::start().await;
     let organization = house.organization().await;

@@ -14,7 +14,7 @@ use crate::audit::{self, Change, Requester};
 use crate::authentication::Caller;
 use crate::context::Context;
 use crate::idempotency::{self, Begun};
-use crate::{organizations, rate_limits};
+use crate::{organizations, rate_limits, tenants};
 
 /// Makes a key for the owner, once for each idempotency key; a replay does not show the secret again.
 pub(super) async fn create(
@@ -39,6 +39,9 @@ pub(super) async fn create(
         Some(organization) => organizations::locked_active(&tx, organization).await?.api_key_prefix,
         None => String::new(),
     };
+    if let KeyOwner::Tenant(tenant, _) = owner {
+        tenants::store::lock(&tx, *tenant).await?.require_alive()?;
+    }
     hold_account(&tx, owner, &new).await?;
     let (plain, api_key) = issue(context, &tx, owner, &prefix, &new, &caller.requester).await?;
     let mut created = CreatedApiKey { api_key, key: None, s3_secret: None };

@@ -1,7 +1,7 @@
 //! Changing a tenant's fields and its organization's own switch.
 
-use rowhouse_domain::{TenantId, TenantStatus};
-use rowhouse_problem::{Code, Error, Result};
+use rowhouse_domain::TenantStatus;
+use rowhouse_problem::Result;
 use rowhouse_web::{ETag, IfMatch};
 
 use super::create::within_quota;
@@ -27,7 +27,7 @@ pub(super) async fn update(
     let owner = organizations::store::lock(&tx, organization).await?;
     let before = store::lock(&tx, id).await?;
     if_match.check(&ETag::of_row(before.updated_at))?;
-    alive(before.status, id)?;
+    before.require_alive()?;
     let wanted = patch.apply(&before)?;
     if wanted.storage_quota != before.storage_quota {
         within_quota(&owner, wanted.storage_quota)?;
@@ -49,17 +49,4 @@ pub(super) async fn update(
         context.pulse.wake();
     }
     Ok(Moved { tenant: after, operation })
-}
-
-fn alive(status: TenantStatus, id: TenantId) -> Result<()> {
-    match status {
-        TenantStatus::Deleted | TenantStatus::Purged => {
-            Err(Error::new(Code::InvalidTransition, format!("Tenant {id} is deleted. Restore it first.")))
-        }
-        TenantStatus::Provisioning
-        | TenantStatus::Active
-        | TenantStatus::Inactive
-        | TenantStatus::Suspended
-        | TenantStatus::Failed => Ok(()),
-    }
 }

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use rowhouse_domain::{ActorKind, ClusterId, GroupId, Isolation, OrganizationId, TenantId, TenantStatus, TenantType};
+use rowhouse_problem::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -100,6 +101,21 @@ pub(crate) struct Place {
 }
 
 impl Tenant {
+    /// Refuses what is of no use to a tenant that is deleted or purged.
+    pub(crate) fn require_alive(&self) -> Result<()> {
+        match self.status {
+            TenantStatus::Deleted | TenantStatus::Purged => {
+                let detail = format!("Tenant {} is deleted. Restore it first.", self.id);
+                Err(Error::new(Code::InvalidTransition, detail))
+            }
+            TenantStatus::Provisioning
+            | TenantStatus::Active
+            | TenantStatus::Inactive
+            | TenantStatus::Suspended
+            | TenantStatus::Failed => Ok(()),
+        }
+    }
+
     /// Whether only its tombstone is left.
     pub(crate) fn is_purged(&self) -> bool {
         self.status == TenantStatus::Purged
