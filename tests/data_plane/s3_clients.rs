@@ -2,6 +2,10 @@
 
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
 use super::clients::{Client, succeeded};
@@ -72,6 +76,70 @@ async fn the_aws_cli_works() {
     assert_eq!(run(&["s3", "ls", "--recursive", &bucket]).await, "");
 }
 
+#[tokio::test]
+async fn the_aws_cli_reads_ranges_and_versions_and_signs() {
+    if !Client::Aws.is_here().await {
+        return;
+    }
+    let setting = Setting::new().await;
+    let bucket = setting.bucket();
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+    let run = async |arguments: &[&str]| {
+        let mut aws = tool(&setting, "aws");
+        succeeded(&aws.args(["--endpoint-url", setting.endpoint()]).args(arguments).output().await.unwrap())
+    };
+    // One operation of S3 on the object, whose content goes to `to` where one comes.
+    let api = async |operation: &str, further: &[&str]| -> Value {
+        let printed = run(&[&["s3api", operation, "--bucket", &bucket, "--output", "json"], further].concat()).await;
+        serde_json::from_str(if printed.is_empty() { "null" } else { &printed }).unwrap()
+    };
+    let content = || std::fs::read_to_string(&to).unwrap();
+    let (from, to) = (from.to_str().unwrap(), to.to_str().unwrap());
+    for (version, text) in [("1", "one"), ("2", "second")] {
+        std::fs::write(from, text).unwrap();
+        let put = api("put-object", &["--key", "a b.txt", "--body", from, "--metadata", "color=red"]).await;
+        assert_eq!(put["VersionId"], version);
+    }
+    let key = ["--key", "a b.txt"];
+    let head = api("head-object", &[&key[..], &["--checksum-mode", "ENABLED"]].concat()).await;
+    assert_eq!((&head["ContentLength"], &head["Metadata"]["color"]), (&json!(6), &json!("red")));
+    let sha256 = STANDARD.encode(Sha256::digest("second"));
+    assert_eq!((&head["ChecksumSHA256"], &head["ChecksumType"]), (&json!(sha256), &json!("FULL_OBJECT")));
+    // It compares what it has read with that.
+    let got = api("get-object", &[&key[..], &["--checksum-mode", "ENABLED", to]].concat()).await;
+    assert_eq!((&got["ChecksumSHA256"], &*content()), (&json!(sha256), "second"));
+    let range = ["--range", "bytes=1-3", "--checksum-mode", "ENABLED", to];
+    let part = api("get-object", &[&key[..], &range].concat()).await;
+    assert_eq!((&part["ContentRange"], &part["ChecksumSHA256"]), (&json!("bytes 1-3/6"), &Value::Null));
+    assert_eq!(content(), "eco");
+    api("get-object", &[&key[..], &["--version-id", "1", to]].concat()).await;
+    assert_eq!(content(), "one");
+
+    let link = run(&["s3", "presign", &format!("s3://{bucket}/a b.txt"), "--expires-in", "60"]).await;
+    assert_eq!(reqwest::get(link.trim()).await.unwrap().text().await.unwrap(), "second");
+    let late = run(&["s3", "presign", &format!("s3://{bucket}/a b.txt"), "--expires-in", "1"]).await;
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert_eq!(reqwest::get(late.trim()).await.unwrap().status(), 403);
+
+    let copied = ["--copy-source", &format!("{bucket}/a b.txt?versionId=1"), "--key", "copy.txt"];
+    api("copy-object", &copied).await;
+    api("get-object", &["--key", "copy.txt", to]).await;
+    assert_eq!(content(), "one");
+
+    let versions = async || {
+        let listed = api("list-object-versions", &["--prefix", "a "]).await;
+        let versions = listed["Versions"].as_array().unwrap().iter();
+        versions.map(|one| (one["VersionId"].clone(), one["IsLatest"].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(versions().await, [(json!("2"), json!(true)), (json!("1"), json!(false))]);
+    api("delete-object", &[&key[..], &["--version-id", "2"]].concat()).await;
+    assert_eq!(versions().await, [(json!("1"), json!(true))]);
+    api("get-object", &[&key[..], &[to]].concat()).await;
+    assert_eq!(content(), "one");
+    setting.house.expect_used(6).await;
+}
+
 const BOTO3: &str = r#"
 import boto3, botocore.config, io, os, sys
 from botocore.exceptions import ClientError
@@ -96,6 +164,17 @@ pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="
 assert [o["Key"] for p in pages for o in p["Contents"]] == ["dir/large.bin", "dir/small.txt"]
 versions = client.list_object_versions(Bucket=bucket, Prefix="dir/small")["Versions"]
 assert [(v["VersionId"], v["IsLatest"]) for v in versions] == [("2", True), ("1", False)], versions
+kept = client.put_object(Bucket=bucket, Key="dir/kept.txt", Body=b"kept")["VersionId"]
+late = client.put_object(Bucket=bucket, Key="dir/kept.txt", Body=b"late")["VersionId"]
+client.delete_object(Bucket=bucket, Key="dir/kept.txt", VersionId=late)
+assert client.get_object(Bucket=bucket, Key="dir/kept.txt")["VersionId"] == kept
+client.delete_object(Bucket=bucket, Key="dir/kept.txt", VersionId=kept)
+assert "Versions" not in client.list_object_versions(Bucket=bucket, Prefix="dir/kept")
+summed = client.get_object(Bucket=bucket, Key="dir/large.bin", ChecksumMode="ENABLED")
+import base64, hashlib
+assert summed["ChecksumSHA256"] == base64.b64encode(hashlib.sha256(body).digest()).decode()
+# It compares what it reads with that, and fails where they differ.
+assert summed["Body"].read() == body
 upload = client.create_multipart_upload(Bucket=bucket, Key="dir/aborted")["UploadId"]
 client.upload_part(Bucket=bucket, Key="dir/aborted", UploadId=upload, PartNumber=1, Body=b"x")
 assert [u["UploadId"] for u in client.list_multipart_uploads(Bucket=bucket)["Uploads"]] == [upload]

@@ -1,5 +1,7 @@
 //! Objects in and out: files found by their keys, handed to the functions of the native door.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use rowhouse_database::{Sql, TenantConnection};
@@ -7,7 +9,7 @@ use rowhouse_domain::{FileId, FolderId, WorkspaceId};
 use rowhouse_problem::{Error, Result};
 use rowhouse_web::IfMatch;
 use s3s::S3Result;
-use s3s::dto::{ETag, ETagCondition};
+use s3s::dto::{ChecksumMode, ChecksumType, ETag, ETagCondition};
 use serde_json::Value;
 
 use super::bucket::{self, Named};
@@ -72,6 +74,14 @@ pub(super) fn read_version(text: &str) -> S3Result<i32> {
 /// The tag of a content: its SHA-256, as at the native door.
 pub(super) fn etag(sha256: &[u8]) -> ETag {
     ETag::Strong(hex::encode(sha256))
+}
+
+/// The checksum of a content, for a client that asks for it: the SHA-256, which is kept of each, whichever one it came with.
+pub(super) fn checksum(mode: Option<&ChecksumMode>, sha256: &[u8]) -> (Option<String>, Option<ChecksumType>) {
+    match mode.is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED) {
+        true => (Some(STANDARD.encode(sha256)), Some(ChecksumType::from_static(ChecksumType::FULL_OBJECT))),
+        false => (None, None),
+    }
 }
 
 /// Whether a condition names this tag.

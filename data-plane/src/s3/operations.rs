@@ -275,8 +275,13 @@ impl S3 for Door {
             let read = doors::read(&self.0, &stored, part).await.map_err(failure)?;
             StreamingBlob::wrap(sync_wrapper::SyncStream::new(read))
         };
+        // Of the whole content, which a part of it would not match.
+        let (checksum_sha256, checksum_type) =
+            objects::checksum(input.checksum_mode.as_ref().filter(|_| input.range.is_none()), &stored.sha256);
         let output = GetObjectOutput {
             body: Some(body),
+            checksum_sha256,
+            checksum_type,
             content_length: i64::try_from(length).ok(),
             content_range,
             accept_ranges: Some("bytes".to_owned()),
@@ -311,7 +316,10 @@ impl S3 for Door {
             ..GetObjectInput::default()
         };
         check_conditions(&stored, &conditions)?;
+        let (checksum_sha256, checksum_type) = objects::checksum(input.checksum_mode.as_ref(), &stored.sha256);
         Ok(S3Response::new(HeadObjectOutput {
+            checksum_sha256,
+            checksum_type,
             content_length: i64::try_from(stored.object.size).ok(),
             accept_ranges: Some("bytes".to_owned()),
             metadata: metadata::told(stored.user_metadata.as_ref()),
