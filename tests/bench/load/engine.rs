@@ -60,7 +60,7 @@ impl<'a> Engine<'a> {
             idle: (0..connections.len()).collect(),
             connections,
             chooser: Chooser::new(plan.choice, plan.targets.len(), plan.seed)?,
-            outcome: Outcome::new()?,
+            outcome: Outcome::new(plan.groups.iter().max().map_or(0, |most| most + 1))?,
             broken: 0,
             from,
             to: from + plan.duration,
@@ -157,7 +157,7 @@ impl<'a> Engine<'a> {
         if is_measured {
             let is_right = answer.status != 200 || answer.is_marked;
             let latency = now.saturating_duration_since(planned);
-            self.outcome.answered(answer.status, is_right, target < self.plan.apart, latency);
+            self.outcome.answered(answer.status, is_right, self.plan.groups.get(target).copied(), latency);
         }
         if answer.is_last {
             self.reopen(number)?;

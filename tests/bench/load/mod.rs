@@ -64,8 +64,8 @@ pub(crate) struct Plan {
     /// What happens first and is not counted.
     pub(crate) warm_up: Duration,
     pub(crate) duration: Duration,
-    /// So many of the first targets have latencies of their own, too.
-    pub(crate) apart: usize,
+    /// The groups of the first targets, which have latencies of their own, too.
+    pub(crate) groups: Arc<[usize]>,
     /// So that runs can be told apart, and each be repeated.
     pub(crate) seed: u64,
 }
@@ -81,7 +81,7 @@ impl Plan {
             connections: 32,
             warm_up: Duration::from_secs(1),
             duration,
-            apart: 0,
+            groups: Arc::default(),
             seed: 1,
         }
     }

@@ -16,8 +16,8 @@ const LONGEST: Duration = Duration::from_secs(120);
 pub(crate) struct Outcome {
     /// Nanoseconds from the planned time to the whole answer.
     latencies: Histogram<u64>,
-    /// The same of the targets that are counted apart.
-    apart: Histogram<u64>,
+    /// The same of the targets that are counted apart, by their group.
+    apart: Vec<Histogram<u64>>,
     /// Answers by status.
     pub(crate) statuses: BTreeMap<u16, u64>,
     /// Answers that were another file's.
@@ -30,11 +30,11 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    pub(super) fn new() -> Result<Self> {
+    pub(super) fn new(groups: usize) -> Result<Self> {
         let histogram = || Histogram::new_with_bounds(1_000, nanoseconds(LONGEST), 3);
         Ok(Self {
             latencies: histogram()?,
-            apart: histogram()?,
+            apart: (0..groups).map(|_| histogram()).collect::<Result<_, _>>()?,
             statuses: BTreeMap::new(),
             wrong: 0,
             lost: 0,
@@ -43,10 +43,10 @@ impl Outcome {
         })
     }
 
-    pub(super) fn answered(&mut self, status: u16, is_right: bool, is_apart: bool, latency: Duration) {
+    pub(super) fn answered(&mut self, status: u16, is_right: bool, group: Option<usize>, latency: Duration) {
         self.latencies.saturating_record(nanoseconds(latency));
-        if is_apart {
-            self.apart.saturating_record(nanoseconds(latency));
+        if let Some(apart) = group.and_then(|group| self.apart.get_mut(group)) {
+            apart.saturating_record(nanoseconds(latency));
         }
         *self.statuses.entry(status).or_default() += 1;
         self.wrong += u64::from(!is_right);
@@ -77,9 +77,17 @@ impl Outcome {
         milliseconds(&self.latencies, share)
     }
 
-    /// The same of the targets that are counted apart.
+    /// The same of the targets of a group.
+    pub(crate) fn percentile_of(&self, group: usize, share: f64) -> f64 {
+        milliseconds(&self.apart[group], share)
+    }
+
+    /// The same of all that are in any group.
     pub(crate) fn percentile_apart(&self, share: f64) -> f64 {
-        milliseconds(&self.apart, share)
+        let Some((first, others)) = self.apart.split_first() else { return 0.0 };
+        let mut all = first.clone();
+        others.iter().for_each(|other| all += other);
+        milliseconds(&all, share)
     }
 }
 

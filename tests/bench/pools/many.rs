@@ -28,6 +28,8 @@ pub(super) async fn measure(street: &Street, tenants: &[Tenant], report: &mut Re
         // The first session in a database after a restart of its server writes the cache that the later ones start with.
         super::touched::touch(data_plane, Arc::clone(&targets)).await?;
         let single: Arc<[Target]> = vec![targets[0].clone()].into();
+        let groups: Arc<[usize]> =
+            tenants.iter().take(WARM).map(|tenant| usize::from(tenant.isolation != "shared")).collect();
         let duration = Duration::from_secs(street.arguments.seconds);
         let rate = street.arguments.rate;
         let (mut one, mut many): (Vec<Outcome>, Vec<Outcome>) = (Vec::new(), Vec::new());
@@ -37,7 +39,7 @@ pub(super) async fn measure(street: &Street, tenants: &[Tenant], report: &mut Re
             println!("  one tenant: {}", one[round]);
             let plan = Plan {
                 choice: Choice::Zipf(1.0),
-                apart: WARM,
+                groups: Arc::clone(&groups),
                 // Until the warm ones are.
                 warm_up: Duration::from_secs(10),
                 seed: u64::try_from(round)?,
@@ -45,6 +47,11 @@ pub(super) async fn measure(street: &Street, tenants: &[Tenant], report: &mut Re
             };
             many.push(plan.at(rate).run().await?);
             println!("  {} tenants: {}", tenants.len(), many[round]);
+            for (group, name) in ["in a shared database", "with a login of its own"].iter().enumerate() {
+                let [p50, p90, p98, p99] =
+                    [50.0, 90.0, 98.0, 99.0].map(|share| many[round].percentile_of(group, share));
+                println!("    warm, {name}, ms: p50 {p50:.2} p90 {p90:.2} p98 {p98:.2} p99 {p99:.2}");
+            }
         }
         let middle = |outcomes: &[Outcome], figure: fn(&Outcome) -> f64| median(outcomes.iter().map(figure).collect());
         let errors: u64 = one.iter().chain(&many).map(Outcome::errors).sum();
