@@ -45,6 +45,19 @@ async fn failures(house: &TestHouse, run: &str) -> Vec<Value> {
     failed["items"].as_array().unwrap().clone()
 }
 
+/// Resumes a run that halted, once what was in its way is gone: it finishes, and all is as if nothing had happened.
+async fn resumed(house: &TestHouse, run: &str, tenants: &[String]) {
+    let _ = house.admin.post(&format!("{run}/resume"), &json!({})).await.expect(200);
+    let done = until(house, run, "done").await;
+    assert_eq!((&done["counts"]["done"], &done["counts"]["failed"]), (&json!(tenants.len()), &json!(0)), "{done}");
+    for tenant in tenants {
+        assert_eq!(look(house, tenant).await, (true, NEW));
+    }
+    house.expect_no_differences().await;
+    let seen = sweep(house).await;
+    assert_eq!(seen["same"], seen["schemas"], "{seen}");
+}
+
 #[tokio::test]
 async fn a_run_of_a_hundred_halts_at_the_thirty_seventh_and_goes_on_when_it_is_mended() {
     let house = house().await;
@@ -80,9 +93,9 @@ async fn a_lock_that_is_held_for_longer_than_a_run_waits_fails_its_tenant_alone(
     let tenants = make(&house, &organization, "dedicated", 3).await;
     go(&house, "down", OLD).await;
     let occupied = occupy(&house, &tenants[1]).await;
-    let run = start(&house, json!({"canary": "0", "max_failures": "2", "lock_timeout_ms": 50})).await;
-    let done = until(&house, &run, "done").await;
-    assert_eq!((&done["counts"]["done"], &done["counts"]["failed"]), (&json!(2), &json!(1)), "{done}");
+    let run = start(&house, json!({"canary": "0", "max_failures": "1", "lock_timeout_ms": 50})).await;
+    let halted = until(&house, &run, "halted").await;
+    assert_eq!((&halted["counts"]["done"], &halted["counts"]["failed"]), (&json!(2), &json!(1)), "{halted}");
     let failed = failures(&house, &run).await;
     assert_eq!((&failed[0]["tenant_id"], &failed[0]["sqlstate"]), (&json!(tenants[1]), &json!("55P03")), "{failed:?}");
     // It says who is to be asked.
@@ -90,8 +103,7 @@ async fn a_lock_that_is_held_for_longer_than_a_run_waits_fails_its_tenant_alone(
     assert!(said.contains("8 times") && said.contains("held by") && said.contains("rowhouse_admin"), "{said}");
     assert_eq!(look(&house, &tenants[1]).await, (false, OLD));
     drop(occupied);
-    assert_eq!(go(&house, "up", NEW).await["counts"]["done"], 1);
-    house.expect_no_differences().await;
+    resumed(&house, &run, &tenants).await;
 }
 
 #[tokio::test]
@@ -101,13 +113,27 @@ async fn a_statement_that_takes_longer_than_a_run_lets_it_fails_its_tenant_alone
     let tenants = make(&house, &organization, "dedicated", 2).await;
     go(&house, "down", OLD).await;
     // It waits for longer than it may take.
-    let _occupied = occupy(&house, &tenants[0]).await;
-    let limits = ["run", "--canary", "0", "--statement-timeout", "300", "--lock-timeout", "20000", "--json"];
+    let occupied = occupy(&house, &tenants[0]).await;
+    let limits = [
+        "run",
+        "--canary",
+        "0",
+        "--max-failures",
+        "1",
+        "--statement-timeout",
+        "300",
+        "--lock-timeout",
+        "20000",
+        "--json",
+    ];
     let (code, said, errors) = rowhouse(&house, &limits).await;
     let run: Value = serde_json::from_str(&said).unwrap();
-    assert_eq!((code, &run["counts"]["done"], &run["counts"]["failed"]), (4, &json!(1), &json!(1)), "{run} {errors}");
-    let failed = failures(&house, &format!("/v1/migration-runs/{}", run["id"].as_str().unwrap())).await;
+    assert_eq!((code, &run["counts"]["done"], &run["counts"]["failed"]), (3, &json!(1), &json!(1)), "{run} {errors}");
+    let run = format!("/v1/migration-runs/{}", run["id"].as_str().unwrap());
+    let failed = failures(&house, &run).await;
     assert_eq!((&failed[0]["tenant_id"], &failed[0]["sqlstate"]), (&json!(tenants[0]), &json!("57014")), "{failed:?}");
+    drop(occupied);
+    resumed(&house, &run, &tenants).await;
 }
 
 #[tokio::test]
@@ -121,25 +147,26 @@ async fn a_migration_that_was_edited_after_it_was_applied_is_refused_with_both_c
         crate::inside(&house, &tenants[0]).await.query(sql, &[]).await.unwrap()[0].try_get(0).unwrap();
     // As if the file had been another one when it was applied.
     meddle(&house, &tenants[0], "update refinery_schema_history set checksum = '1234567' where version = 3").await;
-    let run = start(&house, json!({"canary": "0", "max_failures": "2"})).await;
-    let done = until(&house, &run, "done").await;
-    assert_eq!((&done["counts"]["done"], &done["counts"]["failed"]), (&json!(1), &json!(1)), "{done}");
+    let run = start(&house, json!({"canary": "0", "max_failures": "1"})).await;
+    let halted = until(&house, &run, "halted").await;
+    assert_eq!((&halted["counts"]["done"], &halted["counts"]["failed"]), (&json!(1), &json!(1)), "{halted}");
     let failed = failures(&house, &run).await;
     let said = failed[0]["error"].as_str().unwrap();
     assert!(said.contains("V3__files") && said.contains("1234567") && said.contains(&checksum), "{said}");
     assert_eq!(look(&house, &tenants[0]).await, (false, OLD));
     let mended = format!("update refinery_schema_history set checksum = '{checksum}' where version = 3");
     meddle(&house, &tenants[0], &mended).await;
-    assert_eq!(go(&house, "up", NEW).await["counts"]["done"], 1);
-    house.expect_no_differences().await;
+    resumed(&house, &run, &tenants).await;
 }
 
 #[tokio::test]
 async fn of_operators_who_start_a_run_at_once_one_does_and_the_others_are_told_of_it() {
     let house = house_with(|settings| settings.migrations.parallel = 0).await;
     let organization = house.organization().await;
-    make(&house, &organization, "schema", 1).await;
-    for _ in 0..5 {
+    let tenant = make(&house, &organization, "schema", 1).await.remove(0);
+    crate::workers::back(&house).await;
+    let mut last = String::new();
+    for round in 0..5 {
         let body = json!({});
         let starts = (0..6).map(|_| house.admin.post("/v1/migration-runs", &body));
         let answers = futures::future::join_all(starts).await;
@@ -151,11 +178,20 @@ async fn of_operators_who_start_a_run_at_once_one_does_and_the_others_are_told_o
             assert_eq!(refused["run_id"], json!(id), "{refused}");
             assert!(refused["detail"].as_str().unwrap().contains(&id), "{refused}");
         }
-        let _ = house.admin.post(&format!("/v1/migration-runs/{id}/cancel"), &json!({})).await.expect(200);
+        last = format!("/v1/migration-runs/{id}");
+        if round < 4 {
+            let _ = house.admin.post(&format!("{last}/cancel"), &json!({})).await.expect(200);
+        }
     }
-    let runs = house.rows("select id from migration_runs").await;
+    let runs = house.rows("select id from migration_runs where direction = 'up'").await;
     let ids: HashSet<uuid::Uuid> = runs.iter().map(|row| row.try_get(0).unwrap()).collect();
     assert_eq!(ids.len(), 5);
+    let worker = house.migration_worker(&crate::folder(), 1);
+    assert_eq!(until(&house, &last, "done").await["counts"]["done"], 1);
+    assert_eq!(look(&house, &tenant).await, (true, NEW));
+    worker.terminate().await;
+    assert_eq!(worker.exit_code().await, Some(0));
+    house.expect_no_differences().await;
 }
 
 #[tokio::test]
