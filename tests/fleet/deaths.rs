@@ -9,6 +9,7 @@ use rowhouse_testkit::{MigrationWorker, TestCluster, TestHouse};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::outage::{SOMEBODY_WAITS, occupy, until_true};
 use crate::verify::sweep;
 use crate::{NEW, copy, folder, go, house_with, make, number_in, place, start, until};
 
@@ -255,9 +256,15 @@ async fn a_server_that_stays_away_halts_the_run_which_goes_on_when_it_is_back() 
 #[tokio::test]
 async fn what_waits_for_a_server_is_left_when_its_run_is_paused_and_goes_on_with_it() {
     let (house, cluster, tenants) = fragile_house(4).await;
-    let run = set_off(&house, FIRST).await;
-    until_begun(&house, &run).await;
+    let (database, _) = place(&house, &tenants[0]).await;
+    let occupied = occupy(&cluster, &database).await;
+    let body =
+        json!({"direction": "down", "to": FIRST, "canary": "0", "max_failures": "1000", "lock_timeout_ms": 60_000});
+    let run = start(&house, body).await;
+    // One is in the middle, whatever the others are at.
+    until_true(&cluster, &database, SOMEBODY_WAITS).await;
     let stopped = cluster.kill().await;
+    drop(occupied);
     let _ = house.admin.post(&format!("{run}/pause"), &json!({})).await.expect(200);
     let still = async || house.admin.get(&run).await.expect(200).json()["counts"]["running"] == 0;
     crate::eventually(still, "somebody still waits for the server").await;

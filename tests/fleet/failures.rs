@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use rowhouse_testkit::TestCluster;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::{NEW, OLD, go, house, look, make, rowhouse, spoil, start, until};
+use crate::workers::{occupy, until_one_waits};
+use crate::{NEW, OLD, go, house, look, make, place, rowhouse, spoil, start, until};
 
 #[tokio::test]
 async fn a_run_halts_when_too_many_fail_and_goes_on_when_they_are_mended() {
@@ -36,6 +38,37 @@ async fn a_run_halts_when_too_many_fail_and_goes_on_when_they_are_mended() {
     let done = until(&house, &run, "done").await;
     assert_eq!((&done["counts"]["done"], &done["counts"]["failed"]), (&json!(6), &json!(0)), "{done}");
     house.admin.post(&format!("{run}/pause"), &json!({})).await.problem(409, "migration_run_ended");
+    house.expect_no_differences().await;
+}
+
+#[tokio::test]
+async fn a_migration_that_loses_its_session_again_has_failed() {
+    let house = house().await;
+    let organization = house.organization().await;
+    let tenants = make(&house, &organization, "dedicated", 1).await;
+    go(&house, "down", OLD).await;
+    let occupied = occupy(&house, &tenants[0]).await;
+    let run = start(&house, json!({"canary": "0", "max_failures": "1", "lock_timeout_ms": 60_000})).await;
+    let (database, _) = place(&house, &tenants[0]).await;
+    let admin = TestCluster::get().admin("postgres").await;
+    let end =
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1 and wait_event_type = 'Lock'";
+    // The server ends it, as it does when it crashes.
+    for _ in 0..2 {
+        until_one_waits(&house, &tenants[0]).await;
+        assert_eq!(admin.query(end, &[&database]).await.unwrap().len(), 1);
+    }
+    let halted = until(&house, &run, "halted").await;
+    let failed = house.admin.get(&format!("{run}/schemas?state=failed")).await.expect(200).json();
+    assert_eq!(
+        (&failed["items"][0]["sqlstate"], &halted["counts"]["failed"]),
+        (&json!("57P01"), &json!(1)),
+        "{failed}"
+    );
+    assert_eq!(look(&house, &tenants[0]).await, (false, OLD));
+    drop(occupied);
+    let _ = house.admin.post(&format!("{run}/resume"), &json!({})).await.expect(200);
+    assert_eq!(until(&house, &run, "done").await["counts"]["done"], 1);
     house.expect_no_differences().await;
 }
 

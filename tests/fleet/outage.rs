@@ -97,14 +97,14 @@ impl Outage {
 }
 
 /// Keeps a tenant's table from being altered for as long as the connection lives.
-async fn occupy(cluster: &TestCluster, database: &str) -> AdminConnection {
+pub(crate) async fn occupy(cluster: &TestCluster, database: &str) -> AdminConnection {
     let connection = cluster.admin(database).await;
     connection.run("begin; lock table workspaces in access share mode").await.unwrap();
     connection
 }
 
 /// Waits until a query of a database says that it is so.
-async fn until_true(cluster: &TestCluster, database: &str, sql: &str) {
+pub(crate) async fn until_true(cluster: &TestCluster, database: &str, sql: &str) {
     let admin = cluster.admin(database).await;
     let begun = Instant::now();
     while !admin.query(sql, &[]).await.unwrap()[0].try_get::<_, bool>(0).unwrap() {
@@ -113,7 +113,7 @@ async fn until_true(cluster: &TestCluster, database: &str, sql: &str) {
     }
 }
 
-const SOMEBODY_WAITS: &str = "select exists (select from pg_locks where not granted
+pub(crate) const SOMEBODY_WAITS: &str = "select exists (select from pg_locks where not granted
     and database = (select oid from pg_database where datname = current_database()))";
 
 /// A run with two schemas in the middle of their migrations, which wait for the connections that come with it.

@@ -311,6 +311,9 @@ async fn it_is_brought_on_by_a_word_of_its_own() {
     let report: Value = serde_json::from_str(&said).unwrap_or_default();
     assert_eq!((code, &report["version"]), (Some(0), &json!(newest)), "{errors}");
     assert_eq!(platform.recorded(newest).await, 1);
+    assert_eq!(platform.migrate(&["down", "--to", &(newest - 1).to_string()]).await.0, Some(0));
+    assert_eq!(platform.migrate(&["up"]).await.0, Some(0));
+    assert_eq!(platform.recorded(newest).await, 1);
 }
 
 #[tokio::test]

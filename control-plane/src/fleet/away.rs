@@ -1,5 +1,5 @@
 //! A server of tenants that goes away under a run mostly comes back: what was under way on it is tried again by the same hand, so
-//! that a restart costs a run some seconds and no failures.
+//! that a restart costs a run some seconds and no failures. Once: it may be the migration that the server can't bear.
 
 use std::slice::Iter;
 use std::time::Duration;
@@ -17,24 +17,45 @@ const PAUSES: [Duration; 5] = [
 /// How often whoever pauses looks whether to go on at all.
 const LOOKS_UP: Duration = Duration::from_millis(100);
 
+/// How often it may go away while a schema is at work.
+const TIMES: u32 = 1;
+
+/// Where a server was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Server {
+    /// Whatever came of it, the server has answered.
+    There,
+    /// It could not be reached.
+    Away,
+    /// It went away while it was at work.
+    Lost,
+}
+
 /// What came of a try.
 pub(super) struct Tried<T> {
     pub(super) outcome: T,
-    /// The server went away meanwhile, or was away.
-    pub(super) is_cut_off: bool,
+    pub(super) server: Server,
 }
 
-/// How long a server is waited for.
-pub(super) struct Patience(Iter<'static, Duration>);
+/// How long a server is waited for, and how often.
+pub(super) struct Patience {
+    pauses: Iter<'static, Duration>,
+    lost: u32,
+}
 
 impl Patience {
     pub(super) fn new() -> Self {
-        Self(PAUSES.iter())
+        Self { pauses: PAUSES.iter(), lost: 0 }
     }
 
-    /// Pauses. Whether to try again then: not where it was waited for long enough, or somebody asked to stop.
-    pub(super) async fn is_left(&mut self, stop: &Stop) -> bool {
-        let Some(pause) = self.0.next() else { return false };
+    /// Pauses if a server is to be waited for. Whether to try again then: not where it was waited for long enough, or somebody
+    /// asked to stop.
+    pub(super) async fn is_left(&mut self, server: Server, stop: &Stop) -> bool {
+        self.lost += u32::from(server == Server::Lost);
+        if server == Server::There || self.lost > TIMES {
+            return false;
+        }
+        let Some(pause) = self.pauses.next() else { return false };
         let mut left = *pause;
         while !left.is_zero() && !stop.is_asked() {
             let moment = left.min(LOOKS_UP);

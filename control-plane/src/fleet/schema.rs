@@ -9,7 +9,7 @@ use rowhouse_migrations::{Error as MigrationError, Event, Options, Report, Step}
 use serde_json::{Value, json};
 use tokio_postgres::error::DbError;
 
-use super::away::{Patience, Tried};
+use super::away::{Patience, Server, Tried};
 use super::claim::{Outcome, Task};
 use super::{rehearsal, store};
 use crate::clusters::ClusterLink;
@@ -61,12 +61,12 @@ async fn outlast(context: &Context, link: &ClusterLink, task: &Task) -> Option<O
     let steps = Mutex::new(Vec::new());
     let mut patience = Patience::new();
     loop {
-        let Tried { outcome, is_cut_off } = attempt(context, link, task, &steps).await?;
-        if !is_cut_off || outcome.state != SchemaMigrationState::Failed {
+        let Tried { outcome, server } = attempt(context, link, task, &steps).await?;
+        if server == Server::There || outcome.state != SchemaMigrationState::Failed {
             return Some(outcome);
         }
         tracing::warn!(run.id = %task.run, schema = task.name, error = outcome.error, "the server of a schema went away");
-        if !patience.is_left(&task.stop).await {
+        if !patience.is_left(server, &task.stop).await {
             return Some(if task.stop.is_asked() { stopped(outcome) } else { outcome });
         }
     }
@@ -94,12 +94,12 @@ async fn attempt(
                 _ => error.chain(),
             };
             let outcome = failed(None, told(), said, sqlstate);
-            return Some(Tried { outcome, is_cut_off: is_cut_off(&error) });
+            return Some(Tried { outcome, server: if is_cut_off(&error) { Server::Away } else { Server::There } });
         }
     };
     let done = carry_out(context, &mut inside, task, &observe).await;
     let steps = told();
-    let mut is_away = false;
+    let mut is_lost = false;
     let outcome = match done {
         Ok(report) => {
             let version = report.version.and_then(|version| i32::try_from(version).ok()).or(Some(0));
@@ -123,12 +123,13 @@ async fn attempt(
             } else {
                 chain(&error)
             };
-            is_away = is_cut_off(&error);
+            is_lost = is_cut_off(&error);
             let outcome = failed(version, steps, said, sqlstate);
             if was_stopped { stopped(outcome) } else { outcome }
         }
     };
-    Some(Tried { outcome, is_cut_off: is_away || inside.is_closed() })
+    let server = if is_lost || inside.is_closed() { Server::Lost } else { Server::There };
+    Some(Tried { outcome, server })
 }
 
 /// What came of a schema that is migrated, once it was looked at, if it is to be. A canary has failed where nobody could tell

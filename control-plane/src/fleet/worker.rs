@@ -16,7 +16,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::ahead::Sighted;
-use super::away::{Patience, Tried};
+use super::away::{Patience, Server, Tried};
 use super::birth::birth_version;
 use super::claim::{self, Claimant, Outcome, Task};
 use super::schema;
@@ -160,7 +160,7 @@ impl Worker {
             };
             let link = match link {
                 Tried { outcome: Ok(link), .. } => Some(Arc::clone(link)),
-                Tried { is_cut_off: true, .. } => None,
+                Tried { server: Server::Away | Server::Lost, .. } => None,
                 // What is wrong with one cluster is no reason to leave the schemas of the others.
                 Tried { outcome: Err(reason), .. } => {
                     record(&self.context, &self.name, &task, &schema::not_begun(&task, reason)).await;
@@ -203,7 +203,10 @@ impl Worker {
 /// How to get into the cluster of a task, once there is a template of what new tenants are born at: from before the first schema
 /// is at it, where the run is about all of them. Or why not.
 async fn prepare(context: &Context, task: &Task) -> Tried<Result<Arc<ClusterLink>, String>> {
-    let not_yet = |said: String, error: &Error| Tried { outcome: Err(said), is_cut_off: is_cut_off(error) };
+    let not_yet = |said: String, error: &Error| Tried {
+        outcome: Err(said),
+        server: if is_cut_off(error) { Server::Away } else { Server::There },
+    };
     let found = async { find_link(&context.platform.get().await?, task.cluster).await };
     let link = match found.await {
         Ok(link) => link,
@@ -216,7 +219,7 @@ async fn prepare(context: &Context, task: &Task) -> Tried<Result<Arc<ClusterLink
         let said = format!("the template of the cluster {} could not be made: {}", link.name, error.chain());
         return not_yet(said, &error);
     }
-    Tried { outcome: Ok(Arc::new(link)), is_cut_off: false }
+    Tried { outcome: Ok(Arc::new(link)), server: Server::There }
 }
 
 async fn ensure_template(context: &Context, link: &ClusterLink) -> Result<()> {
@@ -228,9 +231,9 @@ async fn ensure_template(context: &Context, link: &ClusterLink) -> Result<()> {
 async fn prepare_when_it_is_back(context: &Context, task: &Task) -> Result<Arc<ClusterLink>, String> {
     let mut patience = Patience::new();
     loop {
-        let is_left = patience.is_left(&task.stop).await;
+        let is_left = patience.is_left(Server::Away, &task.stop).await;
         let tried = prepare(context, task).await;
-        if !is_left || !tried.is_cut_off {
+        if !is_left || tried.server == Server::There {
             return tried.outcome;
         }
     }
