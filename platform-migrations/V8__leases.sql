@@ -64,7 +64,7 @@ $$;
 -- difference. Replicas whose lease ran out are named: their sessions are to be counted (`connections_gone`).
 create function connections_lease(
     cluster uuid, replica uuid, epoch bigint, floor integer, holds integer, wanted integer, ttl interval)
-returns table ("limit" integer, budget integer, gone_replicas uuid[], gone_epochs bigint[])
+returns table ("limit" integer, budget integer, floors bigint, gone_replicas uuid[], gone_epochs bigint[])
 language plpgsql security definer
 set search_path = pg_catalog, public, pg_temp
 as $$
@@ -75,6 +75,11 @@ declare
     free integer;
     rest integer;
     living integer;
+    all_floors bigint;
+    -- Of these as much as there is: where they are more, each is lessened alike.
+    kept bigint;
+    -- Floors of those who are yet to be served.
+    reserved bigint;
     given integer;
     mine integer := 0;
     lease record;
@@ -92,16 +97,22 @@ begin
     on conflict (cluster_id, replica_id, epoch) do update
     set floor = excluded.floor, held = excluded.held, wanted = excluded.wanted, seen_at = at, expires_at = at + ttl;
 
-    select total - coalesce(sum(held) filter (where expires_at <= at), 0), count(*) filter (where expires_at > at)
-    into rest, living from connection_leases where cluster_id = cluster;
-    -- Those that want least are served first, so that what they leave is divided among the others.
+    select total - coalesce(sum(held) filter (where expires_at <= at), 0), count(*) filter (where expires_at > at),
+        coalesce(sum(connection_leases.floor::bigint) filter (where expires_at > at), 0)
+    into rest, living, all_floors from connection_leases where cluster_id = cluster;
+    kept := least(all_floors, greatest(rest, 0));
+    select coalesce(sum(connection_leases.floor * kept / nullif(all_floors, 0)), 0) into reserved
+    from connection_leases where cluster_id = cluster and expires_at > at;
+    -- Those that want least are served first, so that what they leave is divided among the others; but for their floors.
     free := living;
     for lease in
-        select replica_id, epoch, connection_leases.floor as least_held, connection_leases.wanted as most_used
+        select replica_id, epoch, coalesce(connection_leases.floor * kept / nullif(all_floors, 0), 0) as least_held,
+            connection_leases.wanted as most_used
         from connection_leases where cluster_id = cluster and expires_at > at
         order by connection_leases.wanted, replica_id
     loop
-        given := least(greatest(lease.least_held, least(lease.most_used, rest / free)), greatest(rest, 0));
+        reserved := reserved - lease.least_held;
+        given := least(greatest(lease.least_held, least(lease.most_used, rest / free)), greatest(rest - reserved, 0));
         if lease.replica_id = replica and lease.epoch = connections_lease.epoch then
             mine := given;
         end if;
@@ -118,21 +129,22 @@ begin
     update connection_leases set held = greatest(held, mine)
     where cluster_id = cluster and replica_id = replica and epoch = connections_lease.epoch;
     return query
-        select mine, total, coalesce(array_agg(replica_id), '{}'), coalesce(array_agg(epoch), '{}')
+        select mine, total, all_floors, coalesce(array_agg(replica_id), '{}'), coalesce(array_agg(epoch), '{}')
         from connection_leases where cluster_id = cluster and expires_at <= at
             -- One that has only its kept floor left is looked at now and then.
             and (held > connection_leases.floor or updated_at < at - interval '1 minute');
 end
 $$;
 
--- Records that a replica whose lease ran out has so many sessions left on a cluster. Its floor is kept for `keep` since it was
--- last heard of: it may be alive and cut off from here only.
+-- Records that a replica whose lease ran out has so many sessions left on a cluster. Its floor, as far as it was granted, is kept
+-- for `keep` since it was last heard of: it may be alive and cut off from here only.
 create function connections_gone(cluster uuid, replica uuid, epoch bigint, sessions integer, keep interval) returns void
 language sql security definer
 set search_path = pg_catalog, public, pg_temp
 as $$
     update connection_leases lease
-    set held = case when lease.seen_at > clock_timestamp() - keep then greatest(sessions, lease.floor) else sessions end
+    set held = case when lease.seen_at > clock_timestamp() - keep 
+        then greatest(sessions, least(lease.floor, lease.held)) else sessions end
     where lease.cluster_id = cluster and lease.replica_id = replica and lease.epoch = connections_gone.epoch
         and lease.expires_at <= clock_timestamp();
     delete from connection_leases lease

@@ -299,6 +299,53 @@ async fn the_numbers_are_never_more_than_there_are() {
     assert_eq!(platform.held().await, 10);
     // A budget that shrinks is obeyed by those who hold too much, and takes nothing from the others at once.
     run(&platform.admin, "update clusters set budget = 6").await;
-    assert_eq!(platform.lease(two, 1, [2, 5, 9]).await, 1, "what the others' floors and the dead leave");
-    assert_eq!(platform.lease(three, 1, [2, 2, 0]).await, 2);
+    // Three floors of two are more than what the dead leaves.
+    assert_eq!(platform.lease(two, 1, [2, 5, 9]).await, 2, "what the others leave of five");
+    assert_eq!(platform.lease(three, 1, [2, 2, 0]).await, 1, "who wants nothing has its floor lessened");
+    assert_eq!(platform.lease(one, 2, [2, 2, 3]).await, 2);
+    assert_eq!(platform.lease(two, 1, [2, 2, 9]).await, 2);
+    assert_eq!(platform.lease(three, 1, [2, 1, 0]).await, 1);
+    assert_eq!(platform.held().await, 6);
+}
+
+#[tokio::test]
+async fn floors_that_differ_are_all_kept_where_there_is_room_for_them() {
+    let platform = Platform::with_budget(9).await;
+    let [one, two, three] = [(); 3].map(|()| Uuid::now_v7());
+    assert_eq!(platform.lease(one, 1, [2, 0, 0]).await, 9);
+    assert_eq!(platform.lease(one, 1, [2, 2, 0]).await, 9);
+    // The third wants more than the second, which is served first and would have three of an even split.
+    for _ in 0..3 {
+        platform.lease(three, 1, [6, 0, 9]).await;
+        platform.lease(two, 1, [1, 0, 3]).await;
+        assert_eq!(platform.lease(one, 1, [2, 2, 0]).await, 2);
+    }
+    assert_eq!(platform.lease(two, 1, [1, 1, 3]).await, 1);
+    assert_eq!(platform.lease(three, 1, [6, 6, 9]).await, 6, "its floor");
+    assert_eq!(platform.held().await, 9);
+}
+
+#[tokio::test]
+async fn floors_that_are_more_than_there_is_are_lessened_alike_and_so_are_those_kept_for_the_dead() {
+    let platform = Platform::with_budget(9).await;
+    let (one, two) = (Uuid::now_v7(), Uuid::now_v7());
+    for _ in 0..2 {
+        platform.lease(one, 1, [12, 0, 0]).await;
+        platform.lease(two, 1, [6, 0, 0]).await;
+    }
+    assert_eq!(platform.lease(one, 1, [12, 6, 0]).await, 6);
+    assert_eq!(platform.lease(two, 1, [6, 3, 0]).await, 3);
+    assert_eq!(platform.held().await, 9);
+    let told = format!("select floors from connections_lease('{}', '{two}', 1, 6, 3, 0, '10 s')", Uuid::nil());
+    assert_eq!(number(&platform.admin, &told).await, 18);
+    // The first is cut off. It has no more than the six that it was told, whatever its floor is.
+    let end =
+        format!("update connection_leases set expires_at = now() - interval '1 second' where replica_id = '{one}'");
+    run(&platform.admin, &end).await;
+    for sessions in [6, 0] {
+        let gone = format!("select connections_gone('{}', '{one}', 1, {sessions}, '70 minutes')::text", Uuid::nil());
+        run(&platform.admin, &gone).await;
+        assert_eq!(platform.held().await, 9);
+        assert_eq!(platform.lease(two, 1, [6, 3, 9]).await, 3);
+    }
 }

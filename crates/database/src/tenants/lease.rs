@@ -82,11 +82,13 @@ pub(super) struct Lease {
     /// The limit that was told last, and until when it holds by our clock; none before the first.
     told: Option<(usize, Instant)>,
     next: Instant,
+    /// Whether it was said that the floors of all replicas are more than there is.
+    is_short: bool,
 }
 
 impl Lease {
     pub(super) fn new(now: Instant) -> Self {
-        Self { told: None, next: now }
+        Self { told: None, next: now, is_short: false }
     }
 
     /// What may be held without an answer. Before the first answer it is the floor, where an earlier life of the replica was
@@ -106,7 +108,7 @@ impl Lease {
 }
 
 const LEASE: &str = "
-    select \"limit\", gone_replicas, gone_epochs
+    select \"limit\", budget, floors, gone_replicas, gone_epochs
     from connections_lease($1, $2, $3, $4, $5, $6, make_interval(secs => $7))";
 const GONE: &str = "select connections_gone($1, $2, $3, $4, make_interval(secs => $5))";
 const RELEASE: &str = "select connections_release($1, $2)";
@@ -115,6 +117,8 @@ const SESSIONS: &str = "select count(*) as sessions from pg_stat_activity where 
 /// What a replica is told.
 struct Told {
     limit: usize,
+    /// Where the floors of all replicas are more than the cluster's budget: both.
+    shortage: Option<(i64, i32)>,
     /// Replicas, with the epochs of their lives, whose leases ran out.
     gone: Vec<(Uuid, i64)>,
 }
@@ -139,10 +143,12 @@ async fn ask(
         let parameters: crate::Parameters<'_> =
             &[&cluster, &replica.id, &replica.epoch, &floor, &holds, &wants, &TTL.as_secs_f64()];
         let row = platform.get().await?.query_opt(LEASE, parameters).await.context("leasing connections")?;
-        let Some(row) = row else { return Ok(Told { limit: 0, gone: Vec::new() }) };
+        let Some(row) = row else { return Ok(Told { limit: 0, shortage: None, gone: Vec::new() }) };
         let (replicas, epochs): (Vec<Uuid>, Vec<i64>) = (row.column("gone_replicas")?, row.column("gone_epochs")?);
         let limit = usize::try_from(row.column::<i32>("limit")?).unwrap_or(0);
-        Ok::<_, Error>(Told { limit, gone: replicas.into_iter().zip(epochs).collect() })
+        let (floors, budget): (i64, i32) = (row.column("floors")?, row.column("budget")?);
+        let shortage = (floors > i64::from(budget)).then_some((floors, budget));
+        Ok::<_, Error>(Told { limit, shortage, gone: replicas.into_iter().zip(epochs).collect() })
     };
     match tokio::time::timeout(MARGIN, ask).await {
         Ok(Ok(told)) => Ok(told),
@@ -220,7 +226,19 @@ impl TenantPools {
             };
             let limit = told.limit.min(self.most());
             let ends = now + TTL - MARGIN;
-            cluster.lease(|lease| *lease = Lease { told: Some((limit, ends)), next: now + CALM });
+            let is_short = told.shortage.is_some();
+            let was_short = cluster.lease(|lease| {
+                let was_short = lease.is_short;
+                *lease = Lease { told: Some((limit, ends)), next: now + CALM, is_short };
+                was_short
+            });
+            if let Some((floors, budget)) = told.shortage.filter(|_| !was_short) {
+                tracing::error!(
+                    cluster.id = %cluster.id, floors, budget,
+                    "the floors of all data planes are more than the cluster's budget, and are lessened: lower pools.floor, \
+                     or raise the budget"
+                );
+            }
             // The ledger looks at the time itself: after a process was stopped for a while, nothing is opened on an old lease.
             cluster.set_budget(limit, Some(Lapse { at: ends, to: replica.floor.min(limit) }));
             when_granted(replica);
