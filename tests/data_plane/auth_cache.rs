@@ -277,6 +277,47 @@ async fn wrong_keys_do_not_reach_the_platform() {
     assert!(asked <= earned, "{asked} look-ups in {:?}", begun.elapsed());
 }
 
+/// Wrong keys from a hundred addresses, a key with each request; how many were answered so.
+async fn flood(house: &TestHouse, known: &Client, status: u16) -> usize {
+    let mut found = 0;
+    for number in 1..=100 {
+        let address = std::net::IpAddr::from([127, 0, 1, number]);
+        let client = reqwest::Client::builder().local_address(address).build().unwrap();
+        let request = client.request(Method::GET, format!("{}/v1/workspaces", house.data.base()));
+        let answer = Answer::of(request.bearer_auth(PlainApiKey::generate(KeyKind::Tenant, "acme").reveal())).await;
+        if answer.status == status {
+            found += 1;
+        } else {
+            assert!(answer.header("retry-after").parse::<u32>().unwrap() >= 1);
+            answer.problem(503, "unavailable");
+        }
+        let _ = known.get("/v1/workspaces").await.expect(200);
+    }
+    found
+}
+
+#[tokio::test]
+async fn wrong_keys_from_everywhere_reach_the_platform_only_so_often() {
+    const BURST: usize = 20;
+    let house = crate::house_with(|settings| {
+        (settings.auth.lookups_per_second, settings.auth.lookups_burst) = (1, BURST.try_into().unwrap());
+    })
+    .await;
+    let given = house.tenant().await;
+    let _ = given.data.get("/v1/workspaces").await.expect(200);
+    let begun = Instant::now();
+    let earned = || usize::try_from(begun.elapsed().as_secs()).unwrap() + 1;
+    let asked = flood(&house, &given.data, 401).await;
+    // One was taken by the key that is known by now.
+    assert!((BURST - 1..=BURST + earned()).contains(&asked), "{asked} look-ups in {:?}", begun.elapsed());
+    // Now a look-up would show.
+    forbid_look_ups(&house).await;
+    let more = flood(&house, &given.data, 500).await;
+    assert!(asked + more <= BURST + earned(), "{asked} look-ups, {more} more in {:?}", begun.elapsed());
+    let metrics = String::from_utf8(house.data_admin.get("/metrics").await.expect(200).bytes).unwrap();
+    assert!(metrics.contains(r#"rowhouse_auth_cache_total{outcome="refused_crowd"}"#), "{metrics}");
+}
+
 #[tokio::test]
 async fn a_cold_key_is_looked_up_once_for_many_requests() {
     let house = crate::house().await;

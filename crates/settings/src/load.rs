@@ -53,7 +53,7 @@ pub fn load_from(file: Option<&Path>, environment: Environment) -> Result<Settin
 /// Rules that need more than one key, or a range.
 fn check(settings: &Settings) -> Result<(), SettingsError> {
     let redirect = settings.blobs.redirect_downloads;
-    let rules: [(&str, bool, &str); 25] = [
+    let rules: [(&str, bool, &str); 26] = [
         (
             "platform.password",
             !settings.platform.password.expose_secret().is_empty(),
@@ -71,6 +71,7 @@ fn check(settings: &Settings) -> Result<(), SettingsError> {
         ),
         ("auth.cache_size", settings.auth.cache_size > 0, "must be at least 1"),
         ("auth.unknown_keys_burst", settings.auth.unknown_keys_burst > 0, "must be at least 1"),
+        ("auth.lookups_burst", settings.auth.lookups_burst > 0, "must be at least 1"),
         ("platform.max_connections", settings.platform.max_connections > 0, "must be at least 1"),
         ("pools.cluster_budget", settings.pools.cluster_budget > 0, "must be at least 1"),
         (

@@ -92,6 +92,8 @@ pub struct Auth {
     pub snapshot_file: PathBuf,
     pub unknown_keys_per_second: u32,
     pub unknown_keys_burst: u32,
+    pub lookups_per_second: u32,
+    pub lookups_burst: u32,
 }
 
 /// How often the data plane may be asked.

@@ -76,6 +76,14 @@ struct Outcomes {
     negative: Counter,
     stale: Counter,
     refused_address: Counter,
+    refused_crowd: Counter,
+}
+
+impl Outcomes {
+    /// Why a key was not looked up: for what its own address has sent, or for what all have.
+    fn refusal(&self, error: &Error) -> &Counter {
+        if error.code() == Code::RateLimited { &self.refused_address } else { &self.refused_crowd }
+    }
 }
 
 impl KeyCache {
@@ -106,6 +114,7 @@ impl KeyCache {
                 negative: outcome("negative"),
                 stale: outcome("stale"),
                 refused_address: outcome("refused_address"),
+                refused_crowd: outcome("refused_crowd"),
             },
             settings,
             rate_limits,
@@ -146,7 +155,7 @@ impl KeyCache {
         }
         // Of a key that was there a moment ago no address can ask too often, whatever others behind it try.
         if is_a_stranger {
-            may_ask().inspect_err(|_| inner.outcomes.refused_address.increment(1))?;
+            may_ask().inspect_err(|error| inner.outcomes.refusal(error).increment(1))?;
         }
         inner.outcomes.miss.increment(1);
         if !inner.outage.is_to_be_tried(now) {

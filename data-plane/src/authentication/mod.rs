@@ -9,6 +9,7 @@ mod cache;
 mod caller;
 mod guards;
 mod known;
+mod look_ups;
 mod middleware;
 mod notices;
 mod outage;

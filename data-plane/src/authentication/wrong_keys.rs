@@ -13,13 +13,17 @@ use rowhouse_domain::RateLimit;
 use rowhouse_problem::Result;
 use rowhouse_settings as settings;
 
+use super::look_ups::LookUps;
 use crate::rate_limits::{ADDRESSES, Buckets, Policy, Standing, Subject};
 
 /// How long an address counts as suspicious after a wrong key.
 const SUSPICION: Duration = Duration::from_secs(60);
 
-/// Counts wrong keys by address.
-pub struct WrongKeys(Option<Counted>);
+/// Counts wrong keys by address, and what is looked up for all of them.
+pub struct WrongKeys {
+    counted: Option<Counted>,
+    look_ups: Option<LookUps>,
+}
 
 struct Counted {
     policy: Arc<Policy>,
@@ -33,25 +37,28 @@ impl WrongKeys {
     pub fn new(settings: &settings::Auth) -> Self {
         let limit = RateLimit { per_second: settings.unknown_keys_per_second, burst: settings.unknown_keys_burst };
         let suspects = Cache::builder().max_capacity(ADDRESSES).eviction_policy(EvictionPolicy::lru());
-        Self(Policy::new(Subject::WrongKeys, limit).map(|policy| Counted {
+        let counted = Policy::new(Subject::WrongKeys, limit).map(|policy| Counted {
             policy: Arc::new(policy),
             buckets: Buckets::new(ADDRESSES),
             suspects: suspects.time_to_live(SUSPICION).build(),
-        }))
+        });
+        Self { counted, look_ups: LookUps::new(settings) }
     }
 
     /// Whether a key may be looked up for an address; where the address is suspicious, it counts as a wrong one at once.
     /// Says whether it was counted.
     ///
     /// # Errors
-    /// `rate_limited`.
+    /// `rate_limited`, where the address has sent too many; unavailable, where all together have.
     pub(crate) fn may_ask(&self, address: Option<IpAddr>, standing: &mut Standing) -> Result<bool> {
-        match (&self.0, address.map(network)) {
+        let is_counted = match (&self.counted, address.map(network)) {
             (Some(counted), Some(network)) if counted.suspects.contains_key(&network) => {
-                counted.count(network, standing).map(|()| true)
+                counted.count(network, standing).map(|()| true)?
             }
-            _ => Ok(false),
-        }
+            _ => false,
+        };
+        self.look_ups.as_ref().map_or(Ok(()), |look_ups| look_ups.begin(is_counted))?;
+        Ok(is_counted)
     }
 
     /// Counts a wrong key.
@@ -59,7 +66,7 @@ impl WrongKeys {
     /// # Errors
     /// `rate_limited`, where it is one too many.
     pub(crate) fn count(&self, address: Option<IpAddr>, standing: &mut Standing) -> Result<()> {
-        let (Some(counted), Some(network)) = (&self.0, address.map(network)) else { return Ok(()) };
+        let (Some(counted), Some(network)) = (&self.counted, address.map(network)) else { return Ok(()) };
         counted.suspects.insert(network, ());
         counted.count(network, standing)
     }
@@ -93,6 +100,8 @@ mod tests {
             snapshot_file: std::path::PathBuf::new(),
             unknown_keys_per_second: rate,
             unknown_keys_burst: 5,
+            lookups_per_second: 0,
+            lookups_burst: 1,
         })
     }
 
@@ -123,7 +132,7 @@ mod tests {
     #[test]
     fn a_flood_from_everywhere_keeps_no_newcomer_from_being_suspicious() {
         let (keys, mut standing) = (wrong_keys(1), Standing::default());
-        let suspects = &keys.0.as_ref().unwrap().suspects;
+        let suspects = &keys.counted.as_ref().unwrap().suspects;
         for number in 0..u32::try_from(ADDRESSES).unwrap() + 20_000 {
             let _ = keys.count(Some(IpAddr::V4(number.into())), &mut standing);
         }
