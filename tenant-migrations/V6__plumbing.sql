@@ -36,6 +36,9 @@ create index jobs_running_idx on jobs (tenant_id, locked_until, id) where state 
 create index jobs_ended_idx on jobs (tenant_id, state, updated_at) where state in ('done', 'failed', 'cancelled');
 create index jobs_failed_idx on jobs (tenant_id, kind, updated_at) where state = 'failed';
 create index jobs_subject_id_idx on jobs (tenant_id, subject_id, kind);
+-- Those that somebody may wait for, in their list.
+create index jobs_watched_idx on jobs (tenant_id, created_at, id)
+    where kind in ('delete_tree', 'restore_tree', 'purge_tree', 'copy_tree', 'reseal_contents');
 create index jobs_payload_idx on jobs using gin (tenant_id, payload jsonb_path_ops) where state = 'failed';
 create trigger jobs_set_updated_at before update on jobs for each row execute function set_updated_at();
 

@@ -42,6 +42,7 @@ pub const TABLE: &[Access] = &[
     takes("POST", "/v1/folders/{fld}/copy", Scope::WriteFiles),
     takes("POST", "/v1/content-keys", Scope::ManageWorkspaces),
     takes("GET", "/v1/content-keys", Scope::ManageWorkspaces),
+    takes("GET", "/v1/jobs", Scope::ReadFiles),
     takes("GET", "/v1/jobs/{job}", Scope::ReadFiles),
     takes("POST", "/v1/jobs/{job}/cancel", Scope::WriteFiles),
     takes("POST", "/v1/files", Scope::WriteFiles),

@@ -33,6 +33,7 @@ use crate::{archives, files, folders, jobs, links, rotation, search, uploads, us
         folders::routes::copy_folder,
         rotation::routes::rotate_content_key,
         rotation::routes::list_content_keys,
+        jobs::routes::list_jobs,
         jobs::routes::get_job,
         jobs::routes::cancel_job,
         files::content::upload_file,

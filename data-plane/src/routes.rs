@@ -14,7 +14,7 @@ use crate::folders::routes::{
     change_folder, copy_folder, create_folder, delete_folder, get_folder, list_folder_ancestors, list_folders,
     restore_folder,
 };
-use crate::jobs::routes::{cancel_job, get_job};
+use crate::jobs::routes::{cancel_job, get_job, list_jobs};
 use crate::links::content::{get_link_content, head_link_content, put_link_content};
 use crate::links::routes::{
     create_link, create_upload_link, list_links, revoke_link, revoke_links_of_file, revoke_links_of_key,
@@ -121,6 +121,7 @@ pub fn configure(config: &mut ServiceConfig) {
                 .route(quick(post().to(rotate_content_key)))
                 .route(quick(get().to(list_content_keys))),
         )
+        .service(resource("/v1/jobs").route(quick(get().to(list_jobs))))
         .service(resource("/v1/jobs/{job}").route(quick(get().to(get_job))))
         .service(resource("/v1/jobs/{job}/cancel").route(quick(post().to(cancel_job))))
         .service(resource("/v1/search").route(quick(get().to(search_items))))

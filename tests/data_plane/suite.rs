@@ -16,6 +16,7 @@ mod faults;
 mod files;
 mod folder_copies;
 mod folders;
+mod jobs;
 mod links;
 mod lists;
 mod logs;

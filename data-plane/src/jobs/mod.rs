@@ -1,6 +1,7 @@
 //! Long jobs, for those who wait for them. What they do is their own modules' business, and how they are run is `work`'s.
 
 mod cancel;
+pub mod model;
 pub mod routes;
 pub(crate) mod store;
 mod views;
