@@ -145,8 +145,8 @@ create table file_versions (
     checksum bytea not null,
     mime_type text not null default 'application/octet-stream',
     declared_mime_type text,
-    -- What its sender said of these bytes by S3 (`x-amz-meta-…`): names in lower case, each with a text. Told again and never
-    -- looked for, so it has no index, unlike what is `jsonb`.
+    -- What its sender said of these bytes by S3 (`x-amz-meta-…`): names in lower case, each with a text; before those of headers of
+    -- the content (`cache-control`) a colon. Told again and never looked for, so it has no index, unlike what is `jsonb`.
     user_metadata json,
     -- What the object store calls the version, where it keeps versions.
     storage_version_id text,

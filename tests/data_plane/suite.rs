@@ -30,6 +30,7 @@ mod s3_backend;
 mod s3_buckets;
 mod s3_clients;
 mod s3_copies;
+mod s3_headers;
 mod s3_lists;
 mod s3_metadata;
 mod s3_parts;

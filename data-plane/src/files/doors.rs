@@ -38,6 +38,7 @@ use crate::state::AppState;
 
 pub(crate) use super::copy::Said;
 pub(crate) use super::download::{Delivery, POLICY};
+pub(crate) use super::said::HEADER_MARK;
 pub(crate) use super::upload::Upload;
 pub(crate) use super::versions::Stored;
 

@@ -28,6 +28,7 @@ mod repetition;
 mod reservation;
 pub(crate) mod room;
 pub mod routes;
+mod said;
 mod slots;
 pub(crate) mod store;
 pub mod sweep;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::model::{File, Version};
+use super::said::split;
 
 /// A file.
 #[derive(Debug, Serialize, ToSchema)]
@@ -97,6 +98,11 @@ pub struct VersionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     user_metadata: Option<Value>,
+    /// Headers that its sender stated by S3 and that are told there again, where there are any: `cache-control`,
+    /// `content-disposition`, `content-encoding`, `content-language`, `expires`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    content_headers: Option<Value>,
     /// MD5 in hexadecimal, where a sender of these bytes has stated it.
     #[serde(skip_serializing_if = "Option::is_none")]
     md5: Option<String>,
@@ -105,6 +111,7 @@ pub struct VersionView {
 
 impl From<Version> for VersionView {
     fn from(version: Version) -> Self {
+        let (user_metadata, content_headers) = split(version.user_metadata);
         Self {
             id: version.id,
             file_id: version.file_id,
@@ -114,7 +121,8 @@ impl From<Version> for VersionView {
             mime_type: version.mime_type,
             declared_mime_type: version.declared_mime_type,
             change_summary: version.change_summary,
-            user_metadata: version.user_metadata,
+            user_metadata,
+            content_headers,
             md5: version.md5.map(hex::encode),
             created_at: version.created_at.into(),
         }

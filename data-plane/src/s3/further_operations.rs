@@ -14,6 +14,7 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 use super::authentication::also_reads;
 use super::encoding::Encoding;
 use super::failure::failure;
+use super::headers::Headers;
 use super::integrity::Integrity;
 use super::metadata;
 use super::multipart;
@@ -32,7 +33,8 @@ impl Door {
         let caller = caller(&request)?;
         let input = request.input;
         let workspace = self.workspace(&caller, &input.bucket).await?;
-        let metadata = metadata::read(input.metadata)?;
+        let headers = Headers::from(&input);
+        let metadata = metadata::read(input.metadata, &headers)?;
         let upload = multipart::create(&self.0, &caller, workspace, &input.key, input.content_type, metadata).await?;
         Ok(S3Response::new(CreateMultipartUploadOutput {
             bucket: Some(input.bucket),

@@ -1,11 +1,13 @@
 //! User metadata (`x-amz-meta-…`): texts that a client says of a content. They are its version's, as clients state there what holds of
-//! these bytes alone: when they changed, their hash, what they are encrypted with. A file's own metadata is another thing. Pure.
+//! these bytes alone: when they changed, their hash, what they are encrypted with. A file's own metadata is another thing. With it
+//! go the [`Headers`] that are kept, as both are said, copied and replaced together. Pure.
 
 use s3s::dto::{Metadata, MetadataDirective};
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 use serde_json::{Map, Value};
 
-use crate::files::doors::Said;
+use super::headers::Headers;
+use crate::files::doors::{HEADER_MARK, Said};
 
 /// Bytes of all names and values, as with S3.
 const MOST_BYTES: usize = 2 * 1024;
@@ -14,8 +16,8 @@ const MOST_BYTES: usize = 2 * 1024;
 ///
 /// # Errors
 /// `MetadataTooLarge`; `InvalidArgument` where it could not be told again in headers.
-pub(super) fn read(metadata: Option<Metadata>) -> S3Result<Option<Value>> {
-    let Some(metadata) = metadata.filter(|metadata| !metadata.is_empty()) else { return Ok(None) };
+pub(super) fn read(metadata: Option<Metadata>, headers: &Headers) -> S3Result<Option<Value>> {
+    let metadata = metadata.unwrap_or_default();
     let size: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
     if size > MOST_BYTES {
         return Err(S3Error::with_message(
@@ -34,17 +36,22 @@ pub(super) fn read(metadata: Option<Metadata>) -> S3Result<Option<Value>> {
         }
         said.insert(name.to_ascii_lowercase(), Value::String(value));
     }
-    Ok(Some(Value::Object(said)))
+    headers.add_to(&mut said)?;
+    Ok(Some(said).filter(|said| !said.is_empty()).map(Value::Object))
 }
 
 /// What is said of a copy instead of what is said of its source; none where that goes with it.
 ///
 /// # Errors
 /// Those of [`read`]; `InvalidArgument` for a directive that is none.
-pub(super) fn of_copy(directive: Option<&MetadataDirective>, metadata: Option<Metadata>) -> S3Result<Option<Said>> {
+pub(super) fn of_copy(
+    directive: Option<&MetadataDirective>,
+    metadata: Option<Metadata>,
+    headers: &Headers,
+) -> S3Result<Option<Said>> {
     match directive.map(MetadataDirective::as_str) {
         None | Some(MetadataDirective::COPY) => Ok(None),
-        Some(MetadataDirective::REPLACE) => Ok(Some(Said(read(metadata)?))),
+        Some(MetadataDirective::REPLACE) => Ok(Some(Said(read(metadata, headers)?))),
         Some(_) => Err(s3_error!(InvalidArgument, "the metadata directive is `COPY` or `REPLACE`")),
     }
 }
@@ -52,7 +59,8 @@ pub(super) fn of_copy(directive: Option<&MetadataDirective>, metadata: Option<Me
 /// What was said, to be told again.
 pub(super) fn told(said: Option<&Value>) -> Option<Metadata> {
     let said = said?.as_object()?;
-    Some(said.iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect())
+    let own = said.iter().filter(|(name, _)| !name.starts_with(HEADER_MARK));
+    Some(own.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect())
 }
 
 #[cfg(test)]
@@ -63,17 +71,31 @@ mod tests {
         Some(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
     }
 
+    fn said(pairs: &[(&str, &str)]) -> S3Result<Option<Value>> {
+        read(metadata(pairs), &Headers::default())
+    }
+
     #[test]
     fn what_is_said_is_told_again() {
-        let said = read(metadata(&[("mtime", "1.5"), ("Author", "Zoë")])).unwrap();
-        assert_eq!(told(said.as_ref()), metadata(&[("mtime", "1.5"), ("author", "Zoë")]));
-        assert!(read(metadata(&[])).unwrap().is_none());
-        assert!(read(None).unwrap().is_none());
+        let stored = said(&[("mtime", "1.5"), ("Author", "Zoë")]).unwrap();
+        assert_eq!(told(stored.as_ref()), metadata(&[("mtime", "1.5"), ("author", "Zoë")]));
+        assert!(said(&[]).unwrap().is_none());
+        assert!(read(None, &Headers::default()).unwrap().is_none());
+    }
+
+    #[test]
+    fn headers_are_no_metadata() {
+        let headers = Headers { cache_control: Some("no-store".to_owned()), ..Headers::default() };
+        let said = read(metadata(&[("cache-control", "mine")]), &headers).unwrap();
+        assert_eq!(told(said.as_ref()), metadata(&[("cache-control", "mine")]));
+        assert_eq!(Headers::of(said.as_ref()), headers);
+        let error = read(metadata(&[(":cache-control", "mine")]), &headers).unwrap_err();
+        assert_eq!(error.code(), &S3ErrorCode::InvalidArgument);
     }
 
     #[test]
     fn too_much_is_refused_to_the_byte() {
-        let of = |length: usize| read(metadata(&[("name", &"x".repeat(length))]));
+        let of = |length: usize| said(&[("name", &"x".repeat(length))]);
         assert!(of(MOST_BYTES - 4).is_ok());
         assert_eq!(of(MOST_BYTES - 3).unwrap_err().code(), &S3ErrorCode::MetadataTooLarge);
     }
@@ -81,7 +103,7 @@ mod tests {
     #[test]
     fn what_no_header_can_hold_is_refused() {
         for (name, value) in [("a b", ""), ("ä", ""), ("", "x"), ("a", "two\nlines"), ("a", "\0")] {
-            assert_eq!(read(metadata(&[(name, value)])).unwrap_err().code(), &S3ErrorCode::InvalidArgument);
+            assert_eq!(said(&[(name, value)]).unwrap_err().code(), &S3ErrorCode::InvalidArgument);
         }
     }
 }

@@ -9,6 +9,7 @@ mod buckets;
 mod encoding;
 mod failure;
 mod further_operations;
+mod headers;
 mod integrity;
 mod key;
 mod listing;

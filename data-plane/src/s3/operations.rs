@@ -25,6 +25,7 @@ use uuid::Uuid;
 use super::authentication::also_reads;
 use super::encoding::Encoding;
 use super::failure::failure;
+use super::headers::Headers;
 use super::integrity::Integrity;
 use super::listing::{self, Item, Page, Wanted};
 use super::objects::{self, Incoming, etag, names};
@@ -262,6 +263,7 @@ impl S3 for Door {
             objects::stored(&tenant, &input.bucket, &input.key, input.version_id.as_deref()).await?
         };
         check_conditions(&stored, &input)?;
+        let told = Headers::from(&input).or(Headers::of(stored.user_metadata.as_ref()));
         let part = match &input.range {
             Some(range) => Some(range.check(stored.object.size).map_err(|_| s3_error!(InvalidRange))?),
             None => None,
@@ -286,10 +288,11 @@ impl S3 for Door {
             content_range,
             accept_ranges: Some("bytes".to_owned()),
             content_type: Some(input.response_content_type.unwrap_or_else(|| stored.mime_type.clone())),
-            content_disposition: input.response_content_disposition,
-            cache_control: input.response_cache_control,
-            content_encoding: input.response_content_encoding,
-            content_language: input.response_content_language,
+            content_disposition: told.content_disposition,
+            cache_control: told.cache_control,
+            content_encoding: told.content_encoding,
+            content_language: told.content_language,
+            expires: told.expires,
             e_tag: Some(etag(&stored.sha256)),
             last_modified: Some(time(stored.created_at)),
             metadata: metadata::told(stored.user_metadata.as_ref()),
@@ -308,6 +311,7 @@ impl S3 for Door {
         let input = request.input;
         let tenant = caller.connection(&self.0).await.map_err(failure)?;
         let stored = objects::stored(&tenant, &input.bucket, &input.key, input.version_id.as_deref()).await?;
+        let told = Headers::from(&input).or(Headers::of(stored.user_metadata.as_ref()));
         let conditions = GetObjectInput {
             if_match: input.if_match,
             if_none_match: input.if_none_match,
@@ -323,7 +327,12 @@ impl S3 for Door {
             content_length: i64::try_from(stored.object.size).ok(),
             accept_ranges: Some("bytes".to_owned()),
             metadata: metadata::told(stored.user_metadata.as_ref()),
-            content_type: Some(stored.mime_type),
+            content_type: Some(input.response_content_type.unwrap_or(stored.mime_type)),
+            content_disposition: told.content_disposition,
+            cache_control: told.cache_control,
+            content_encoding: told.content_encoding,
+            content_language: told.content_language,
+            expires: told.expires,
             e_tag: Some(etag(&stored.sha256)),
             last_modified: Some(time(stored.created_at)),
             version_id: Some(stored.version.to_string()),
@@ -333,7 +342,7 @@ impl S3 for Door {
 
     async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
         let caller = caller(&request)?;
-        let input = request.input;
+        let mut input = request.input;
         if let Some(folder) = input.key.strip_suffix('/') {
             // What clients make where they want a folder to be.
             if input.content_length.is_some_and(|length| length > 0) {
@@ -344,6 +353,7 @@ impl S3 for Door {
             folders::doors::ensure(&self.0, &caller, workspace, &key.folders).await.map_err(failure)?;
             return Ok(S3Response::new(PutObjectOutput::default()));
         }
+        let metadata = metadata::read(input.metadata.take(), &Headers::from(&input))?;
         let stated = Checksum {
             checksum_crc32: input.checksum_crc32,
             checksum_crc32c: input.checksum_crc32c,
@@ -352,7 +362,6 @@ impl S3 for Door {
             checksum_sha256: input.checksum_sha256,
             ..Checksum::default()
         };
-        let metadata = metadata::read(input.metadata)?;
         let integrity = Integrity::new(stated, &request.headers, request.trailing_headers);
         let incoming = Incoming {
             bucket: &input.bucket,
@@ -385,7 +394,8 @@ impl S3 for Door {
         let CopySource::Bucket { bucket: from, key, version_id } = &input.copy_source else {
             return Err(s3_error!(NotImplemented, "copies are of a bucket's objects"));
         };
-        let is_said = metadata::of_copy(input.metadata_directive.as_ref(), input.metadata)?;
+        let headers = Headers::from(&input);
+        let is_said = metadata::of_copy(input.metadata_directive.as_ref(), input.metadata, &headers)?;
         let stored = {
             let tenant = caller.connection(&self.0).await.map_err(failure)?;
             objects::stored(&tenant, from, key, version_id.as_deref()).await?
