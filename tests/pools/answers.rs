@@ -45,6 +45,12 @@ pub(crate) async fn send(request: reqwest::RequestBuilder) -> Option<Seen> {
     Some(Seen { status, headers, body, took: begun.elapsed() })
 }
 
+/// The middle one of several.
+pub(crate) fn median(mut all: Vec<Duration>) -> Duration {
+    all.sort_unstable();
+    all[all.len() / 2]
+}
+
 impl Seen {
     /// A header.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {

@@ -46,6 +46,11 @@ impl Watch {
         this
     }
 
+    /// Whether it has still to begin.
+    pub(crate) fn has_not_counted(&self) -> bool {
+        self.counted.load(Ordering::Acquire) == 0
+    }
+
     /// The most connections that there were at once.
     pub(crate) fn most(self) -> usize {
         assert!(self.counted.load(Ordering::Acquire) > 0, "nothing was counted");

@@ -4,7 +4,9 @@
 //! that the backend no longer counts (PostgreSQL source, `pqcomm.c`, `socket_close`). The driver does not wait for it.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -23,11 +25,15 @@ const SILENCE: Duration = Duration::from_secs(20);
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_PROBES: u32 = 3;
+/// A lost packet that was to begin a connection is sent again after a second, then after two, four (RFC 6298), which is longer than
+/// a server's return should go unnoticed.
+const EAGER: Duration = Duration::from_millis(300);
 
 /// A stream whose shutdown is done when the other side has closed it too.
 pub(crate) struct Wire {
     stream: TcpStream,
     is_shut: bool,
+    has_heard: Arc<AtomicBool>,
 }
 
 impl Wire {
@@ -41,7 +47,28 @@ impl Wire {
         sockopt::set_tcp_keepcnt(&stream, KEEPALIVE_PROBES)?;
         #[cfg(target_os = "linux")]
         sockopt::set_tcp_user_timeout(&stream, u32::try_from(SILENCE.as_millis()).unwrap_or(u32::MAX))?;
-        Ok(Self { stream, is_shut: false })
+        Ok(Self { stream, is_shut: false, has_heard: Arc::default() })
+    }
+
+    /// The same, where packets may be lost now and not a moment later: beside the first attempt there is always a young one.
+    pub(crate) async fn open_eagerly(host: &str, port: u16) -> io::Result<Self> {
+        let mut first = pin!(Self::open(host, port));
+        if let Ok(outcome) = tokio::time::timeout(EAGER, &mut first).await {
+            return outcome;
+        }
+        loop {
+            tokio::select! {
+                outcome = &mut first => return outcome,
+                young = tokio::time::timeout(EAGER, Self::open(host, port)) => if let Ok(outcome) = young {
+                    return outcome;
+                },
+            }
+        }
+    }
+
+    /// Becomes true with the first byte that the other side says.
+    pub(crate) fn has_heard(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.has_heard)
     }
 }
 
@@ -51,7 +78,12 @@ impl AsyncRead for Wire {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.has_heard.store(true, Ordering::Release);
+        }
+        read
     }
 }
 
@@ -85,13 +117,15 @@ impl AsyncWrite for Wire {
 }
 
 /// A client, and the task that moves its bytes: done when the server has let go of the connection.
-pub(crate) async fn connect(
+pub(crate) type Carried = (Client, JoinHandle<Ending>);
+
+/// Logs in.
+pub(crate) async fn log_in(
+    wire: Wire,
     config: &tokio_postgres::Config,
     host: &str,
-    port: u16,
     tls: &Tls,
-) -> Result<(Client, JoinHandle<Ending>), ConnectFailure> {
-    let wire = Wire::open(host, port).await.map_err(ConnectFailure::Network)?;
+) -> Result<Carried, ConnectFailure> {
     match tls {
         Tls::Disabled => {
             let (client, connection) = config.connect_raw(wire, NoTls).await.map_err(ConnectFailure::Server)?;
@@ -114,6 +148,16 @@ pub(crate) enum ConnectFailure {
     /// The server said no, or fell silent.
     #[error("logging in")]
     Server(#[source] tokio_postgres::Error),
+}
+
+impl ConnectFailure {
+    /// Whether the network gave up: to the server there may be a session.
+    pub(crate) fn is_silence(&self) -> bool {
+        match self {
+            Self::Network(error) => is_silence(error),
+            Self::Server(error) => has_ended_in_silence(error),
+        }
+    }
 }
 
 /// Asks a server to end what a connection is running; returns when the server has taken note.
@@ -146,8 +190,12 @@ pub(crate) enum Ending {
 async fn log_end(connection: impl Future<Output = Result<(), tokio_postgres::Error>>) -> Ending {
     let Err(error) = connection.await else { return Ending::Seen };
     tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended");
-    let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<io::Error>());
-    if cause.is_some_and(is_silence) { Ending::Silence } else { Ending::Seen }
+    if has_ended_in_silence(&error) { Ending::Silence } else { Ending::Seen }
+}
+
+fn has_ended_in_silence(error: &tokio_postgres::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(is_silence)
 }
 
 /// Whether the network gave up, not the other side.

@@ -12,11 +12,11 @@ use rowhouse_settings as settings;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::door::{Door, Shut, TenantLink};
+use super::door::{Door, Reach, Rest, Shut, TenantLink};
 use super::drivers::Drivers;
 use super::lease::Lease;
 use super::ledger::{
-    Action, Asked, Attempt, Failure, Lapse, Ledger, Limits, PoolId, Refusal, Snapshot, TenantLoad, Terms, Ticket,
+    Action, Asked, Attempt, Ended, Failure, Lapse, Ledger, Limits, PoolId, Refusal, Snapshot, TenantLoad, Terms, Ticket,
 };
 use super::loan::Loan;
 
@@ -36,6 +36,8 @@ const CEILING: Duration = Duration::from_secs(5);
 const REFUSAL: Duration = Duration::from_secs(1);
 /// An attempt to open a connection that takes longer than this makes room for others beside it.
 const DAWDLES: Duration = Duration::from_millis(250);
+/// A session that takes longer than this to end may be one of a server that is away.
+const HANGS: Duration = Duration::from_secs(1);
 
 /// The connections of this process to one cluster.
 pub(crate) struct Cluster {
@@ -128,8 +130,8 @@ impl Cluster {
                 metrics::counter!("rowhouse_queries_cancelled_total").increment(1);
                 link.cancel().await;
             }
-            link.close().await;
-            cluster.tell(|ledger, now, actions| ledger.closed(Some(&terms), now, actions));
+            cluster.see_end(link.pool(), link.close()).await;
+            cluster.tell(|ledger, now, actions| ledger.closed(Ended::Abandoned(terms), now, actions));
         });
     }
 
@@ -223,14 +225,32 @@ impl Cluster {
     fn close(self: &Arc<Self>, link: TenantLink) {
         let cluster = Arc::clone(self);
         self.spawn(async move {
-            link.close().await;
-            cluster.tell(|ledger, now, actions| ledger.closed(None, now, actions));
+            cluster.see_end(link.pool(), link.close()).await;
+            cluster.tell(|ledger, now, actions| ledger.closed(Ended::Closed, now, actions));
         });
+    }
+
+    /// The same with what an attempt has left.
+    fn close_rest(self: &Arc<Self>, rest: Option<Rest>) {
+        let Some(rest) = rest else { return };
+        let cluster = Arc::clone(self);
+        self.spawn(async move {
+            cluster.see_end(rest.pool(), rest.close()).await;
+            cluster.tell(|ledger, now, actions| ledger.closed(Ended::Rest, now, actions));
+        });
+    }
+
+    async fn see_end(self: &Arc<Self>, pool: PoolId, end: impl Future<Output = ()>) {
+        let (since, mut end) = (Instant::now(), pin!(end));
+        if tokio::time::timeout(HANGS, &mut end).await.is_err() {
+            self.tell(|ledger, _, actions| ledger.hangs(pool, since, actions));
+            end.await;
+        }
     }
 
     async fn open(self: Arc<Self>, pool: PoolId, tenant: TenantId) {
         let door = self.doors.get(&pool).map(|door| Arc::clone(&door));
-        let mut attempt = pin!(try_door(door));
+        let mut attempt = pin!(try_door(door, Reach::Calmly));
         let (outcome, rest) = match tokio::time::timeout(DAWDLES, &mut attempt).await {
             Ok(done) => done,
             Err(_) => {
@@ -243,7 +263,7 @@ impl Cluster {
             Err(attempt) => ledger.failed(pool, tenant, attempt, now, actions),
         });
         // Only now: its place is to be known as one that is being vacated.
-        rest.into_iter().for_each(|link| self.close(link));
+        self.close_rest(rest);
     }
 
     async fn probe(self: Arc<Self>, pool: PoolId, after: Duration) {
@@ -253,9 +273,9 @@ impl Cluster {
         if is_to_be_tried {
             let door = self.door_beside(pool);
             let pool = door.as_ref().map_or(pool, |door| door.id);
-            let (outcome, rest) = try_door(door).await;
+            let (outcome, rest) = try_door(door, Reach::Eagerly).await;
             self.tell(|ledger, now, actions| ledger.probed(pool, outcome, now, actions));
-            rest.into_iter().for_each(|link| self.close(link));
+            self.close_rest(rest);
         }
     }
 
@@ -275,11 +295,11 @@ impl Cluster {
     }
 }
 
-/// A connection, or what came of it; and a session that there is in vain and that is to be closed.
-async fn try_door(door: Option<Arc<Door>>) -> (Result<TenantLink, Attempt>, Option<TenantLink>) {
+/// A connection, or what came of it; and what is left of it and is to be closed.
+async fn try_door(door: Option<Arc<Door>>, reach: Reach) -> (Result<TenantLink, Attempt>, Option<Rest>) {
     let begun = Instant::now();
     let outcome = match door {
-        Some(door) => door.open().await,
+        Some(door) => door.open(reach).await,
         // The door was shut for good in the meantime.
         None => Err(Shut { failure: Failure::Gone, rest: None }),
     };

@@ -22,6 +22,8 @@ pub use commit::{CommitFault, Sprung};
 
 /// Connections that wait to be taken in.
 const BACKLOG: u32 = 1024;
+/// A queue is full where a connection is not made within this time.
+const FULL: Duration = Duration::from_millis(100);
 
 /// How connections fare, in both directions. The default is well.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -63,6 +65,14 @@ struct Fate {
     cut: Option<Cut>,
 }
 
+/// What becomes of connections to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Door {
+    Open,
+    Refusing,
+    Swallowing,
+}
+
 struct Shared {
     target: SocketAddr,
     is_postgres: bool,
@@ -77,7 +87,7 @@ struct Shared {
 pub struct FaultProxy {
     shared: Arc<Shared>,
     port: u16,
-    accepts: watch::Sender<bool>,
+    door: watch::Sender<Door>,
     _stop: oneshot::Sender<()>,
 }
 
@@ -107,7 +117,7 @@ impl FaultProxy {
             carried: AtomicU64::new(0),
             trap: Mutex::default(),
         });
-        let (accepts, door) = watch::channel(true);
+        let (door, watched) = watch::channel(Door::Open);
         let (stop, stopped) = oneshot::channel::<()>();
         let (bound, port) = std::sync::mpsc::channel();
         let serving = Arc::clone(&shared);
@@ -119,13 +129,13 @@ impl FaultProxy {
                 let listener = listen(port);
                 let _ = bound.send(port);
                 tokio::select! {
-                    () = serve(serving, port, listener, door) => {}
+                    () = serve(serving, port, listener, watched) => {}
                     _ = stopped => {}
                 }
             });
         });
         let port = port.recv().expect("the proxy listens");
-        Self { shared, port, accepts, _stop: stop }
+        Self { shared, port, door, _stop: stop }
     }
 
     /// Where the proxy listens.
@@ -142,12 +152,17 @@ impl FaultProxy {
     /// All connections are well again; those to come are let in. What was cut stays so.
     pub fn heal(&self) {
         self.set(Faults::default());
-        self.accepts.send_replace(true);
+        self.door.send_replace(Door::Open);
     }
 
     /// Connections to come are refused, as where nobody listens. Those that are there stay.
     pub fn refuse(&self) {
-        self.accepts.send_replace(false);
+        self.door.send_replace(Door::Refusing);
+    }
+
+    /// Packets of connections to come are lost, as where the network is cut. Those that are there stay.
+    pub fn swallow(&self) {
+        self.door.send_replace(Door::Swallowing);
     }
 
     /// Ends all connections that are there.
@@ -229,7 +244,7 @@ impl Fate {
     }
 }
 
-async fn serve(shared: Arc<Shared>, port: u16, mut listener: TcpListener, mut door: watch::Receiver<bool>) {
+async fn serve(shared: Arc<Shared>, port: u16, mut listener: TcpListener, mut door: watch::Receiver<Door>) {
     loop {
         let told = tokio::select! {
             accepted = listener.accept() => {
@@ -238,12 +253,15 @@ async fn serve(shared: Arc<Shared>, port: u16, mut listener: TcpListener, mut do
                 }
                 continue;
             }
-            closed = door.wait_for(|open| !*open) => closed.is_ok(),
+            closed = door.wait_for(|door| *door != Door::Open) => closed.map(|door| *door),
         };
         drop(listener);
-        if !told || door.wait_for(|open| *open).await.is_err() {
+        let Ok(told) = told else { return };
+        let deaf = (told == Door::Swallowing).then(|| deaf(port));
+        if door.wait_for(|door| *door == Door::Open).await.is_err() {
             return;
         }
+        drop(deaf);
         listener = listen(port);
     }
 }
@@ -271,6 +289,15 @@ fn socket(port: u16) -> TcpSocket {
     socket.set_reuseaddr(true).and_then(|()| socket.set_reuseport(true)).expect("an address may be shared");
     socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).expect("the port is free");
     socket
+}
+
+/// A listener that takes nobody in, and those who fill its queue: the system then drops what else comes, unanswered.
+fn deaf(port: u16) -> (TcpListener, Vec<std::net::TcpStream>) {
+    let listener = socket(port).listen(1).expect("the port can be listened to");
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let queue = std::iter::from_fn(|| std::net::TcpStream::connect_timeout(&address, FULL).ok());
+    let queue = queue.collect();
+    (listener, queue)
 }
 
 fn listen(port: u16) -> TcpListener {

@@ -7,7 +7,7 @@ pub(super) const TOLERATED: u32 = 3;
 /// The pause before the first probe; it doubles with each that fails.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause: service is back within two of them after the server is.
-const LONGEST_PAUSE: Duration = Duration::from_millis(800);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Whether a cluster is asked at all.
 #[derive(Debug, Default)]

@@ -125,7 +125,7 @@ pub(crate) enum Failure {
     Refused,
     /// This database says nothing; perhaps it is only slow.
     Silent,
-    /// There is no way to this database any more: it says nothing of the server.
+    /// There is no way to this database any more, or none now: it says nothing of the server.
     Gone,
 }
 
@@ -136,6 +136,17 @@ pub(crate) struct Attempt {
     pub(crate) begun: Instant,
     /// Whether it left a session that has to be closed, of which [`Ledger::closed`] is told.
     pub(crate) is_ending: bool,
+}
+
+/// What has ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ended {
+    /// A connection that was to be closed.
+    Closed,
+    /// One that was let go of in the middle of something; its terms say whose it was.
+    Abandoned(Terms),
+    /// What an attempt to open one has left.
+    Rest,
 }
 
 /// When a budget ends that is not renewed, and what is left then.
@@ -171,8 +182,8 @@ pub(crate) struct Ledger<C, W> {
     opening: usize,
     /// Of these, connections that are being closed.
     closing: usize,
-    /// Of these, such as were let go of in the middle of something: nobody knows when they end, and no place is waited for that
-    /// one of them has.
+    /// Of these, such as were let go of in the middle of something, or of being opened: nobody knows when they end, and no place is
+    /// waited for that one of them has.
     abandoned: usize,
     pools: HashMap<PoolId, Pool<C>>,
     tenants: HashMap<TenantId, Tenant<W>>,
@@ -344,12 +355,14 @@ impl<C: Connection, W> Ledger<C, W> {
         self.abandoned += 1;
     }
 
-    /// The server has let go of a connection that was to be closed; of an abandoned one its terms say whose it was.
-    pub(crate) fn closed(&mut self, abandoned: Option<&Terms>, now: Instant, actions: &mut Vec<Action<C, W>>) {
+    /// The server has let go of a connection.
+    pub(crate) fn closed(&mut self, ended: Ended, now: Instant, actions: &mut Vec<Action<C, W>>) {
         self.closing -= 1;
         self.taken -= 1;
-        if let Some(terms) = abandoned {
+        if !matches!(ended, Ended::Closed) {
             self.abandoned -= 1;
+        }
+        if let Ended::Abandoned(terms) = &ended {
             self.learn(terms, now);
             self.let_go(terms.pool, terms.tenant);
             self.lend_idle(terms, now, actions);
@@ -415,18 +428,29 @@ impl<C: Connection, W> Ledger<C, W> {
                     self.refuse_for_now(pool, now, actions);
                 }
             }
-            Failure::Unreachable => {
-                if let Some(pause) = self.breaker.failed() {
-                    self.refuse_all(None, Refusal::Unreachable, actions);
-                    self.close_idle_where(|_| true, actions);
-                    actions.push(Action::Probe { pool, after: pause });
-                }
-            }
+            Failure::Unreachable => self.miss(pool, actions),
         }
         self.line_up(tenant);
         self.forget(tenant);
         self.forget_pool(pool);
         self.serve(now, actions);
+    }
+
+    /// A session does not end, though it should have long ago. With all places taken by such sessions nobody could try whether
+    /// the cluster is there, so one of which nothing else was heard meanwhile counts like an attempt.
+    pub(crate) fn hangs(&mut self, pool: PoolId, since: Instant, actions: &mut Vec<Action<C, W>>) {
+        if self.heard.is_none_or(|heard| heard <= since) {
+            self.miss(pool, actions);
+        }
+    }
+
+    /// The cluster did not answer once more.
+    fn miss(&mut self, pool: PoolId, actions: &mut Vec<Action<C, W>>) {
+        if let Some(pause) = self.breaker.failed() {
+            self.refuse_all(None, Refusal::Unreachable, actions);
+            self.close_idle_where(|_| true, actions);
+            actions.push(Action::Probe { pool, after: pause });
+        }
     }
 
     /// What a failure says. A cluster that has answered others since the attempt was begun is not away: silence is this

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use rowhouse_domain::TenantId;
 use uuid::Uuid;
 
-use super::{Action, Asked, Attempt, Connection, Failure, Lapse, Ledger, Limits, PoolId, Terms, Ticket};
+use super::{Action, Asked, Attempt, Connection, Ended, Failure, Lapse, Ledger, Limits, PoolId, Terms, Ticket};
 
 /// A connection that knows its pool; a spent one ends at its next use.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,6 +66,7 @@ enum Event {
     Opened(usize),
     Failed(usize, Failure, bool),
     Dawdles(usize),
+    Hangs(u8),
     Closed(usize),
     Cancel(usize),
     Pass(u64),
@@ -96,6 +97,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (any::<usize>(), failure, any::<bool>())
             .prop_map(|(which, failure, is_ending)| Event::Failed(which, failure, is_ending)),
         2 => any::<usize>().prop_map(Event::Dawdles),
+        1 => (0..TENANTS).prop_map(Event::Hangs),
         5 => any::<usize>().prop_map(Event::Closed),
         1 => any::<usize>().prop_map(Event::Cancel),
         2 => (0u64..30).prop_map(Event::Pass),
@@ -115,7 +117,7 @@ struct World {
     lapse: Option<Lapse>,
     lent: Vec<(Terms, Fake)>,
     opening: Vec<(PoolId, TenantId)>,
-    closing: Vec<Option<Terms>>,
+    closing: Vec<Ended>,
     probes: Vec<PoolId>,
     waiting: HashMap<u64, (PoolId, TenantId, Ticket)>,
     next: u64,
@@ -163,7 +165,7 @@ impl World {
                     assert!(of_tenant <= LIMITS.opening_per_tenant);
                     assert!(self.held(tenant) + of_tenant <= LIMITS.per_tenant, "more than a tenant may have");
                 }
-                Action::Close(_) => self.closing.push(None),
+                Action::Close(_) => self.closing.push(Ended::Closed),
                 Action::Refuse { to, .. } => {
                     self.waiting.remove(&to).expect("refused somebody who waits");
                 }
@@ -175,7 +177,11 @@ impl World {
 
     fn held(&self, tenant: TenantId) -> usize {
         self.lent.iter().filter(|(terms, _)| terms.tenant == tenant).count()
-            + self.closing.iter().flatten().filter(|terms| terms.tenant == tenant).count()
+            + self
+                .closing
+                .iter()
+                .filter(|ended| matches!(ended, Ended::Abandoned(terms) if terms.tenant == tenant))
+                .count()
     }
 
     /// Server connections as they really are.
@@ -214,7 +220,7 @@ impl World {
             Event::Abandon(which) => {
                 let Some((terms, _)) = pick(&mut self.lent, which) else { return };
                 self.ledger.abandon();
-                self.closing.push(Some(terms));
+                self.closing.push(Ended::Abandoned(terms));
             }
             Event::Opened(which) => {
                 let Some((pool, tenant)) = pick(&mut self.opening, which) else { return };
@@ -229,16 +235,21 @@ impl World {
             Event::Failed(which, failure, is_ending) => {
                 let Some((pool, tenant)) = pick(&mut self.opening, which) else { return };
                 let attempt = Attempt { failure, begun: now, is_ending };
-                self.closing.extend(is_ending.then_some(None));
+                self.closing.extend(is_ending.then_some(Ended::Rest));
                 self.ledger.failed(pool, tenant, attempt, now, &mut actions);
             }
             Event::Dawdles(which) => {
                 let Some((pool, _)) = self.opening.get(which % self.opening.len().max(1)) else { return };
                 self.ledger.dawdles(*pool, now, &mut actions);
             }
+            Event::Hangs(number) => {
+                if !self.closing.is_empty() {
+                    self.ledger.hangs(pool(number), now, &mut actions);
+                }
+            }
             Event::Closed(which) => {
-                let Some(abandoned) = pick(&mut self.closing, which) else { return };
-                self.ledger.closed(abandoned.as_ref(), now, &mut actions);
+                let Some(ended) = pick(&mut self.closing, which) else { return };
+                self.ledger.closed(ended, now, &mut actions);
             }
             Event::Cancel(which) => {
                 let mut all: Vec<u64> = self.waiting.keys().copied().collect();
@@ -341,6 +352,7 @@ proptest! {
     }
 }
 
+mod fairness;
 mod silence;
 
 /// Opens what is to be opened and closes what is to be closed, at once.
@@ -405,7 +417,7 @@ fn no_place_is_waited_for_whose_session_may_never_end() {
     world.act(&Event::GiveBack(0));
     world.act(&Event::GiveBack(0));
     world.act(&Event::Ask(3));
-    let evicted = world.closing.iter().filter(|abandoned| abandoned.is_none()).count();
+    let evicted = world.closing.iter().filter(|ended| matches!(ended, Ended::Closed)).count();
     assert_eq!(evicted, 1, "an idle connection makes room at once");
 }
 

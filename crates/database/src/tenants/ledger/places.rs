@@ -180,6 +180,7 @@ impl<C: Connection, W> Ledger<C, W> {
     pub(super) fn vacate(&mut self, is_ending: bool) {
         if is_ending {
             self.closing += 1;
+            self.abandoned += 1;
         } else {
             self.taken -= 1;
         }

@@ -27,6 +27,51 @@ fn one_silent_database_does_not_have_the_whole_cluster_refused() {
 }
 
 #[test]
+fn a_cluster_whose_sessions_do_not_end_is_away_though_nobody_can_try() {
+    let mut world = World::new(3);
+    for number in [0, 1, 2] {
+        world.act(&Event::Ask(number));
+    }
+    settle(&mut world);
+    for _ in 0..3 {
+        world.act(&Event::Abandon(0));
+    }
+    world.act(&Event::Ask(3));
+    assert_eq!((world.waiting.len(), world.opening.len()), (1, 0), "all places are taken");
+    world.act(&Event::Pass(1000));
+    for number in [0, 1, 2] {
+        world.act(&Event::Hangs(number));
+    }
+    assert!(world.waiting.is_empty(), "nobody waits for a cluster that does not answer");
+    world.act(&Event::Probe(true));
+    assert!(world.ledger.breaker.is_open(), "there is no place to try it in");
+    // It goes on.
+    world.act(&Event::Closed(0));
+    world.act(&Event::Probe(true));
+    world.act(&Event::Ask(3));
+    settle(&mut world);
+    assert!(world.served.contains(&tenant(3)));
+}
+
+#[test]
+fn a_session_that_does_not_end_says_nothing_of_a_cluster_that_answers() {
+    let mut world = World::new(3);
+    for number in [0, 1] {
+        world.act(&Event::Ask(number));
+    }
+    settle(&mut world);
+    world.act(&Event::Abandon(0));
+    for _ in 0..5 {
+        let since = world.now;
+        world.act(&Event::Pass(1));
+        world.act(&Event::GiveBack(0));
+        world.act(&Event::Ask(1));
+        world.ledger.hangs(pool(0), since, &mut Vec::new());
+    }
+    assert!(!world.ledger.breaker.is_open());
+}
+
+#[test]
 fn who_waits_for_a_slow_database_is_served_unless_it_stays_silent() {
     let mut world = World::new(6);
     world.act(&Event::Ask(0));
