@@ -10,6 +10,7 @@ mod leases;
 mod migrating;
 mod migrations;
 mod notices;
+mod opening;
 mod partitions;
 mod placements;
 mod platform_functions;

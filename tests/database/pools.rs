@@ -41,7 +41,7 @@ async fn sessions(tenant: &TenantDatabase) -> i64 {
 }
 
 /// Waits until `sessions` is as expected: the server needs a moment to see a closed connection.
-async fn expect_sessions(tenant: &TenantDatabase, expected: i64) {
+pub(crate) async fn expect_sessions(tenant: &TenantDatabase, expected: i64) {
     let begun = Instant::now();
     while sessions(tenant).await != expected {
         assert!(begun.elapsed() < Duration::from_secs(5), "{} sessions instead of {expected}", sessions(tenant).await);
@@ -179,7 +179,7 @@ async fn an_abandoned_transaction_is_gone_for_the_next_borrower() {
     assert_ne!(backend(&connection).await, before, "the connection in the middle of a statement was lent again");
 }
 
-async fn backend(connection: &impl Sql) -> i32 {
+pub(crate) async fn backend(connection: &impl Sql) -> i32 {
     let rows = connection.query("select pg_backend_pid()", &[]).await.context("asking").unwrap();
     rows[0].try_get(0).unwrap()
 }

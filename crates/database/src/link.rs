@@ -118,3 +118,17 @@ pub(crate) fn pool_timeouts(checkout: Duration, connect: Duration) -> deadpool::
 pub(crate) fn platform_config(platform: &settings::Platform, user: &str, application: &str) -> tokio_postgres::Config {
     connection_config(&platform.host, platform.port, &platform.database, user, application, platform.connect_timeout)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_that_were_made_together_are_not_replaced_together() {
+        let lifetime = Duration::from_secs(1800);
+        let all: Vec<Duration> = (0..200).map(|_| jittered(lifetime)).collect();
+        let (least, most) = (all.iter().min().unwrap(), all.iter().max().unwrap());
+        assert!(*least >= lifetime.mul_f64(0.8) && *most <= lifetime, "{least:?} to {most:?}");
+        assert!(*most - *least > lifetime / 10, "{least:?} to {most:?}");
+    }
+}

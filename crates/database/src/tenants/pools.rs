@@ -349,8 +349,10 @@ impl Inner {
         config.password(placement.password(&self.master).expose_secret());
         let is_direct = (&server.host, server.port) == (&placement.server.host, placement.server.port);
         if is_direct {
-            // A pooler would have to be told to let this pass, and has keepalives of its own towards the server.
-            config.options(SERVER_KEEPALIVES);
+            // A pooler would have to be told to let this pass, and has keepalives of its own towards the server. Statements are
+            // bounded by the setting of the login then.
+            let limit = self.settings.statement_timeout.as_millis();
+            config.options(format!("{SERVER_KEEPALIVES} -c statement_timeout={limit}"));
         }
         let way = Way {
             cluster: placement.server.cluster,
