@@ -16,7 +16,21 @@ pub(super) struct Times {
     each: Histogram<u64>,
 }
 
+/// Rounds of fewer times have no percentiles of their own.
+const FEW: u64 = 10;
+
 impl Times {
+    /// All rounds as one, where each has only a few times.
+    pub(super) fn of_few(rounds: &[Self]) -> Option<Self> {
+        let (first, others) = rounds.split_first().filter(|(first, _)| first.each.len() < FEW)?;
+        let mut all = Self { seconds: first.seconds, each: first.each.clone() };
+        for other in others {
+            all.seconds += other.seconds;
+            all.each += &other.each;
+        }
+        Some(all)
+    }
+
     /// Times a second.
     pub(super) fn rate(&self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "thousands at most")]

@@ -122,7 +122,7 @@ impl Bench {
             self.up(size, times, upload_target, &mut report)?;
             self.down(served, size, times, download_target, &mut report)?;
         }
-        self.lists(&mut report)?;
+        self.lists(served, &mut report)?;
         println!("  {CROWD} uploads of {} at once", name_of(large));
         clients::all(&self.crowd(), 1, |client, number, _| self.upload(client, number, large).map(drop))?;
         let name = format!("peak memory of the data plane, {CROWD} uploads of {} at once", name_of(large));
@@ -165,9 +165,7 @@ impl Bench {
         }
         let name = format!("upload {}, against the bare handler", name_of(size));
         report.rate(&name, throughput(&ours, size), "MiB/s", Some(throughput(&bare, size)), target);
-        if times > 1 {
-            latencies(report, &format!("upload {}", name_of(size)), &ours, Some(&bare));
-        }
+        latencies(report, &format!("upload {}", name_of(size)), &ours, Some(&bare));
         Ok(())
     }
 
@@ -193,20 +191,24 @@ impl Bench {
         let floor = (!bare.is_empty()).then(|| throughput(&bare, size));
         let name = format!("download {}, against nginx", name_of(size));
         report.rate(&name, throughput(&ours, size), "MiB/s", floor, target.filter(|_| floor.is_some()));
-        if times > 1 {
-            latencies(report, &format!("download {}", name_of(size)), &ours, floor.map(|_| bare.as_slice()));
-        }
+        latencies(report, &format!("download {}", name_of(size)), &ours, floor.map(|_| bare.as_slice()));
         Ok(())
     }
 
-    fn lists(&self, report: &mut Report) -> Result<()> {
+    /// Against nginx serving the same answer from a file.
+    fn lists(&self, served: &Path, report: &mut Report) -> Result<()> {
         let (_, workspace) = &self.tenants[0];
         let path = format!("/v1/files?workspace_id={workspace}&limit=100");
-        let mut lists = Vec::new();
+        std::fs::write(served.join("list"), self.crowd()[0].connect()?.read(&path)?)?;
+        let (mut lists, mut bare) = (Vec::new(), Vec::new());
         for _ in 0..self.arguments.rounds {
             lists.push(clients::all(&self.crowd()[..1], 200, |client, _, _| client.download(&path).map(drop))?);
+            if let Some(nginx) = &self.nginx {
+                let downloads = |client: &mut wire::Client, _, _| client.download("/list").map(drop);
+                bare.push(clients::all(std::slice::from_ref(nginx), 200, downloads)?);
+            }
         }
-        latencies(report, "list of 100", &lists, None);
+        latencies(report, "list of 100", &lists, (!bare.is_empty()).then_some(bare.as_slice()));
         Ok(())
     }
 
@@ -239,10 +241,14 @@ fn throughput(rounds: &[Times], size: usize) -> f64 {
     median(rounds.iter().map(|times| times.rate() * mib).collect())
 }
 
+/// Of rounds of many times the median; of such as are too few to have percentiles, those of all rounds together.
 fn latencies(report: &mut Report, name: &str, ours: &[Times], bare: Option<&[Times]>) {
     for share in [50.0, 99.0] {
-        let middle = |rounds: &[Times]| median(rounds.iter().map(|times| times.percentile(share)).collect());
-        report.cost(&format!("{name}, p{share}"), middle(ours), "ms", bare.map(middle), None);
+        let of = |rounds: &[Times]| match Times::of_few(rounds) {
+            Some(all) => all.percentile(share),
+            None => median(rounds.iter().map(|times| times.percentile(share)).collect()),
+        };
+        report.cost(&format!("{name}, p{share}"), of(ours), "ms", bare.map(of), None);
     }
 }
 

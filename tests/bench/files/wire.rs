@@ -59,11 +59,22 @@ impl Client {
 
     /// Asks for something and gives how many bytes came.
     pub(super) fn download(&mut self, path: &str) -> Result<usize> {
+        Ok(self.get(path)?.1)
+    }
+
+    /// Asks for something that is not long.
+    pub(super) fn read(&mut self, path: &str) -> Result<Vec<u8>> {
+        let (body, length) = self.get(path)?;
+        ensure!(body.len() == length, "{path} has {length} bytes, of which not all are kept");
+        Ok(body)
+    }
+
+    fn get(&mut self, path: &str) -> Result<(Vec<u8>, usize)> {
         let head = format!("GET {path} HTTP/1.1\r\nHost: bench\r\n{}\r\n", self.key);
         self.stream.write_all(head.as_bytes())?;
         let (status, body, length) = self.answer()?;
         ensure!(status == 200, "{path} answered {status}: {}", String::from_utf8_lossy(&body));
-        Ok(length)
+        Ok((body, length))
     }
 
     /// The status, the beginning of the body, and how long all of it was.
