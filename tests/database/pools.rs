@@ -185,6 +185,27 @@ pub(crate) async fn backend(connection: &impl Sql) -> i32 {
 }
 
 #[tokio::test]
+async fn what_background_work_opens_makes_room_before_what_users_keep_asking_for() {
+    let (warm, tenants) = (tenant_database().await, [tenant_database().await, tenant_database().await]);
+    let pools = pools(|settings| settings.cluster_budget = 2);
+    let first = backend(&pools.checkout(&warm.active()).await.unwrap()).await;
+    for _ in 0..3 {
+        assert_eq!(backend(&pools.checkout(&warm.active()).await.unwrap()).await, first);
+        for tenant in &tenants {
+            // A visit borrows many times.
+            for _ in 0..5 {
+                drop(pools.checkout_in_background(&tenant.active()).await.unwrap());
+            }
+        }
+    }
+    assert_eq!(
+        backend(&pools.checkout(&warm.active()).await.unwrap()).await,
+        first,
+        "background work had its connection"
+    );
+}
+
+#[tokio::test]
 async fn idle_connections_and_pools_are_closed() {
     let tenant = tenant_database().await;
     let pools = pools(|settings| settings.idle_timeout = Duration::from_millis(50));

@@ -41,6 +41,6 @@ impl WorkContext {
     /// # Errors
     /// Unavailable, where the cluster does not answer or is out of room.
     pub async fn tenant(&self, placement: &ActivePlacement) -> Result<TenantConnection> {
-        self.tenants.checkout(placement).await
+        self.tenants.checkout_in_background(placement).await
     }
 }

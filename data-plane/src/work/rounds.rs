@@ -1,6 +1,6 @@
 //! One tenant after the other, all of them, again and again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rowhouse_database::PlatformPool;
 use rowhouse_domain::TenantId;
@@ -8,40 +8,47 @@ use rowhouse_problem::Result;
 
 use super::store;
 
-/// Tenants that are listed at once, and the pause before each: 10,000 tenants take nine minutes.
+/// Tenants that are listed at once.
 const PAGE: i64 = 100;
+/// The shortest pause before each.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How soon a list is asked for again that could not be had.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// Goes round all active tenants, slowly, for as long as somebody asks for the next.
+/// Goes round all active tenants, for as long as somebody asks for the next. A round is spread over its period, since each tenant
+/// that is looked at may need a connection that somebody else has to give up for it, and many processes may begin at once. But few
+/// are done with soon.
 pub(crate) struct Rounds {
     platform: PlatformPool,
-    /// How long nobody's turn it is after the last tenant.
-    rest: Duration,
+    /// From the beginning of a round to that of the next.
+    period: Duration,
+    began: Instant,
     page: std::vec::IntoIter<TenantId>,
     last: Option<TenantId>,
+    /// Tenants that are still to come in this round.
+    left: u32,
 }
 
 impl Rounds {
-    pub(crate) fn new(platform: PlatformPool, rest: Duration) -> Self {
-        Self { platform, rest, page: Vec::new().into_iter(), last: None }
+    pub(crate) fn new(platform: PlatformPool, period: Duration) -> Self {
+        let page = Vec::new().into_iter();
+        Self { platform, period, began: Instant::now(), page, last: None, left: 0 }
     }
 
     /// The tenant whose turn it is, when it is.
     pub(crate) async fn next(&mut self) -> TenantId {
         loop {
             if let Some(tenant) = self.page.next() {
-                tokio::time::sleep(PAUSE).await;
-                self.last = Some(tenant);
+                tokio::time::sleep(pause(self.period.saturating_sub(self.began.elapsed()), self.left)).await;
+                (self.last, self.left) = (Some(tenant), self.left.saturating_sub(1));
                 return tenant;
             }
             match self.list().await {
-                Ok(tenants) if tenants.is_empty() => {
-                    self.last = None;
-                    tokio::time::sleep(self.rest).await;
+                Ok((tenants, _)) if tenants.is_empty() => {
+                    tokio::time::sleep(self.period.saturating_sub(self.began.elapsed()).max(AGAIN)).await;
+                    (self.last, self.began) = (None, Instant::now());
                 }
-                Ok(tenants) => self.page = tenants.into_iter(),
+                Ok((tenants, left)) => (self.page, self.left) = (tenants.into_iter(), left),
                 Err(error) => {
                     tracing::warn!(error = error.chain(), "a round of all tenants has to wait");
                     tokio::time::sleep(AGAIN).await;
@@ -50,7 +57,37 @@ impl Rounds {
         }
     }
 
-    async fn list(&self) -> Result<Vec<TenantId>> {
+    async fn list(&self) -> Result<(Vec<TenantId>, u32)> {
         store::active_after(&self.platform.get().await?, self.last, PAGE).await
+    }
+}
+
+/// The pause before one of so many tenants that are left, where so much of the period is left.
+fn pause(left_of_period: Duration, tenants: u32) -> Duration {
+    let tenants = tenants.max(1);
+    (left_of_period / tenants).clamp(PAUSE, PAUSE * tenants)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    fn round(tenants: u32) -> Duration {
+        (1..=tenants).rev().fold(Duration::ZERO, |passed, left| passed + pause(DAY.saturating_sub(passed), left))
+    }
+
+    #[test]
+    fn a_round_of_many_takes_its_period_and_one_of_few_no_time() {
+        assert!(round(3) < Duration::from_secs(1));
+        assert!(round(100) < Duration::from_secs(300));
+        for tenants in [5_000, 10_000, 100_000] {
+            let took = round(tenants).as_secs_f64() / DAY.as_secs_f64();
+            assert!((0.9..=1.0).contains(&took), "{tenants} take {took} of a day");
+        }
+        // No faster than that, whatever is to be done.
+        assert_eq!(pause(DAY, 10_000_000), PAUSE);
+        assert_eq!(pause(Duration::ZERO, 10), PAUSE);
     }
 }

@@ -273,12 +273,19 @@ pub(super) async fn list(platform: &impl Sql, limit: i32) -> Result<Vec<(TenantI
 }
 
 const ACTIVE_AFTER: &str = "
-    select id from tenants where status = 'active' and ($1::uuid is null or id > $1) order by id limit $2";
+    select id, count(*) over () as remaining
+    from tenants where status = 'active' and ($1::uuid is null or id > $1) order by id limit $2";
 
-/// Active tenants in the order of their ids, for a walk over all of them.
-pub(super) async fn active_after(platform: &impl Sql, after: Option<TenantId>, limit: i64) -> Result<Vec<TenantId>> {
+/// Active tenants in the order of their ids, for a walk over all of them, and how many there are from these on.
+pub(super) async fn active_after(
+    platform: &impl Sql,
+    after: Option<TenantId>,
+    limit: i64,
+) -> Result<(Vec<TenantId>, u32)> {
     let rows = platform.query(ACTIVE_AFTER, &[&after, &limit]).await.context("listing active tenants")?;
-    rows.iter().map(|row| row.column("id")).collect()
+    let remaining: i64 = rows.first().map(|row| row.column("remaining")).transpose()?.unwrap_or_default();
+    let tenants = rows.iter().map(|row| row.column("id")).collect::<Result<_>>()?;
+    Ok((tenants, u32::try_from(remaining).unwrap_or(u32::MAX)))
 }
 
 const RECORD_USAGE: &str = "select usage_record_all($1, $2, $3, $4, $5, $6, $7, $8, $9) as recorded";

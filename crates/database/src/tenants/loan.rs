@@ -34,6 +34,13 @@ impl Loan {
         &mut self.link.as_mut().expect("the link is taken only at the end").client
     }
 
+    /// Has this use of the connection count for nothing when idle ones are told apart: a look at every tenant in turn would leave
+    /// all of them as proven as those that are asked again and again.
+    pub(super) fn in_background(mut self) -> Self {
+        self.terms.loans = self.terms.loans.saturating_sub(1);
+        self
+    }
+
     /// Closes the connection instead of giving it back; what it runs is ended first, if it is to be.
     pub(crate) fn abandon(mut self, is_to_be_cancelled: bool) {
         if let Some(link) = self.link.take() {

@@ -1,5 +1,6 @@
 //! The way to every tenant's data.
 
+use std::convert::identity;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use super::group::Neighbours;
 use super::identity::Identity;
 use super::lease::Replica;
 use super::ledger::{PoolId, Snapshot, TenantLoad};
+use super::loan::Loan;
 use super::placement::{ActivePlacement, Credential, Placement};
 use crate::link::{SERVER_KEEPALIVES, connection_config};
 use crate::session::{Held, Session};
@@ -180,16 +182,15 @@ impl TenantPools {
     /// # Errors
     /// Unavailable, where the cluster does not answer or is out of room for `pools.checkout_timeout`.
     pub async fn checkout(&self, placement: &ActivePlacement) -> Result<TenantConnection> {
-        let pool = self.0.pool(placement)?;
-        pool.last_used.store(self.0.now(), Ordering::Relaxed);
-        let tenant = placement.get().tenant;
-        let loan = pool.cluster.borrow(&pool.door, tenant).await?;
-        let session = Session::new(Held::Tenant(loan), self.0.settings.statement_timeout);
-        let connection = TenantConnection::new(session, tenant, pool.neighbours.is_some());
-        if let Some(neighbours) = &pool.neighbours {
-            neighbours.identify(&connection, placement.get().generation).await?;
-        }
-        Ok(connection)
+        self.0.lend(placement, identity).await
+    }
+
+    /// The same for work that no user waits for. A connection that is used for nothing else is the first to make room.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn checkout_in_background(&self, placement: &ActivePlacement) -> Result<TenantConnection> {
+        self.0.lend(placement, Loan::in_background).await
     }
 
     /// Has connections driven by the runtime that this is called in, that of one thread that serves requests.
@@ -304,6 +305,18 @@ impl Inner {
         let cluster = Arc::clone(self.clusters.entry(id).or_insert_with(make).value());
         self.first_seen.notify_one();
         cluster
+    }
+
+    async fn lend(&self, placement: &ActivePlacement, on_terms: fn(Loan) -> Loan) -> Result<TenantConnection> {
+        let (pool, tenant) = (self.pool(placement)?, placement.get().tenant);
+        pool.last_used.store(self.now(), Ordering::Relaxed);
+        let loan = on_terms(pool.cluster.borrow(&pool.door, tenant).await?);
+        let session = Session::new(Held::Tenant(loan), self.settings.statement_timeout);
+        let connection = TenantConnection::new(session, tenant, pool.neighbours.is_some());
+        if let Some(neighbours) = &pool.neighbours {
+            neighbours.identify(&connection, placement.get().generation).await?;
+        }
+        Ok(connection)
     }
 
     /// The pool that serves the placement, made now where there is none. The map's lock makes this a
