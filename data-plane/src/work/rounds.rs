@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use rowhouse_database::PlatformPool;
 use rowhouse_domain::TenantId;
 use rowhouse_problem::Result;
+use uuid::Uuid;
 
-use super::store;
+use super::store::{self, Next};
 
 /// Tenants that are listed at once.
 const PAGE: i64 = 100;
@@ -17,38 +18,46 @@ const AGAIN: Duration = Duration::from_secs(30);
 
 /// Goes round all active tenants, for as long as somebody asks for the next. A round is spread over its period, since each tenant
 /// that is looked at may need a connection that somebody else has to give up for it, and many processes may begin at once. But few
-/// are done with soon.
+/// are done with soon. Each process has an order of its own: where all of them end within a day, none is always too late for the same.
 pub(crate) struct Rounds {
     platform: PlatformPool,
     /// From the beginning of a round to that of the next.
     period: Duration,
     began: Instant,
-    page: std::vec::IntoIter<TenantId>,
-    last: Option<TenantId>,
-    /// Tenants that are still to come in this round.
-    left: u32,
+    /// What makes the order.
+    seed: i64,
+    page: std::vec::IntoIter<Next>,
+    /// Where it stands.
+    last: Option<i64>,
 }
 
 impl Rounds {
     pub(crate) fn new(platform: PlatformPool, period: Duration) -> Self {
         let page = Vec::new().into_iter();
-        Self { platform, period, began: Instant::now(), page, last: None, left: 0 }
+        Self {
+            platform,
+            period,
+            began: Instant::now(),
+            seed: Uuid::now_v7().as_u64_pair().1.cast_signed(),
+            page,
+            last: None,
+        }
     }
 
     /// The tenant whose turn it is, when it is.
     pub(crate) async fn next(&mut self) -> TenantId {
         loop {
-            if let Some(tenant) = self.page.next() {
-                tokio::time::sleep(pause(self.period.saturating_sub(self.began.elapsed()), self.left)).await;
-                (self.last, self.left) = (Some(tenant), self.left.saturating_sub(1));
+            if let Some(Next { tenant, place, left }) = self.page.next() {
+                tokio::time::sleep(pause(self.period.saturating_sub(self.began.elapsed()), left)).await;
+                self.last = Some(place);
                 return tenant;
             }
             match self.list().await {
-                Ok((tenants, _)) if tenants.is_empty() => {
+                Ok(page) if page.is_empty() => {
                     tokio::time::sleep(self.period.saturating_sub(self.began.elapsed()).max(AGAIN)).await;
                     (self.last, self.began) = (None, Instant::now());
                 }
-                Ok((tenants, left)) => (self.page, self.left) = (tenants.into_iter(), left),
+                Ok(page) => self.page = page.into_iter(),
                 Err(error) => {
                     tracing::warn!(error = error.chain(), "a round of all tenants has to wait");
                     tokio::time::sleep(AGAIN).await;
@@ -57,8 +66,8 @@ impl Rounds {
         }
     }
 
-    async fn list(&self) -> Result<(Vec<TenantId>, u32)> {
-        store::active_after(&self.platform.get().await?, self.last, PAGE).await
+    async fn list(&self) -> Result<Vec<Next>> {
+        store::active_after(&self.platform.get().await?, self.seed, self.last, PAGE).await
     }
 }
 

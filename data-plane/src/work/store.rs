@@ -273,19 +273,29 @@ pub(super) async fn list(platform: &impl Sql, limit: i32) -> Result<Vec<(TenantI
 }
 
 const ACTIVE_AFTER: &str = "
-    select id, count(*) over () as remaining
-    from tenants where status = 'active' and ($1::uuid is null or id > $1) order by id limit $2";
+    select id, place, row_number() over (order by place desc) as remaining
+    from (select id, hashtextextended(id::text, $1) as place from tenants where status = 'active') as active
+    where $2::bigint is null or place > $2
+    order by place limit $3";
 
-/// Active tenants in the order of their ids, for a walk over all of them, and how many there are from these on.
-pub(super) async fn active_after(
-    platform: &impl Sql,
-    after: Option<TenantId>,
-    limit: i64,
-) -> Result<(Vec<TenantId>, u32)> {
-    let rows = platform.query(ACTIVE_AFTER, &[&after, &limit]).await.context("listing active tenants")?;
-    let remaining: i64 = rows.first().map(|row| row.column("remaining")).transpose()?.unwrap_or_default();
-    let tenants = rows.iter().map(|row| row.column("id")).collect::<Result<_>>()?;
-    Ok((tenants, u32::try_from(remaining).unwrap_or(u32::MAX)))
+/// A tenant of a walk over all of them.
+pub(super) struct Next {
+    pub(super) tenant: TenantId,
+    /// Its place in the walk's order.
+    pub(super) place: i64,
+    /// Tenants from this one on.
+    pub(super) left: u32,
+}
+
+/// Active tenants behind a place, in an order that `seed` makes.
+pub(super) async fn active_after(platform: &impl Sql, seed: i64, after: Option<i64>, limit: i64) -> Result<Vec<Next>> {
+    let rows = platform.query(ACTIVE_AFTER, &[&seed, &after, &limit]).await.context("listing active tenants")?;
+    let next = |row: &Row| {
+        let left: i64 = row.column("remaining")?;
+        let left = u32::try_from(left).unwrap_or(u32::MAX);
+        Ok(Next { tenant: row.column("id")?, place: row.column("place")?, left })
+    };
+    rows.iter().map(next).collect()
 }
 
 const RECORD_USAGE: &str = "select usage_record_all($1, $2, $3, $4, $5, $6, $7, $8, $9) as recorded";
