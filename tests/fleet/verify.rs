@@ -6,6 +6,7 @@ use rowhouse_database::quote_ident;
 use rowhouse_testkit::{TestCluster, TestHouse};
 use serde_json::{Value, json};
 
+use crate::deaths::is_soak;
 use crate::workers::{occupy, until_one_is_running};
 use crate::{NEW, OLD, go, house, house_with, look, make, number_in, place, rowhouse, spoil, start, until};
 
@@ -28,7 +29,8 @@ async fn through(house: &TestHouse, path: &str) -> Value {
         if sweep["state"] == "done" {
             return sweep;
         }
-        assert!(begun.elapsed() < Duration::from_secs(60), "it does not end: {sweep}");
+        let patience = Duration::from_secs(if is_soak() { 600 } else { 60 });
+        assert!(begun.elapsed() < patience, "it does not end: {sweep}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
