@@ -292,12 +292,19 @@ async fn a_worker_that_stands_still_for_longer_than_its_lease_spoils_nothing() {
     let run = set_off(&house, FIRST).await;
     let sleeper = worker(&house);
     let running = "select count(*) from migration_run_schemas where state = 'running'";
+    let in_a_transaction = "select count(*) from pg_stat_activity
+        where datname = current_database() and state = 'idle in transaction'";
+    // Whoever makes the template first has its lock meanwhile, and keeps everybody waiting who stands still then.
+    let done = "select least(count(*), 1) from migration_run_schemas
+        where state = 'done' and run_id = (select id from migration_runs order by id desc limit 1)";
+    house.expect_figure(done, 1).await;
     let frozen = loop {
         until_begun(&house, &run).await;
         let frozen = sleeper.freeze();
         // What it had said of a schema by then is heard all the same.
         tokio::time::sleep(Duration::from_millis(200)).await;
-        if number_in(&house, running).await > 0 {
+        // In the middle of a claim it would keep everybody from the run's row, for as long as it stands still.
+        if number_in(&house, running).await > 0 && number_in(&house, in_a_transaction).await == 0 {
             break frozen;
         }
         assert_eq!(state(&house, &run).await, "running", "it was quicker than this test");

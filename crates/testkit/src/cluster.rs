@@ -90,7 +90,9 @@ impl TestCluster {
         let this = Self { cluster, folder, control_password: CONTROL_PASSWORD };
         this.prepare(Purpose::PlatformAndTenants).await;
         let admin = this.admin("postgres").await;
-        for sql in ["alter system set wal_writer_delay = '10s'", "select pg_reload_conf()"] {
+        // Any other commit that is flushed takes those before it along: the data planes' signs of life come all the time.
+        let unflushed = "alter role rowhouse_data set synchronous_commit = off";
+        for sql in ["alter system set wal_writer_delay = '10s'", "select pg_reload_conf()", unflushed] {
             admin.run(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         }
         drop(admin);
