@@ -310,15 +310,15 @@ impl World {
     /// Lets everything end well.
     fn finish(&mut self) {
         for _ in 0..2000 {
-            // Sessions that end hold places without which nothing is tried.
+            // What is closed, opened or lent ends whatever else happens; a try needs a place that one of them may have.
             if !self.closing.is_empty() {
                 self.act(&Event::Closed(0));
-            } else if !self.probes.is_empty() {
-                self.act(&Event::Probe(true));
             } else if !self.opening.is_empty() {
                 self.act(&Event::Opened(0));
             } else if !self.lent.is_empty() {
                 self.act(&Event::GiveBack(0));
+            } else if !self.probes.is_empty() {
+                self.act(&Event::Probe(true));
             } else if self.waiting.is_empty() {
                 break;
             } else {

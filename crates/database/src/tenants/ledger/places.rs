@@ -160,12 +160,14 @@ impl<C: Connection, W> Ledger<C, W> {
         });
     }
 
-    /// Lends what lies idle to those of the pool who wait: a tenant may have held so many that it was not lent to.
+    /// Lends what lies idle to a tenant that held so many that it was not lent to, and has let go of one. What it waits for may be of
+    /// another pool than what it held: it has moved.
     pub(super) fn lend_idle(&mut self, terms: &Terms, now: Instant, actions: &mut Vec<Action<C, W>>) {
-        while self.line.first_of(terms.pool).is_some()
-            && let Some((idle, loans)) = self.take_idle(terms.pool, now, actions)
+        let pool = self.tenants.get(&terms.tenant).map_or(terms.pool, |tenant| tenant.pool);
+        while self.line.first_of(pool).is_some()
+            && let Some((idle, loans)) = self.take_idle(pool, now, actions)
         {
-            self.settle(idle, &Terms { loans, ..*terms }, false, now, actions);
+            self.settle(idle, &Terms { pool, loans, turn: now, ..*terms }, false, now, actions);
         }
     }
 
