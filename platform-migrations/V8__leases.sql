@@ -13,6 +13,8 @@ create table connection_leases (
     floor integer not null,
     held integer not null,
     wanted integer not null,
+    -- Its process has closed its sessions and ended; what is held is its floor, for its next life.
+    has_ended boolean not null default false,
     seen_at timestamptz not null,
     expires_at timestamptz not null,
     created_at timestamptz not null default now(),
@@ -89,13 +91,16 @@ begin
     if not found then
         return;
     end if;
+    delete from connection_leases
+    where cluster_id = cluster and replica_id = replica and epoch < connections_lease.epoch and has_ended;
     update connection_leases set floor = 0, expires_at = least(expires_at, at)
     where cluster_id = cluster and replica_id = replica and epoch < connections_lease.epoch
         and (floor > 0 or expires_at > at);
     insert into connection_leases (cluster_id, replica_id, epoch, floor, held, wanted, seen_at, expires_at)
     values (cluster, replica, connections_lease.epoch, connections_lease.floor, holds, connections_lease.wanted, at, at + ttl)
     on conflict (cluster_id, replica_id, epoch) do update
-    set floor = excluded.floor, held = excluded.held, wanted = excluded.wanted, seen_at = at, expires_at = at + ttl;
+    set floor = excluded.floor, held = excluded.held, wanted = excluded.wanted, has_ended = false, seen_at = at,
+        expires_at = at + ttl;
 
     select total - coalesce(sum(held) filter (where expires_at <= at), 0), count(*) filter (where expires_at > at),
         coalesce(sum(connection_leases.floor::bigint) filter (where expires_at > at), 0)
@@ -143,7 +148,7 @@ language sql security definer
 set search_path = pg_catalog, public, pg_temp
 as $$
     update connection_leases lease
-    set held = case when lease.seen_at > clock_timestamp() - keep 
+    set held = case when lease.seen_at > clock_timestamp() - keep
         then greatest(sessions, least(lease.floor, lease.held)) else sessions end
     where lease.cluster_id = cluster and lease.replica_id = replica and lease.epoch = connections_gone.epoch
         and lease.expires_at <= clock_timestamp();
@@ -152,24 +157,29 @@ as $$
         and lease.expires_at <= clock_timestamp() and lease.held = 0
 $$;
 
--- Gives everything back: the replica has closed its connections and ends.
-create function connections_release(replica uuid, epoch bigint) returns void
+-- Gives back what a replica held: it has closed its connections and ends. One that `returns` keeps its floor, as far as it was
+-- granted: `saas_platform` may be away when it does.
+create function connections_release(replica uuid, epoch bigint, returns boolean) returns void
 language sql security definer
 set search_path = pg_catalog, public, pg_temp
 as $$
-    delete from connection_leases lease
+    update connection_leases lease
+    set held = case when returns then least(lease.floor, lease.held) else 0 end,
+        expires_at = least(lease.expires_at, clock_timestamp()), has_ended = true
     where lease.replica_id = replica and lease.epoch = connections_release.epoch;
+    delete from connection_leases lease
+    where lease.replica_id = replica and lease.epoch = connections_release.epoch and lease.held = 0;
     delete from data_plane_replicas known
     where known.replica_id = replica and known.epoch = connections_release.epoch
 $$;
 
 revoke all on function connections_lease(uuid, uuid, bigint, integer, integer, integer, interval) from public;
 revoke all on function connections_gone(uuid, uuid, bigint, integer, interval) from public;
-revoke all on function connections_release(uuid, bigint) from public;
+revoke all on function connections_release(uuid, bigint, boolean) from public;
 revoke all on function replica_serves(uuid, bigint, text, integer, integer, interval) from public;
 grant execute on function connections_lease(uuid, uuid, bigint, integer, integer, integer, interval) to rowhouse_data;
 grant execute on function connections_gone(uuid, uuid, bigint, integer, interval) to rowhouse_data, rowhouse_control;
-grant execute on function connections_release(uuid, bigint) to rowhouse_data;
+grant execute on function connections_release(uuid, bigint, boolean) to rowhouse_data;
 grant execute on function replica_serves(uuid, bigint, text, integer, integer, interval) to rowhouse_data;
 grant select, delete on connection_leases to rowhouse_control;
 grant select on data_plane_replicas to rowhouse_control;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rowhouse_database::{ActivePlacement, AdminConnection, Described, PlatformPool, Replica, Sql, TenantPools, Tls};
+use rowhouse_database::{
+    ActivePlacement, AdminConnection, Described, Floors, PlatformPool, Replica, Sql, TenantPools, Tls,
+};
 use rowhouse_domain::ClusterId;
 use rowhouse_settings as settings;
 use rowhouse_testkit::{
@@ -84,7 +86,7 @@ impl Running {
         });
         let pools = TenantPools::leased(settings, Tls::Disabled, master_key(), replica);
         let keeper = pools.clone();
-        Self { pools, leases: tokio::spawn(async move { keeper.keep_leases(&platform, |_| {}).await }) }
+        Self { pools, leases: tokio::spawn(async move { keeper.keep_leases(&platform, |_, _, _| {}).await }) }
     }
 
     fn budget(&self) -> usize {
@@ -222,14 +224,62 @@ async fn only_a_replica_that_was_granted_its_floor_before_has_it_from_the_start(
     let proxy = FaultProxy::before(TestCluster::get().port());
     proxy.refuse();
     let tenant = tenant_database().await;
-    let replica = Replica::new(Uuid::now_v7(), 2, FLOOR_KEPT);
-    let [new, known] =
-        [replica, replica.known()].map(|replica| Running::start_as(platform.pool(proxy.port()), replica, 2));
-    drop(known.pools.checkout(&tenant.active()).await.unwrap());
+    let replica = |granted| Replica::new(Uuid::now_v7(), 2, FLOOR_KEPT).returning(granted);
+    let here = ClusterId::from_uuid(Uuid::nil());
+    let elsewhere = ClusterId::from_uuid(Uuid::now_v7());
+    let [new, known, lessened] = [Floors::from([(elsewhere, 2)]), Floors::from([(here, 4)]), Floors::from([(here, 1)])]
+        .map(|granted| Running::start_as(platform.pool(proxy.port()), replica(granted), 2));
+    for replica in [&known, &lessened] {
+        drop(replica.pools.checkout(&tenant.active()).await.unwrap());
+    }
     let active = tenant.active();
     let asked = tokio::time::timeout(Duration::from_secs(4), new.pools.checkout(&active)).await;
     assert!(asked.is_err(), "it took what nobody gave it");
-    assert_eq!((new.budget(), known.budget()), (0, 2));
+    assert_eq!([new.budget(), known.budget(), lessened.budget()], [0, 2, 1]);
+}
+
+#[tokio::test]
+async fn what_a_replica_keeps_when_it_stops_is_its_own_when_it_returns_while_nobody_can_be_asked() {
+    let platform = Platform::with_budget(6).await;
+    let port = TestCluster::get().port();
+    let [mine, theirs] = [tenant_database().await, tenant_database().await];
+    let here = ClusterId::from_uuid(Uuid::nil());
+    let life = |id| Replica::new(id, 2, FLOOR_KEPT).returning(Floors::from([(here, 2)]));
+    let (id, other) = (Uuid::now_v7(), Replica::new(Uuid::now_v7(), 1, FLOOR_KEPT));
+    let first = Running::start_as(platform.pool(port), life(id), 2);
+    drop(first.pools.checkout(&mine.active()).await.unwrap());
+    first.until("it has everything", |budget| budget == 6).await;
+    first.leases.abort();
+    first.pools.end(&platform.pool(port)).await.unwrap();
+    assert_eq!(platform.held().await, 2, "its floor");
+
+    let greedy = Running::start_as(platform.pool(port), other, 1);
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(greedy.pools.checkout(&theirs.active()).await.unwrap());
+    }
+    let active = theirs.active();
+    let one_more = tokio::time::timeout(Duration::from_secs(3), greedy.pools.checkout(&active)).await;
+    assert!(one_more.is_err(), "it took what is kept");
+    // The first comes back, and can't ask.
+    let proxy = FaultProxy::before(port);
+    proxy.refuse();
+    let second = Running::start_as(platform.pool(proxy.port()), life(id), 2);
+    let active = mine.active();
+    let own = [second.pools.checkout(&active).await.unwrap(), second.pools.checkout(&active).await.unwrap()];
+    let admin = TestCluster::get().admin("postgres").await;
+    assert_eq!(sessions(&admin, &[mine, theirs]).await, 6);
+    drop(own);
+    // When it can, what its earlier life has left is its own.
+    proxy.heal();
+    let lives = format!("select count(*) from connection_leases where replica_id = '{id}'");
+    let begun = Instant::now();
+    while number(&platform.admin, &format!("{lives} and not has_ended")).await == 0 {
+        assert!(begun.elapsed() < PATIENCE, "it never asked");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(number(&platform.admin, &lives).await, 1);
+    assert_eq!((platform.held().await, second.budget()), (6, 2));
 }
 
 #[tokio::test]

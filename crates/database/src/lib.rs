@@ -27,7 +27,7 @@ pub use platform::{PlatformConnection, PlatformPool, PlatformTransaction};
 pub use server::{Server, ServerTls};
 pub use sql::{Columns, Parameters, Sql};
 pub use tenants::{
-    ActivePlacement, ClusterLoad, Credential, Driving, Placement, Replica, Snapshot, TenantConnection, TenantLoad,
-    TenantPools, TenantTransaction, replica_application,
+    ActivePlacement, ClusterLoad, Credential, Driving, Floors, Placement, Replica, Snapshot, TenantConnection,
+    TenantLoad, TenantPools, TenantTransaction, replica_application,
 };
 pub use tls::Tls;

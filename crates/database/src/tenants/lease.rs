@@ -4,6 +4,8 @@
 //! shrinks in `saas_platform` only after it has said that it holds less; that of a replica that is no longer heard of
 //! only when its sessions are gone from the cluster, which any login can see (`pg_stat_activity.application_name`).
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rowhouse_domain::ClusterId;
@@ -28,16 +30,19 @@ const BUSY: Duration = Duration::from_millis(200);
 /// How long a renewal may be held up by counting the sessions of others.
 const PATIENCE_WITH_THE_DEAD: Duration = Duration::from_secs(1);
 
+/// Connections of each cluster that were granted to a replica as its own.
+pub type Floors = BTreeMap<ClusterId, usize>;
+
 /// One life of one process of the data plane.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Replica {
     id: Uuid,
     epoch: i64,
     floor: usize,
     /// How long after it was last heard of its floor is kept for it.
     kept: Duration,
-    /// Whether an earlier life of it was granted the floor.
-    has_floor: bool,
+    /// What its earlier lives were granted of it; none where it has no other lives.
+    granted: Option<Arc<Floors>>,
 }
 
 impl Replica {
@@ -46,13 +51,18 @@ impl Replica {
     pub fn new(id: Uuid, floor: usize, kept: Duration) -> Self {
         let since_1970 = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let epoch = i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX);
-        Self { id, epoch, floor, kept, has_floor: false }
+        Self { id, epoch, floor, kept, granted: None }
     }
 
-    /// The same, of which an earlier life was granted its floor.
+    /// The same, of which earlier lives were granted so much, and which may return after it has ended.
     #[must_use]
-    pub fn known(self) -> Self {
-        Self { has_floor: true, ..self }
+    pub fn returning(self, granted: Floors) -> Self {
+        Self { granted: Some(Arc::new(granted)), ..self }
+    }
+
+    /// What it may hold on a cluster before it could ask.
+    fn granted(&self, cluster: ClusterId) -> Option<usize> {
+        self.granted.as_ref()?.get(&cluster).map(|granted| self.floor.min(*granted))
     }
 
     /// Who it is, in all of its lives.
@@ -91,11 +101,11 @@ impl Lease {
         Self { told: None, next: now, is_short: false }
     }
 
-    /// What may be held without an answer. Before the first answer it is the floor, where an earlier life of the replica was
-    /// granted it; later no more than was told last, which is less where the floors of all are more than there is.
-    fn fallback(&self, replica: &Replica, now: Instant) -> Option<usize> {
+    /// What may be held without an answer. Before the first answer it is what an earlier life of the replica was granted of its
+    /// floor; later no more than was told last, which is less where the floors of all are more than there is.
+    fn fallback(&self, replica: &Replica, cluster: ClusterId, now: Instant) -> Option<usize> {
         match self.told {
-            None => replica.has_floor.then_some(replica.floor),
+            None => replica.granted(cluster),
             Some((limit, ends)) => (ends <= now).then_some(replica.floor.min(limit)),
         }
     }
@@ -111,7 +121,7 @@ const LEASE: &str = "
     select \"limit\", budget, floors, gone_replicas, gone_epochs
     from connections_lease($1, $2, $3, $4, $5, $6, make_interval(secs => $7))";
 const GONE: &str = "select connections_gone($1, $2, $3, $4, make_interval(secs => $5))";
-const RELEASE: &str = "select connections_release($1, $2)";
+const RELEASE: &str = "select connections_release($1, $2, $3)";
 const SESSIONS: &str = "select count(*) as sessions from pg_stat_activity where application_name = $1";
 
 /// What a replica is told.
@@ -164,9 +174,9 @@ async fn ask(
 }
 
 impl TenantPools {
-    /// Keeps the leases, for as long as the future is polled. `when_granted` is called with each that is given, the replica's
-    /// floor included.
-    pub async fn keep_leases(&self, platform: &PlatformPool, when_granted: impl Fn(&Replica)) {
+    /// Keeps the leases, for as long as the future is polled. `when_granted` is told how much of the replica's floor each that is
+    /// given includes, before the replica says that it obeys it.
+    pub async fn keep_leases(&self, platform: &PlatformPool, when_granted: impl Fn(&Replica, ClusterId, usize)) {
         let Some(replica) = self.replica() else { return };
         let renew = async {
             loop {
@@ -192,14 +202,19 @@ impl TenantPools {
         for cluster in self.leased_clusters() {
             let now = Instant::now();
             // Before the first answer nothing has ended; a failed question says what then.
-            let fallback = cluster.lease(|lease| lease.told.and_then(|_| lease.fallback(replica, now)));
+            let fallback = cluster.lease(|lease| lease.told.and_then(|_| lease.fallback(replica, cluster.id, now)));
             if let Some(limit) = fallback {
                 cluster.set_budget(limit, None);
             }
         }
     }
 
-    async fn renew_all(&self, platform: &PlatformPool, replica: &Replica, when_granted: &impl Fn(&Replica)) {
+    async fn renew_all(
+        &self,
+        platform: &PlatformPool,
+        replica: &Replica,
+        when_granted: &impl Fn(&Replica, ClusterId, usize),
+    ) {
         let mut is_away = false;
         for cluster in self.leased_clusters() {
             let (is_pressed, holds, wants) = cluster.need();
@@ -216,7 +231,7 @@ impl TenantPools {
                     is_away |= matches!(why, Untold::Away);
                     let fallback = cluster.lease(|lease| {
                         lease.next = Instant::now() + CALM;
-                        lease.fallback(replica, Instant::now())
+                        lease.fallback(replica, cluster.id, Instant::now())
                     });
                     if let Some(limit) = fallback {
                         cluster.set_budget(limit, None);
@@ -239,9 +254,10 @@ impl TenantPools {
                      or raise the budget"
                 );
             }
+            let floor = replica.floor.min(limit);
             // The ledger looks at the time itself: after a process was stopped for a while, nothing is opened on an old lease.
-            cluster.set_budget(limit, Some(Lapse { at: ends, to: replica.floor.min(limit) }));
-            when_granted(replica);
+            cluster.set_budget(limit, Some(Lapse { at: ends, to: floor }));
+            when_granted(replica, cluster.id, floor);
             for gone in told.gone {
                 let buried = self.bury(platform, cluster.id, replica.kept, gone);
                 match tokio::time::timeout(PATIENCE_WITH_THE_DEAD, buried).await {
@@ -276,7 +292,8 @@ impl TenantPools {
         connection.query_one(GONE, parameters).await.context("recording a replica that is gone").map(drop)
     }
 
-    /// Closes everything and gives all parts back, as far as connections end within seconds.
+    /// Closes everything and gives all parts back, as far as connections end within seconds. A replica that may return keeps what it
+    /// was granted of its floor.
     ///
     /// # Errors
     /// Where `saas_platform` does not answer, or a session does not end; then the leases run out.
@@ -291,6 +308,7 @@ impl TenantPools {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let connection = platform.get().await?;
-        connection.query_one(RELEASE, &[&replica.id, &replica.epoch]).await.context("giving leases back").map(drop)
+        let parameters: crate::Parameters<'_> = &[&replica.id, &replica.epoch, &replica.granted.is_some()];
+        connection.query_one(RELEASE, parameters).await.context("giving leases back").map(drop)
     }
 }

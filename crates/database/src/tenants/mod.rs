@@ -17,7 +17,7 @@ mod pools;
 
 pub use connection::{TenantConnection, TenantTransaction};
 pub use drivers::Driving;
-pub use lease::{Replica, replica_application};
+pub use lease::{Floors, Replica, replica_application};
 pub use ledger::{Snapshot, TenantLoad};
 pub(crate) use loan::Loan;
 pub use placement::{ActivePlacement, Credential, Placement};

@@ -222,7 +222,7 @@ impl TenantPools {
 
     /// Who this process is among those that lease connections; none where it leases none.
     pub fn replica(&self) -> Option<Replica> {
-        self.0.replica
+        self.0.replica.clone()
     }
 
     /// The most connections that this process may have to a cluster, whatever it is told.
@@ -356,7 +356,7 @@ impl Inner {
             server.port,
             &placement.database,
             &placement.role,
-            &self.replica.map_or_else(|| APPLICATION.to_owned(), |replica| replica.application()),
+            &self.replica.as_ref().map_or_else(|| APPLICATION.to_owned(), Replica::application),
             self.settings.connect_timeout,
         );
         config.password(placement.password(&self.master).expose_secret());
