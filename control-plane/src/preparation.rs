@@ -89,8 +89,7 @@ async fn migrate(context: &Context) -> Result<()> {
 
 /// As whom this process changes the platform's schema.
 fn itself() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("control plane {} on {}", std::process::id(), host.trim())
+    format!("control plane {} on {}", std::process::id(), rustix::system::uname().nodename().to_string_lossy())
 }
 
 const ENSURE_LOG_PARTITIONS: &str = "select ensure_log_partitions()";

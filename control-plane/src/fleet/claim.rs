@@ -104,9 +104,9 @@ const FEWEST_REQUESTS: i64 = 20;
 
 // Read under the lock, by a statement of its own: one that waits for the lock counts as it was before.
 const STANDING: &str = "
-    select state, phase, target_version, canaries::bigint as canaries, batch_size::bigint as batch_size, pause_seconds::bigint as pause_seconds,
-        parallelism::bigint as parallelism, max_failures::bigint as max_failures, waits_until,
-        begun_in_batch::bigint as begun_in_batch, now() as now,
+    select state, phase, target_version, canaries::bigint as canaries, batch_size::bigint as batch_size,
+        pause_seconds::bigint as pause_seconds, parallelism::bigint as parallelism, max_failures::bigint as max_failures,
+        waits_until, begun_in_batch::bigint as begun_in_batch, now() as now,
         case when phase = 'canary' then (select count(*) from migration_run_schemas
             where run_id = run.id and phase = 'canary' and not is_due_again and state <> 'skipped') else 0 end as begun_as_canaries,
         (select count(*) from migration_run_schemas
@@ -132,8 +132,8 @@ const STANDING: &str = "
         run.dry_run is null and not run.ignores_served_versions and exists (select from data_plane_replicas
             where expires_at > clock_timestamp()
                 and not run.target_version between oldest_version and newest_version) as is_not_served,
-        case when run.max_error_rate is not null then (select json_build_object('tenant', tenant.id, 'name', tenant.name, 'errors', counted.errors,
-                'requests', counted.requests, 'most', run.max_error_rate)
+        case when run.max_error_rate is not null then (select json_build_object('tenant', tenant.id, 'name', tenant.name,
+                'errors', counted.errors, 'requests', counted.requests, 'most', run.max_error_rate)
             from migration_canaries counted join tenants tenant on tenant.id = counted.tenant_id
             where counted.run_id = run.id and counted.requests >= $2
                 and counted.errors * 100.0 / counted.requests > run.max_error_rate

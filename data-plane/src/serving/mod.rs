@@ -15,7 +15,7 @@ const PERIOD: Duration = Duration::from_secs(5);
 
 /// Says so for as long as the process lives. The row goes with the replica's leases when it ends.
 pub(crate) async fn tell(platform: PlatformPool, replica: Replica, port: u16) {
-    let host = format!("{}:{port}", hostname());
+    let host = format!("{}:{port}", rustix::system::uname().nodename().to_string_lossy());
     loop {
         if let Err(error) = say(&platform, &replica, &host).await {
             tracing::debug!(error = error.chain(), "saas_platform could not be told which versions are served here");
@@ -26,9 +26,4 @@ pub(crate) async fn tell(platform: PlatformPool, replica: Replica, port: u16) {
 
 async fn say(platform: &PlatformPool, replica: &Replica, host: &str) -> Result<()> {
     store::serves(&platform.get().await?, replica, host, TTL).await
-}
-
-fn hostname() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    if name.trim().is_empty() { "localhost".to_owned() } else { name.trim().to_owned() }
 }

@@ -169,8 +169,7 @@ fn operator() -> Operator {
     #[expect(clippy::disallowed_methods, reason = "it is no setting")]
     let user = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
     let user = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    Operator::new(format!("{user}@{}", host.trim()))
+    Operator::new(format!("{user}@{}", rustix::system::uname().nodename().to_string_lossy()))
 }
 
 async fn version(admin: &mut AdminConnection) -> Result<u32> {
