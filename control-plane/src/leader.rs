@@ -56,7 +56,10 @@ const DUTIES: &[Duty] = &[
     },
 ];
 
-const TRY_LEAD: &str = "select pg_try_advisory_lock(hashtextextended('rowhouse.leader', 0)) as leads";
+// A leader that stands still leads no longer: the server ends a session that says nothing for ten heartbeats.
+const TRY_LEAD: &str = "
+    select pg_try_advisory_lock(hashtextextended('rowhouse.leader', 0)) as leads,
+        set_config('idle_session_timeout', '20s', false)";
 const STILL_THERE: &str = "select 1 as one";
 
 /// Leads whenever nobody else does, until it is stopped.

@@ -399,3 +399,11 @@ async fn floors_that_are_more_than_there_is_are_lessened_alike_and_so_are_those_
         assert_eq!(platform.lease(two, 1, [6, 3, 9]).await, 3);
     }
 }
+
+#[tokio::test]
+async fn a_transaction_of_saas_platform_that_stands_still_is_ended_by_the_server() {
+    let platform = Platform::with_budget(1).await;
+    let pool = platform.pool(TestCluster::get().port());
+    let row = pool.get().await.unwrap().query_one("show idle_in_transaction_session_timeout", &[]).await;
+    assert_eq!(row.context("asking for a setting").unwrap().try_get::<_, String>(0).unwrap(), "30s");
+}

@@ -5,6 +5,7 @@ mod deaths;
 mod failures;
 mod full_disk;
 mod house;
+mod leader;
 mod ledger;
 mod logins;
 mod names;

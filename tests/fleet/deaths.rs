@@ -192,6 +192,12 @@ async fn fragile_house(tenants: usize) -> (TestHouse, TestCluster, Vec<String>) 
     })
     .await;
     go(&house, "up", LAST).await;
+    let (cluster, tenants) = fragile(&house, tenants).await;
+    (house, cluster, tenants)
+}
+
+/// A cluster of the house that may die, with so many tenants.
+async fn fragile(house: &TestHouse, tenants: usize) -> (TestCluster, Vec<String>) {
     let organization = house.organization().await;
     let cluster = TestCluster::private().await;
     house.register("fragile", &cluster).await;
@@ -203,7 +209,28 @@ async fn fragile_house(tenants: usize) -> (TestHouse, TestCluster, Vec<String>) 
         let tenant = house.admin.post(&format!("/v1/organizations/{organization}/tenants"), &body).await.expect(201);
         made.push(tenant.text("id"));
     }
-    (house, cluster, made)
+    (cluster, made)
+}
+
+#[tokio::test]
+async fn a_worker_that_stands_still_with_the_lock_on_templates_keeps_the_others_for_half_a_minute() {
+    let house = idle_house().await;
+    let (cluster, tenants) = fragile(&house, 2).await;
+    let held = "select exists (select from pg_locks where locktype = 'advisory' and granted and objsubid = 1
+        and (classid::bigint << 32) | objid::bigint = hashtextextended('rowhouse.template', 0))";
+    let run = set_off(&house, FIRST).await;
+    let sleeper = worker(&house);
+    until_true(&cluster, "postgres", held).await;
+    let frozen = sleeper.freeze();
+    let rows = cluster.admin("postgres").await.query(held, &[]).await.unwrap();
+    assert!(rows[0].try_get::<_, bool>(0).unwrap(), "it was quicker than this test");
+    let other = worker(&house);
+    through(&house, &cluster, &run, FIRST, &tenants).await;
+    frozen.thaw();
+    for worker in [sleeper, other] {
+        worker.terminate().await;
+        assert_eq!(worker.exit_code().await, Some(0));
+    }
 }
 
 /// Waits for a run to be through: none has failed, and all is as if nothing had happened.

@@ -1,24 +1,15 @@
 //! Makes a database for several tenants where none has room.
 
-use std::time::{Duration, Instant};
-
 use rowhouse_database::{Columns, Described, quote_ident, quote_literal};
 use rowhouse_domain::{ClusterId, GroupId, Isolation};
 use rowhouse_keys::scram_verifier_of_derived;
 use rowhouse_problem::{Error, Result};
 
 use super::store::{self, Group};
-use crate::clusters::{self, ClusterLink, Kept};
+use crate::clusters::{self, ClusterLink, Kept, Lock, lock};
 use crate::context::Context;
 use crate::fleet::birth_version;
 use crate::tenants::provision::{PUBLIC, bring_to, clone_closed, clone_template};
-
-/// How long to wait for another process that makes one.
-const PATIENCE: Duration = Duration::from_secs(60);
-const BETWEEN_TRIES: Duration = Duration::from_millis(50);
-
-const TRY_LOCK: &str = "select pg_try_advisory_lock(hashtextextended('rowhouse.group', 0)) as taken";
-const UNLOCK: &str = "select pg_advisory_unlock(hashtextextended('rowhouse.group', 0))";
 
 /// How many tenants one group takes.
 pub(crate) fn size(context: &Context, isolation: Isolation) -> i64 {
@@ -35,23 +26,12 @@ pub(crate) async fn ensure_room(context: &Context, cluster: ClusterId, isolation
     }
     let link = clusters::find_link(&context.platform.get().await?, cluster).await?;
     let admin = context.administer_cluster(&link).await?;
-    let begun = Instant::now();
-    // One maker on a cluster at a time, so that a name that is free stays free. On an error the connection closes, and
-    // the lock goes with it.
-    loop {
-        let rows = admin.query(TRY_LOCK, &[]).await.context("taking the lock on groups")?;
-        if rows.first().map_or(Ok(false), |row| row.column("taken"))? {
-            break;
-        }
-        if begun.elapsed() > PATIENCE {
-            return Err(Error::unavailable("another process has been making a group database for a minute"));
-        }
-        tokio::time::sleep(BETWEEN_TRIES).await;
-    }
+    // One maker on a cluster at a time, so that a name that is free stays free.
+    lock::wait_for(&admin, Lock::Groups).await?;
     if !has_room(context, cluster, isolation).await? {
         make(context, &link, &admin, isolation).await?;
     }
-    admin.query(UNLOCK, &[]).await.context("giving the lock on groups back")?;
+    lock::give_back(&admin, Lock::Groups).await?;
     admin.give_back();
     Ok(())
 }

@@ -8,7 +8,7 @@ use rowhouse_problem::{Error, Result};
 
 use super::make::{self, UNFINISHED};
 use super::store;
-use crate::clusters::{ClusterLink, Kept};
+use crate::clusters::{ClusterLink, Kept, Lock, lock};
 use crate::context::Context;
 
 /// The fingerprint that schemas of a version have on a cluster whose server is of this major version.
@@ -61,10 +61,10 @@ async fn read(context: &Context, link: &ClusterLink, version: u32, server: u32) 
         return Err(Error::internal(what));
     }
     let admin = context.administer_cluster(link).await?;
-    make::wait_for_lock(&admin).await?;
+    lock::wait_for(&admin, Lock::Templates).await?;
     // Whoever had the lock may have read it.
     if let Some(kept) = find(context, link, version, server).await? {
-        make::unlock(&admin).await?;
+        lock::give_back(&admin, Lock::Templates).await?;
         admin.give_back();
         return Ok(kept);
     }
@@ -80,7 +80,7 @@ async fn read(context: &Context, link: &ClusterLink, version: u32, server: u32) 
     }
     let seen = seen?;
     admin.run("reset role").await.context("being oneself again")?;
-    make::unlock(&admin).await?;
+    lock::give_back(&admin, Lock::Templates).await?;
     admin.give_back();
     keep(context, link, version, &seen).await?;
     tracing::info!(cluster = link.name, version, hash = seen.fingerprint.hash, "read the fingerprint of a version");

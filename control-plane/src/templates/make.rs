@@ -1,23 +1,17 @@
 //! Makes a cluster's template where there is none.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rowhouse_database::{AdminConnection, Columns, Described, quote_ident, quote_literal};
 use rowhouse_migrations::{Migrations, Options, unobserved};
 use rowhouse_problem::{Error, Result};
 
 use super::{fingerprints, store};
-use crate::clusters::{ClusterLink, Kept};
+use crate::clusters::{ClusterLink, Kept, Lock, lock};
 use crate::context::Context;
 
 /// What is being made has a name that begins so.
 pub(super) const UNFINISHED: &str = "rowhouse_making_template_";
-/// How long to wait for another process that makes it.
-const PATIENCE: Duration = Duration::from_secs(60);
-const BETWEEN_TRIES: Duration = Duration::from_millis(100);
-
-const TRY_LOCK: &str = "select pg_try_advisory_lock(hashtextextended('rowhouse.template', 0)) as taken";
-const UNLOCK: &str = "select pg_advisory_unlock(hashtextextended('rowhouse.template', 0))";
 
 /// The name of the template of a version.
 pub(crate) fn name_of(version: u32) -> String {
@@ -43,8 +37,7 @@ pub(crate) async fn ensure(context: &Context, link: &ClusterLink, version: u32) 
     let admin = context.administer_cluster(link).await?;
     if !is_there(context, &admin, link, version).await? {
         let begun = Instant::now();
-        wait_for_lock(&admin).await?;
-        // On an error the connection closes, and the lock goes with it.
+        lock::wait_for(&admin, Lock::Templates).await?;
         if !is_there(context, &admin, link, version).await? {
             make(context, link, &admin, version).await?;
             tracing::info!(
@@ -54,7 +47,7 @@ pub(crate) async fn ensure(context: &Context, link: &ClusterLink, version: u32) 
                 "made a template"
             );
         }
-        unlock(&admin).await?;
+        lock::give_back(&admin, Lock::Templates).await?;
     }
     admin.give_back();
     let (name, checksum) = (name_of(version), context.tenant_migrations.checksum(version));
@@ -62,28 +55,6 @@ pub(crate) async fn ensure(context: &Context, link: &ClusterLink, version: u32) 
     store::publish(&context.platform.get().await?, link.id(), number, &name, &checksum).await?;
     context.templates.insert(link.id(), version);
     Ok(())
-}
-
-/// Takes the lock on templates, whenever its holder gives it back.
-pub(super) async fn wait_for_lock(admin: &AdminConnection) -> Result<()> {
-    let begun = Instant::now();
-    while !take_lock(admin).await? {
-        if begun.elapsed() > PATIENCE {
-            return Err(Error::unavailable("another process has been making the template for a minute"));
-        }
-        tokio::time::sleep(BETWEEN_TRIES).await;
-    }
-    Ok(())
-}
-
-/// Gives it back.
-pub(super) async fn unlock(admin: &AdminConnection) -> Result<()> {
-    admin.query(UNLOCK, &[]).await.context("giving the lock on templates back").map(drop)
-}
-
-async fn take_lock(admin: &AdminConnection) -> Result<bool> {
-    let rows = admin.query(TRY_LOCK, &[]).await.context("taking the lock on templates")?;
-    rows.first().map_or(Ok(false), |row| row.column("taken"))
 }
 
 const FIND: &str = "

@@ -17,6 +17,8 @@ use crate::tls::Tls;
 
 /// Platform connections are few and long-lived; this only gives server memory back now and then.
 const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
+/// Whoever stands still in the middle of a transaction keeps others from its rows for so long.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// Connections of one service to `saas_platform`.
 #[derive(Clone)]
@@ -48,7 +50,10 @@ impl PlatformPool {
         let user = if platform.user.is_empty() { default_user } else { &platform.user };
         let mut config = platform_config(platform, user, default_user);
         config.password(platform.password.expose_secret());
-        config.options(format!("-c statement_timeout={}{options}", platform.statement_timeout.as_millis()));
+        let limit = platform.statement_timeout.as_millis();
+        let limits =
+            format!("-c statement_timeout={limit} -c idle_in_transaction_session_timeout={}", IDLE.as_millis());
+        config.options(format!("{limits}{options}"));
         let manager = LinkManager::new(config, &tls, MAX_LIFETIME);
         let pool = LinkPool::builder(manager)
             .max_size(size)

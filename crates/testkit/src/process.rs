@@ -14,6 +14,7 @@ use crate::client::Client;
 use crate::cluster::{CONTROL_PASSWORD, DATA_PASSWORD, TestCluster};
 use crate::databases::master_key;
 use crate::house::{TestHouse, program};
+use crate::processes::Frozen;
 
 /// The file in its folder that it logs to.
 const LOG: &str = "log";
@@ -163,6 +164,14 @@ impl TestHouse {
 }
 
 impl ControlPlaneProcess {
+    /// Stops it in the middle of what it does, until the value is dropped.
+    ///
+    /// # Panics
+    /// Where it is gone already.
+    pub fn freeze(&self) -> Frozen {
+        Frozen::freeze(self.child.id().and_then(|id| i32::try_from(id).ok()).expect("the process runs"))
+    }
+
     /// Waits until it has killed itself.
     ///
     /// # Panics
