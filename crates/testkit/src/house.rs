@@ -258,7 +258,7 @@ impl TestHouse {
     pub async fn differences(&self, fix: bool) -> Vec<Value> {
         let request = self.admin.request(reqwest::Method::POST, "/v1/doctor").header("prefer", "wait=60");
         let report = crate::client::Answer::of(request.json(&json!({"fix": fix}))).await.expect(200).json();
-        report["findings"].as_array().cloned().unwrap_or_default()
+        report["findings"].as_array().cloned().unwrap_or_else(|| panic!("the doctor did not come to its end: {report}"))
     }
 
     /// Asserts that what is recorded is what is there.
