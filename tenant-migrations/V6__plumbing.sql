@@ -32,6 +32,9 @@ create index jobs_queued_idx on jobs (tenant_id, run_at, id) where state = 'queu
 -- Usage is claimed before everything else, however many other jobs wait.
 create index jobs_usage_idx on jobs (tenant_id, run_at, id) where state = 'queued' and kind = 'usage';
 create index jobs_running_idx on jobs (tenant_id, locked_until, id) where state = 'running';
+-- So is what somebody sits and waits for.
+create index jobs_awaited_idx on jobs (tenant_id, run_at, id)
+    where state = 'queued' and kind in ('delete_tree', 'restore_tree', 'copy_tree');
 -- What waits and what is done right now comes and goes with every change: only what stays is in these.
 create index jobs_ended_idx on jobs (tenant_id, state, updated_at) where state in ('done', 'failed', 'cancelled');
 create index jobs_failed_idx on jobs (tenant_id, kind, updated_at) where state = 'failed';

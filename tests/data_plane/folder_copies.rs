@@ -307,3 +307,42 @@ async fn a_copy_goes_on_after_its_service_was_killed() {
     house.expect_reserved(0).await;
     assert_eq!(recount(&house, &given).await, 1_200_020);
 }
+
+/// What somebody waits for is not kept waiting by what merely has to be done, and keeps it waiting one at a time.
+#[tokio::test]
+async fn one_copy_goes_before_thousands_of_files_that_wait_to_be_indexed() {
+    const WAITING: i64 = 20_000;
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let outer = given.folder("outer", None).await;
+    fill_with_versions(&house, &given, &outer, 1_500).await;
+    let inside = house.inside(&given).await;
+    // A worker somewhere else is at another copy, and a file that was changed ever so often has waited for longer.
+    let busy = format!(
+        "insert into jobs (kind, state, locked_by, locked_until) values ('copy_tree', 'running', 'it', now() + interval '1 hour');
+        insert into jobs (kind, subject_id, run_at)
+        select 'index_file', id, now() - interval '1 minute' from files, generate_series(1, {WAITING}) where name = 'original';
+        analyze jobs"
+    );
+    inside.run(&busy).await.unwrap();
+    let left = async || {
+        let left = "select count(*) from jobs where kind = 'index_file' and state = 'queued'";
+        inside.query(left, &[]).await.unwrap()[0].try_get::<_, i64>(0).unwrap()
+    };
+    let answer = given.data.post(&format!("/v1/folders/{outer}/copy"), &json!({"name": "copy"})).await.expect(202);
+    let job = answer.header("location").to_owned();
+    let begun = Instant::now();
+    while left().await > WAITING - 100 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "nothing is done");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(given.data.get(&job).await.expect(200).json()["state"], "queued");
+    inside.run("delete from jobs where locked_by = 'it'").await.unwrap();
+    let job = ended(&given, &job).await;
+    let left = left().await;
+    inside.run("delete from jobs where kind = 'index_file'").await.unwrap();
+    assert_eq!(job["state"], "done", "{job}");
+    assert!(left > WAITING / 2, "{left} are left");
+    // Nothing of it was lost on the way.
+    assert_eq!(live_files(&house, &given).await, 3_002);
+}

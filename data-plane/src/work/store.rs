@@ -43,22 +43,31 @@ pub async fn enqueue_all(transaction: &impl Sql, jobs: &[NewJob]) -> Result<()> 
     Ok(())
 }
 
-// The attempt counts before it is made, so that a crash counts too. A job whose holder is gone comes first. The id comes
-// from one scalar subquery: of an expression around two of them the planner makes a filter over all jobs.
+// The attempt counts before it is made, so that a crash counts too. A job whose holder is gone comes first, then one that somebody
+// sits and waits for, in the words of `jobs_awaited_idx`: behind a thousand files that are indexed it would take minutes. One at a
+// time, so that the others have the rest of the workers. The id comes from one scalar subquery: of an expression around several of
+// them the planner makes a filter over all jobs.
 const CLAIM: &str = "
     with abandoned as (
         select id from jobs where tenant_id = app_tenant_id() and state = 'running' and locked_until < now() and kind = any($3)
         order by locked_until, id limit 1 for update skip locked
+    ), awaited as (
+        select id from jobs where tenant_id = app_tenant_id() and state = 'queued' and run_at <= now()
+            and kind in ('delete_tree', 'restore_tree', 'copy_tree')
+            and not exists (select from jobs other where tenant_id = app_tenant_id() and state = 'running'
+                and locked_until >= now() and kind in ('delete_tree', 'restore_tree', 'copy_tree'))
+        order by run_at, id limit 1 for update skip locked
     ), due as (
         select id from jobs where tenant_id = app_tenant_id() and state = 'queued' and run_at <= now() and kind = any($3)
         order by run_at, id limit 1 for update skip locked
     )
     update jobs set state = 'running', attempts = attempts + 1, locked_by = $1,
         locked_until = now() + make_interval(secs => $2)
-    where tenant_id = app_tenant_id() and id = (select id from abandoned union all select id from due limit 1)
+    where tenant_id = app_tenant_id() and id = (
+        select id from abandoned union all select id from awaited union all select id from due limit 1)
     returning id, kind, subject_id, payload, attempts, created_at";
 
-/// Takes on the job that waited longest, for as long as the lease lasts; none that reports usage.
+/// Takes on the job whose turn it is, for as long as the lease lasts; none that reports usage.
 pub(super) async fn claim(tenant: &impl Sql, worker: &str, lease: Duration) -> Result<Option<Job>> {
     let kinds: Vec<&str> = known_kinds().into_iter().filter(|kind| *kind != JobKind::Usage.as_str()).collect();
     let row = tenant.query_opt(CLAIM, &[&worker, &lease.as_secs_f64(), &kinds]).await.context("claiming a job")?;
