@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use object_store::multipart::MultipartStore;
+use object_store::path::Path;
 use reqwest::{Body, Method};
 use serde_json::json;
 
-use super::s3::{Setting, all};
+use super::s3::{Setting, all, store};
 
 /// An upload in parts.
 struct Upload<'a> {
@@ -156,6 +158,40 @@ async fn a_completion_that_fails_leaves_what_its_parts_have_reserved() {
     house.sql(&format!("select quota_reserve('{}', '{}', 1000, interval '1 day')", text(0), text(1))).await;
     a_completion_has_died(&setting).await;
     house.expect_reserved(0).await;
+}
+
+#[tokio::test]
+async fn two_replicas_that_complete_one_upload_make_one_version_and_both_say_so() {
+    let setting = Setting::new().await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let further = format!("s3 = {{ enabled = true, port = {port} }}");
+    let _process = setting.house.data_plane_process(&further).await;
+    let other = store(&format!("http://127.0.0.1:{port}"), &setting.bucket(), &setting.key);
+    let one = setting.store();
+    let path = Path::from("a.bin");
+    let sizes = [6 << 20, 1 << 20];
+    for version in 1..=5u8 {
+        let id = one.create_multipart(&path).await.unwrap();
+        let mut parts = Vec::new();
+        for (number, size) in sizes.into_iter().enumerate() {
+            parts.push(one.put_part(&path, &id, number, vec![version; size].into()).await.unwrap());
+        }
+        let both = futures::future::join(
+            one.complete_multipart(&path, &id, parts.clone()),
+            other.complete_multipart(&path, &id, parts.clone()),
+        );
+        let made = match both.await {
+            (Ok(one), Ok(other)) => [one, other],
+            failed => panic!("{failed:?}"),
+        };
+        assert_eq!(made[0].e_tag, made[1].e_tag);
+        assert_eq!(made.map(|made| made.version), [(); 2].map(|()| Some(version.to_string())));
+    }
+    let used = 5 * sizes.iter().sum::<usize>();
+    setting.house.expect_used(i64::try_from(used).unwrap()).await;
+    setting.house.expect_reserved(0).await;
+    setting.house.expect_stored_objects(5).await;
+    assert_eq!(crate::suite::recount::recount(&setting.house, &setting.given).await, i64::try_from(used).unwrap());
 }
 
 /// One whose process has died on its way leaves an intent, which runs out.

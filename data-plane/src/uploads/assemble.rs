@@ -93,14 +93,30 @@ fn start(state: AppState, caller: Caller, work: Work, entry: Entry) -> Outcome {
 
 async fn run(state: &AppState, caller: &Caller, work: Work) -> Result<Made> {
     let Work { session, parts, put } = work;
-    let known = {
-        let tenant = caller.connection(state).await?;
-        store::find(&tenant, session.new.id, session.new.protocol).await?
-    };
-    if let Some(made) = known.made {
+    if let Some(made) = made(state, caller, &session).await? {
         // A task that has just ended made it, after this asker had looked.
         return Ok(made);
     }
+    match put_together(state, caller, &session, parts, put).await {
+        // Another process was asked at the same time, and was quicker.
+        Err(error) => made(state, caller, &session).await.ok().flatten().ok_or(error),
+        done => done,
+    }
+}
+
+/// What the upload has become by now.
+async fn made(state: &AppState, caller: &Caller, session: &Session) -> Result<Option<Made>> {
+    let tenant = caller.connection(state).await?;
+    Ok(store::find(&tenant, session.new.id, session.new.protocol).await?.made)
+}
+
+async fn put_together(
+    state: &AppState,
+    caller: &Caller,
+    session: &Session,
+    parts: Vec<Stored>,
+    put: Put,
+) -> Result<Made> {
     let length: i64 = parts.iter().map(|part| part.size).sum();
     let length = u64::try_from(length).map_err(Error::internal)?;
     let put = Put { length: Some(length), ends: Some((session.new.id, session.reservation)), ..put };
