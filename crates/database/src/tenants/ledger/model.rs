@@ -573,3 +573,16 @@ fn tenants_that_are_asked_again_and_again_keep_their_connections_from_those_that
         assert_eq!(ask(&mut world, 0), 0, "its connection made room for a stranger's");
     }
 }
+
+#[test]
+fn of_the_busiest_there_are_so_many_at_most() {
+    let mut world = World::new(3);
+    for (number, asks) in [(2, 1), (1, 3), (3, 1), (0, 6), (4, 1)] {
+        for _ in 0..asks {
+            world.act(&Event::Ask(number));
+        }
+    }
+    let busiest: Vec<TenantId> = world.ledger.busiest(3).into_iter().map(|load| load.tenant).collect();
+    assert_eq!(busiest[..2], [tenant(0), tenant(1)]);
+    assert_eq!(busiest.len(), 3);
+}
