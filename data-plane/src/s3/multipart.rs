@@ -18,7 +18,7 @@ use crate::files::model::Place;
 use crate::folders;
 use crate::state::AppState;
 use crate::uploads::parts::Slot;
-use crate::uploads::{NewSession, Part, Protocol, Room, Session, Stored, abandon, assemble, begin, store};
+use crate::uploads::{self, NewSession, Part, Protocol, Room, Session, Stored, abandon, assemble, begin, store};
 
 /// Part numbers, as with S3.
 const NUMBERS: std::ops::RangeInclusive<i32> = 1..=10_000;
@@ -141,10 +141,17 @@ pub(super) async fn complete(
     named: Vec<CompletedPart>,
     (if_match, if_none_match): (Option<ETagCondition>, Option<ETagCondition>),
 ) -> S3Result<Made> {
-    if let Some((version, sha256)) = &session.made {
-        return Ok(Made { etag: etag(sha256), version: *version, checksum: Checksum::default() });
+    if let Some(made) = &session.made {
+        return Ok(told(made));
     }
-    let wanted = choose(&parts(state, caller, session).await?, &named)?;
+    let wanted = match choose(&parts(state, caller, session).await?, &named) {
+        Ok(wanted) => wanted,
+        // Where the file came to be between the two looks, its parts are gone.
+        Err(error) => {
+            let made = uploads::made(state, caller, session).await.map_err(failure)?;
+            return made.as_ref().map(told).ok_or(error);
+        }
+    };
     let (Some(workspace), Some(text)) = (session.new.workspace, &session.new.name) else {
         return Err(S3Error::new(S3ErrorCode::NoSuchUpload));
     };
@@ -166,9 +173,13 @@ pub(super) async fn complete(
         ends: None,
     };
     let made = assemble(state, caller, session, &wanted, put).await;
-    let (version, sha256) =
+    let made =
         made.map_err(|error| if error.code() == Code::RequestInFlight { of_upload(error) } else { failure(error) })?;
-    Ok(Made { etag: etag(&sha256), version, checksum: Checksum::default() })
+    Ok(told(&made))
+}
+
+fn told((version, sha256): &(i32, Vec<u8>)) -> Made {
+    Made { etag: etag(sha256), version: *version, checksum: Checksum::default() }
 }
 
 /// What was said of the content when the upload was begun.

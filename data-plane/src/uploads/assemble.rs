@@ -104,8 +104,8 @@ async fn run(state: &AppState, caller: &Caller, work: Work) -> Result<Made> {
     }
 }
 
-/// What the upload has become by now.
-async fn made(state: &AppState, caller: &Caller, session: &Session) -> Result<Option<Made>> {
+/// What the upload has become by now, where another process was asked at the same time.
+pub(crate) async fn made(state: &AppState, caller: &Caller, session: &Session) -> Result<Option<Made>> {
     let tenant = caller.connection(state).await?;
     Ok(store::find(&tenant, session.new.id, session.new.protocol).await?.made)
 }

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::contents::Object;
 
-pub(crate) use assemble::{Assemblies, assemble};
+pub(crate) use assemble::{Assemblies, assemble, made};
 pub(crate) use end::{abandon, begin, finish};
 pub(crate) use parts::Part;
 pub(crate) use room::Room;
