@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
@@ -98,7 +99,7 @@ impl Cluster {
             if door.is_retired() {
                 return Err(explain(Refusal::Retired, door));
             }
-            ledger.ask(door.id, tenant, waiter, begun, &mut actions)
+            ledger.ask((door.id, tenant), thread::current().id(), waiter, begun, &mut actions)
         };
         self.act(actions);
         let loan = match (asked, receiver) {

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, ThreadId};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::ClientWrapper;
@@ -288,8 +288,10 @@ impl Connection for TenantLink {
         self.expires <= now || self.client.is_closed()
     }
 
-    fn is_at_hand(&self) -> bool {
-        self.driver.is_some_and(|driver| driver == thread::current().id())
+    type Thread = ThreadId;
+
+    fn driver(&self) -> Option<ThreadId> {
+        self.driver
     }
 }
 

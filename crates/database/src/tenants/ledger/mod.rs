@@ -8,6 +8,7 @@
 //! lent or opened for it, it goes to the end again. So one with a thousand requests delays another by one turn.
 
 mod breaker;
+mod callers;
 mod doubts;
 mod line;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use rowhouse_domain::TenantId;
 
 use breaker::TOLERATED;
 pub(crate) use breaker::{Breaker, jittered};
+use callers::Callers;
 use doubts::{DOUBTED_FOR, Doubt};
 use line::Line;
 pub use snapshot::{Snapshot, TenantLoad};
@@ -65,8 +67,11 @@ pub(crate) trait Connection {
     /// Whether it has been ended, or is too old to be lent again.
     fn is_spent(&self, now: Instant) -> bool;
 
-    /// Whether the thread that asks is the one that drives it: then nobody else has to wake up for each statement.
-    fn is_at_hand(&self) -> bool;
+    /// What tells the threads of callers apart.
+    type Thread: Copy + PartialEq;
+
+    /// The thread that drives it, where that is always the same: for a caller on it nobody else has to wake up for each statement.
+    fn driver(&self) -> Option<Self::Thread>;
 }
 
 /// What is to be done, outside of the ledger's lock.
@@ -168,7 +173,7 @@ pub(crate) enum Asked<C> {
 }
 
 /// The connections of one cluster.
-pub(crate) struct Ledger<C, W> {
+pub(crate) struct Ledger<C: Connection, W> {
     limits: Limits,
     /// Places that there are.
     budget: usize,
@@ -186,7 +191,7 @@ pub(crate) struct Ledger<C, W> {
     /// waited for that one of them has.
     abandoned: usize,
     pools: HashMap<PoolId, Pool<C>>,
-    tenants: HashMap<TenantId, Tenant<W>>,
+    tenants: HashMap<TenantId, Tenant<W, C::Thread>>,
     /// Pools that do not answer, or not soon: they share a part of what may be opened at once.
     doubts: HashMap<PoolId, Doubt>,
     /// Tenants with a caller that may be served, by their turn.
@@ -235,12 +240,12 @@ struct Idle<C> {
     connection: C,
 }
 
-struct Tenant<W> {
+struct Tenant<W, T> {
     pool: PoolId,
     /// Connections that it holds, also those that are being closed after it let go of them in the middle of something.
     held: usize,
     opening: usize,
-    waiting: VecDeque<(Ticket, W)>,
+    waiting: Callers<W, T>,
     /// Its place in the line, while it stands there.
     turn: Option<u64>,
     /// How long it keeps a connection, on an average in which the last ones count most.
@@ -273,11 +278,11 @@ impl<C: Connection, W> Ledger<C, W> {
         }
     }
 
-    /// A caller asks for a connection of a pool on behalf of a tenant. `waiter` is used only where it has to wait.
+    /// A caller on a thread asks for a connection of a pool on behalf of a tenant. `waiter` is used only where it has to wait.
     pub(crate) fn ask(
         &mut self,
-        pool: PoolId,
-        tenant: TenantId,
+        (pool, tenant): (PoolId, TenantId),
+        thread: C::Thread,
         waiter: impl FnOnce() -> W,
         now: Instant,
         actions: &mut Vec<Action<C, W>>,
@@ -301,7 +306,7 @@ impl<C: Connection, W> Ledger<C, W> {
         if member.waiting.is_empty() {
             member.pool = pool;
             if member.held < limits.of(member.keeps)
-                && let Some((connection, loans)) = self.take_idle(pool, now, actions)
+                && let Some((connection, loans)) = self.take_idle(pool, Some(thread), now, actions)
             {
                 self.hold(pool, tenant);
                 return Asked::Lent(
@@ -315,7 +320,7 @@ impl<C: Connection, W> Ledger<C, W> {
         self.clock += 1;
         let ticket = Ticket(self.clock);
         if let Some(member) = self.tenants.get_mut(&tenant) {
-            member.waiting.push_back((ticket, waiter()));
+            member.waiting.join(ticket, thread, waiter());
         }
         self.line_up(tenant);
         self.serve(now, actions);
@@ -325,10 +330,7 @@ impl<C: Connection, W> Ledger<C, W> {
     /// A caller no longer waits.
     pub(crate) fn cancel(&mut self, tenant: TenantId, ticket: Ticket, now: Instant, actions: &mut Vec<Action<C, W>>) {
         let Some(member) = self.tenants.get_mut(&tenant) else { return };
-        // Tickets are handed out in ascending order.
-        if let Ok(index) = member.waiting.binary_search_by_key(&ticket, |(ticket, _)| *ticket) {
-            member.waiting.remove(index);
-        }
+        member.waiting.leave(ticket);
         self.line_up(tenant);
         self.forget(tenant);
         self.serve(now, actions);

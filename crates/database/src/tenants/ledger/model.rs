@@ -14,7 +14,7 @@ use super::{Action, Asked, Attempt, Connection, Ended, Failure, Lapse, Ledger, L
 struct Fake {
     pool: PoolId,
     is_spent: bool,
-    is_at_hand: bool,
+    driver: Option<u8>,
 }
 
 impl Connection for Fake {
@@ -22,8 +22,10 @@ impl Connection for Fake {
         self.is_spent
     }
 
-    fn is_at_hand(&self) -> bool {
-        self.is_at_hand
+    type Thread = u8;
+
+    fn driver(&self) -> Option<u8> {
+        self.driver
     }
 }
 
@@ -49,6 +51,15 @@ fn tenant(number: u8) -> TenantId {
 
 fn pool(number: u8) -> PoolId {
     PoolId(u64::from(number.min(4)))
+}
+
+/// The thread of a caller, and that which drives a connection; one in four is driven now here, now there.
+fn thread(caller: u64) -> u8 {
+    u8::try_from(caller % 3).unwrap()
+}
+
+fn driver(which: usize) -> Option<u8> {
+    u8::try_from(which % 4).ok().filter(|driver| *driver < 3)
 }
 
 /// Where a tenant's data lies after it moved; it may move back.
@@ -200,7 +211,7 @@ impl World {
                 let waiter = self.next;
                 let has_moved = matches!(event, Event::AskElsewhere(_));
                 let (pool, tenant) = (if has_moved { other_pool(number) } else { pool(number) }, tenant(number));
-                match self.ledger.ask(pool, tenant, || waiter, now, &mut actions) {
+                match self.ledger.ask((pool, tenant), thread(waiter), || waiter, now, &mut actions) {
                     Asked::Lent(connection, terms) => {
                         assert_eq!(connection.pool, pool);
                         self.served.push(tenant);
@@ -224,13 +235,8 @@ impl World {
             }
             Event::Opened(which) => {
                 let Some((pool, tenant)) = pick(&mut self.opening, which) else { return };
-                self.ledger.opened(
-                    pool,
-                    tenant,
-                    Fake { pool, is_spent: false, is_at_hand: which % 3 == 0 },
-                    now,
-                    &mut actions,
-                );
+                let connection = Fake { pool, is_spent: false, driver: driver(which) };
+                self.ledger.opened(pool, tenant, connection, now, &mut actions);
             }
             Event::Failed(which, failure, is_ending) => {
                 let Some((pool, tenant)) = pick(&mut self.opening, which) else { return };
@@ -279,7 +285,7 @@ impl World {
                 let Some(pool) = self.probes.pop() else { return };
                 if self.ledger.probe(pool, &mut actions) {
                     let outcome = if answers {
-                        Ok(Fake { pool, is_spent: false, is_at_hand: false })
+                        Ok(Fake { pool, is_spent: false, driver: None })
                     } else {
                         Err(Attempt { failure: Failure::Unreachable, begun: now, is_ending: false })
                     };
@@ -383,6 +389,43 @@ fn a_thousand_requests_of_one_tenant_delay_another_by_one_turn() {
             statements += 1;
             assert!(statements <= 3 * LIMITS.per_tenant, "{budget}: {:?}", &world.served[before..]);
         }
+    }
+}
+
+#[test]
+fn a_connection_goes_to_a_caller_of_the_thread_that_drives_it() {
+    let mut world = World::new(1);
+    for _ in 0..6 {
+        world.act(&Event::Ask(0));
+    }
+    world.act(&Event::Opened(1));
+    let mut served = Vec::new();
+    for _ in 0..6 {
+        let next = (1..=6).find(|caller| !world.waiting.contains_key(caller) && !served.contains(caller));
+        served.extend(next);
+        world.act(&Event::GiveBack(0));
+    }
+    // Those of thread 1 are 1 and 4, then each in its turn.
+    assert_eq!(served, [1, 4, 2, 3, 5, 6]);
+}
+
+#[test]
+fn of_what_lies_idle_a_caller_gets_what_its_thread_drives() {
+    let mut world = World::new(3);
+    for _ in 0..3 {
+        world.act(&Event::Ask(0));
+    }
+    for thread in [2, 0, 1] {
+        world.act(&Event::Opened(thread));
+    }
+    settle(&mut world);
+    while !world.lent.is_empty() {
+        world.act(&Event::GiveBack(0));
+    }
+    for caller in [4, 5, 6] {
+        world.act(&Event::Ask(0));
+        let (_, lent) = world.lent.last().unwrap();
+        assert_eq!(lent.driver, Some(thread(caller)));
     }
 }
 

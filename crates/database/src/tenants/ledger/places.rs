@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use rowhouse_domain::TenantId;
 
+use super::callers::Callers;
 use super::line::Member;
 use super::{Action, Connection, Idle, Ledger, Limits, Pool, PoolId, Refusal, Stamp, Tenant, Terms, jittered};
 
-/// Idle connections that are looked at for one at hand.
+/// Idle connections that are looked at for one that the caller's thread drives.
 const NEAR: usize = 16;
 
 impl<C> Pool<C> {
@@ -35,9 +36,9 @@ impl Limits {
     }
 }
 
-impl<W> Tenant<W> {
+impl<W, T: PartialEq> Tenant<W, T> {
     pub(super) fn of(pool: PoolId) -> Self {
-        Self { pool, held: 0, opening: 0, waiting: VecDeque::new(), turn: None, keeps: Duration::ZERO }
+        Self { pool, held: 0, opening: 0, waiting: Callers::new(), turn: None, keeps: Duration::ZERO }
     }
 }
 
@@ -149,8 +150,9 @@ impl<C: Connection, W> Ledger<C, W> {
         let Some(own) = own else {
             return self.keep(pool, connection, terms.loans, now);
         };
-        let waiter = self.tenants.get_mut(&own.tenant).and_then(|tenant| tenant.waiting.pop_front());
-        let Some((_, to)) = waiter else { return self.close(connection, actions) };
+        let driver = connection.driver();
+        let waiter = self.tenants.get_mut(&own.tenant).and_then(|tenant| tenant.waiting.next(driver.as_ref()));
+        let Some(to) = waiter else { return self.close(connection, actions) };
         self.hold(pool, own.tenant);
         self.go_to_the_end(own.tenant);
         actions.push(Action::Lend {
@@ -165,7 +167,7 @@ impl<C: Connection, W> Ledger<C, W> {
     pub(super) fn lend_idle(&mut self, terms: &Terms, now: Instant, actions: &mut Vec<Action<C, W>>) {
         let pool = self.tenants.get(&terms.tenant).map_or(terms.pool, |tenant| tenant.pool);
         while self.line.first_of(pool).is_some()
-            && let Some((idle, loans)) = self.take_idle(pool, now, actions)
+            && let Some((idle, loans)) = self.take_idle(pool, None, now, actions)
         {
             self.settle(idle, &Terms { pool, loans, turn: now, ..*terms }, false, now, actions);
         }
@@ -217,10 +219,11 @@ impl<C: Connection, W> Ledger<C, W> {
         true
     }
 
-    /// An idle connection of the pool that can be lent: one at hand, else the one that was used last.
+    /// An idle connection of the pool that can be lent: one that a thread drives, else the one that was used last.
     pub(super) fn take_idle(
         &mut self,
         pool: PoolId,
+        thread: Option<C::Thread>,
         now: Instant,
         actions: &mut Vec<Action<C, W>>,
     ) -> Option<(C, u32)> {
@@ -229,8 +232,9 @@ impl<C: Connection, W> Ledger<C, W> {
             let last = connections.len().checked_sub(1)?;
             // A pool holds few, but for those of shared databases.
             let near = connections.iter().enumerate().rev().take(NEAR);
-            let at_hand = near.filter(|(_, idle)| idle.connection.is_at_hand()).map(|(place, _)| place).next();
-            let idle = connections.remove(at_hand.unwrap_or(last))?;
+            let is_own = |idle: &Idle<C>| thread.is_some() && idle.connection.driver() == thread;
+            let own = near.filter(|(_, idle)| is_own(idle)).map(|(place, _)| place).next();
+            let idle = connections.remove(own.unwrap_or(last))?;
             self.idle.remove(&idle.stamp);
             if !idle.connection.is_spent(now) {
                 return Some((idle.connection, idle.loans));
@@ -269,9 +273,9 @@ impl<C: Connection, W> Ledger<C, W> {
     /// Tells those of a tenant who wait for a connection of another pool that there will be none: the tenant has moved.
     pub(super) fn refuse_elsewhere(&mut self, pool: PoolId, tenant: TenantId, actions: &mut Vec<Action<C, W>>) {
         let Some(member) = self.tenants.get_mut(&tenant).filter(|member| member.pool != pool) else { return };
-        let waiting = std::mem::take(&mut member.waiting);
+        let waiting = member.waiting.dismiss();
         let left = std::mem::replace(&mut member.pool, pool);
-        actions.extend(waiting.into_iter().map(|(_, to)| Action::Refuse { to, why: Refusal::Retired }));
+        actions.extend(waiting.map(|to| Action::Refuse { to, why: Refusal::Retired }));
         self.line_up(tenant);
         self.forget_pool(left);
     }
@@ -302,8 +306,8 @@ impl<C: Connection, W> Ledger<C, W> {
             .collect();
         for id in tenants {
             if let Some(tenant) = self.tenants.get_mut(&id) {
-                let waiting = std::mem::take(&mut tenant.waiting);
-                actions.extend(waiting.into_iter().map(|(_, to)| Action::Refuse { to, why }));
+                let waiting = tenant.waiting.dismiss();
+                actions.extend(waiting.map(|to| Action::Refuse { to, why }));
             }
             self.line_up(id);
             self.forget(id);

@@ -78,7 +78,9 @@ impl<C: Connection, W> Ledger<C, W> {
 
     /// Connections that could be made use of now.
     pub(crate) fn demand(&self) -> usize {
-        let useful = |tenant: &super::Tenant<W>| (tenant.held + tenant.waiting.len()).min(self.limits.of(tenant.keeps));
+        let useful = |tenant: &super::Tenant<W, C::Thread>| {
+            (tenant.held + tenant.waiting.len()).min(self.limits.of(tenant.keeps))
+        };
         self.tenants.values().map(useful).sum()
     }
 
