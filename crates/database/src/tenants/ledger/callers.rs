@@ -5,13 +5,14 @@ use std::mem;
 
 use super::Ticket;
 
-/// Callers that are looked at for one on the connection's own thread.
-const NEAR: usize = 16;
-/// How often in a row the one that came first is passed over for such a one.
-const PASSED_OVER: usize = 8;
+/// By how many callers who came later anybody is overtaken at most: what that costs one is little, also where all connections are
+/// driven by another thread.
+const OVERTAKEN: u64 = 16;
 
 struct Caller<W, T> {
     ticket: Ticket,
+    /// Counts those that had to wait.
+    number: u64,
     thread: T,
     to: W,
 }
@@ -19,13 +20,12 @@ struct Caller<W, T> {
 /// In the order in which they came.
 pub(super) struct Callers<W, T> {
     waiting: VecDeque<Caller<W, T>>,
-    /// How often the first has been passed over.
-    passed: usize,
+    joined: u64,
 }
 
 impl<W, T: PartialEq> Callers<W, T> {
     pub(super) fn new() -> Self {
-        Self { waiting: VecDeque::new(), passed: 0 }
+        Self { waiting: VecDeque::new(), joined: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -38,34 +38,29 @@ impl<W, T: PartialEq> Callers<W, T> {
 
     /// A caller that waits from now on. Its ticket is higher than all before.
     pub(super) fn join(&mut self, ticket: Ticket, thread: T, to: W) {
-        self.waiting.push_back(Caller { ticket, thread, to });
+        self.joined += 1;
+        self.waiting.push_back(Caller { ticket, number: self.joined, thread, to });
     }
 
     /// One that no longer waits.
     pub(super) fn leave(&mut self, ticket: Ticket) {
         if let Ok(place) = self.waiting.binary_search_by_key(&ticket, |caller| caller.ticket) {
-            self.take(place);
+            self.waiting.remove(place);
         }
     }
 
-    /// Whose turn it is with a connection that this thread drives: the first of those on it, for a few times, else the first of all.
+    /// Whose turn it is with a connection that this thread drives: the first of those on it, unless
+    /// that came long after the first of all.
     pub(super) fn next(&mut self, driver: Option<&T>) -> Option<W> {
-        let near = self.waiting.iter().take(NEAR).position(|caller| Some(&caller.thread) == driver);
-        let place = near.filter(|_| self.passed < PASSED_OVER).unwrap_or(0);
-        self.passed += 1;
-        self.take(place)
+        let last = self.waiting.front()?.number + OVERTAKEN;
+        let mut near = self.waiting.iter().take_while(|caller| caller.number <= last);
+        let own = near.position(|caller| Some(&caller.thread) == driver);
+        self.waiting.remove(own.unwrap_or(0)).map(|caller| caller.to)
     }
 
     /// All of them, who wait no longer.
     pub(super) fn dismiss(&mut self) -> impl Iterator<Item = W> {
         mem::take(&mut self.waiting).into_iter().map(|caller| caller.to)
-    }
-
-    fn take(&mut self, place: usize) -> Option<W> {
-        if place == 0 {
-            self.passed = 0;
-        }
-        self.waiting.remove(place).map(|caller| caller.to)
     }
 }
 
@@ -74,15 +69,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn those_on_the_connections_own_thread_come_first_but_nobody_is_passed_over_for_long() {
+    fn those_on_the_connections_own_thread_come_first_but_nobody_is_overtaken_by_many() {
         let mut callers = Callers::new();
-        for number in 0..30 {
-            let thread = if number % 15 == 0 { "other" } else { "own" };
+        for number in 0..60 {
+            let thread = if [0, 3, 40].contains(&number) { "other" } else { "own" };
             callers.join(Ticket(number), thread, number);
         }
         let served: Vec<u64> = std::iter::from_fn(|| callers.next(Some(&"own"))).collect();
-        let expected = (1..=8).chain([0]).chain(9..=14).chain(16..=23).chain([15]).chain(24..30);
-        assert_eq!(served, expected.collect::<Vec<_>>());
+        let first_two = (1..3).chain(4..=16).chain([0]).chain(17..=19).chain([3]);
+        assert_eq!(served, first_two.chain(20..40).chain(41..=56).chain([40]).chain(57..60).collect::<Vec<_>>());
     }
 
     #[test]
