@@ -15,6 +15,8 @@ create table operations (
     tenant_id uuid,
     state operation_state not null default 'queued',
     attempts integer not null default 0,
+    -- Attempts whose holder lived to say that they failed. Too many of these, and the operation is given up.
+    failures integer not null default 0,
     run_at timestamptz not null default now(),
     -- The lease of whoever works on it; past `locked_until` anyone may take it.
     locked_by text,
@@ -36,6 +38,7 @@ create table operations (
     constraint operations_kind_check check (kind ~ '^[a-z][a-z0-9_.]{0,62}$'),
     constraint operations_subject_kind_check check (subject_kind ~ '^[a-z][a-z0-9_]{0,62}$'),
     constraint operations_attempts_check check (attempts >= 0),
+    constraint operations_failures_check check (failures >= 0),
     constraint operations_finished_at_check check ((state in ('succeeded', 'failed', 'cancelled')) = (finished_at is not null)),
     constraint operations_input_check check (jsonb_typeof(input) = 'object'),
     constraint operations_result_check check (jsonb_typeof(result) = 'object')

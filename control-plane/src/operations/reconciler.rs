@@ -252,12 +252,13 @@ fn step_limit(step: &str) -> Duration {
 async fn conclude(work: &Work, ending: Ending, elapsed: Duration) -> Result<bool> {
     let context = &work.context;
     let claimed = &work.claimed;
+    let failures = claimed.failures.saturating_add(1);
     let outcome = match &ending {
         Ending::AllDone => "done",
         Ending::Obsolete => "cancelled",
         Ending::Stopped => "released",
         Ending::LeaseLost => "lease_lost",
-        Ending::Failed(_) if claimed.attempts < context.settings.provisioning.max_attempts => "retried",
+        Ending::Failed(_) if failures < context.settings.provisioning.max_attempts => "retried",
         Ending::Failed(_) => "failed",
     };
     let duration_ms = elapsed.as_millis();
@@ -272,7 +273,7 @@ async fn conclude(work: &Work, ending: Ending, elapsed: Duration) -> Result<bool
         Ending::LeaseLost => {}
         Ending::Stopped => store::release(&connection, claimed).await?,
         Ending::Failed(error) if outcome == "retried" => {
-            store::retry(&connection, claimed, pause(claimed.attempts), &public(&error)).await?;
+            store::retry(&connection, claimed, pause(failures), &public(&error)).await?;
         }
         Ending::AllDone | Ending::Obsolete | Ending::Failed(_) => {
             let tx = connection.transaction().await?;
@@ -316,9 +317,9 @@ fn public(error: &Error) -> Error {
     Error::new(error.code(), detail)
 }
 
-/// How long to wait after the given number of attempts.
-fn pause(attempts: i32) -> Duration {
-    let doublings = u32::try_from(attempts.clamp(1, 16) - 1).unwrap_or(0);
+/// How long to wait after the given number of attempts that failed.
+fn pause(failures: i32) -> Duration {
+    let doublings = u32::try_from(failures.clamp(1, 16) - 1).unwrap_or(0);
     (FIRST_PAUSE * 2u32.pow(doublings)).min(LONGEST_PAUSE)
 }
 
@@ -328,7 +329,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_and_stay_bounded() {
-        let pauses: Vec<u128> = [1, 2, 3, 8, 100].into_iter().map(|attempts| pause(attempts).as_millis()).collect();
+        let pauses: Vec<u128> = [1, 2, 3, 8, 100].into_iter().map(|failures| pause(failures).as_millis()).collect();
         assert_eq!(pauses, [500, 1000, 2000, 60_000, 60_000]);
     }
 }

@@ -107,6 +107,7 @@ pub(crate) async fn enqueue_claimed(
         kind: kind.as_str().to_owned(),
         tenant: Some(tenant),
         attempts: 1,
+        failures: 0,
         input: Value::Object(serde_json::Map::new()),
         begun: kind.steps().first().map(|step| (*step).to_owned()),
         holder: hand.holder.clone(),
@@ -216,6 +217,8 @@ pub(crate) struct Claimed {
     pub(crate) kind: String,
     pub(crate) tenant: Option<TenantId>,
     pub(crate) attempts: i32,
+    /// How many of the attempts before this one have failed; the others' holders have died.
+    pub(super) failures: i32,
     /// What exactly was wished for.
     pub(crate) input: Value,
     /// The step that was begun with the claim: the first one, at the first attempt.
@@ -242,13 +245,15 @@ const CLAIM: &str = "
         update operations set state = 'running', attempts = attempts + 1, locked_by = $2,
             locked_until = now() + make_interval(secs => $3), started_at = coalesce(started_at, now())
         from due where operations.id = due.id
-        returning operations.id, operations.kind, operations.tenant_id, operations.attempts, operations.input),
+        returning operations.id, operations.kind, operations.tenant_id, operations.attempts, operations.failures,
+            operations.input),
     begun as (
         update operation_steps step set state = 'running', attempts = step.attempts + 1, started_at = now()
         from claimed
         where step.operation_id = claimed.id and claimed.attempts = 1 and step.position = 0 and step.state = 'pending'
         returning step.operation_id, step.name)
-    select claimed.id, claimed.kind, claimed.tenant_id, claimed.attempts, claimed.input, begun.name as begun
+    select claimed.id, claimed.kind, claimed.tenant_id, claimed.attempts, claimed.failures, claimed.input,
+        begun.name as begun
     from claimed left join begun on begun.operation_id = claimed.id";
 
 /// Takes operations that are due, or whose holder was not heard of for a lease. Kinds that only a later release knows are
@@ -267,6 +272,7 @@ pub(super) async fn claim(db: &impl Sql, most: i64, hand: &Hand) -> Result<Vec<C
                 kind: row.column("kind")?,
                 tenant: row.column("tenant_id")?,
                 attempts: row.column("attempts")?,
+                failures: row.column("failures")?,
                 input: row.column("input")?,
                 begun: row.column("begun")?,
                 holder: hand.holder.clone(),
@@ -352,7 +358,7 @@ pub(super) async fn step_failed(db: &impl Sql, claimed: &Claimed, step: &str, er
 
 const RETRY: &str = "
     update operations set state = 'queued', run_at = now() + make_interval(secs => $3), locked_by = null,
-        locked_until = null, error_code = $4, error = $5
+        locked_until = null, failures = failures + 1, error_code = $4, error = $5
     where id = $1 and locked_by = $2 and state = 'running'";
 
 /// Puts an operation back for another attempt.
@@ -388,7 +394,7 @@ const FINISH: &str = "
     where id = $1 and locked_by = $2 and state = 'running' and not input ? 'again'";
 const START_OVER: &str = "
     update operations set state = 'queued', run_at = now(), locked_by = null, locked_until = null, attempts = 0,
-        input = input - 'again'
+        failures = 0, input = input - 'again'
     where id = $1 and locked_by = $2 and state = 'running' and input ? 'again'";
 const RESET_STEPS: &str = "update operation_steps set state = 'pending', finished_at = null where operation_id = $1";
 

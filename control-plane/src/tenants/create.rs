@@ -85,7 +85,7 @@ pub(super) async fn request(
 /// An operation that waits, or that this process has a hand free for.
 enum Provisioning {
     Enqueued(OperationId),
-    Claimed(Claimed, Hand),
+    Claimed(Box<Claimed>, Hand),
 }
 
 impl Provisioning {
@@ -100,7 +100,7 @@ impl Provisioning {
     fn go_on(self, context: &Arc<Context>) {
         match self {
             Self::Enqueued(_) => context.pulse.wake(),
-            Self::Claimed(claimed, hand) => Hands::carry_out(context, claimed, hand),
+            Self::Claimed(claimed, hand) => Hands::carry_out(context, *claimed, hand),
         }
     }
 }
@@ -112,7 +112,7 @@ async fn begin(context: &Context, tx: &impl Sql, tenant: &Tenant, requester: &Re
         return Ok(Provisioning::Enqueued(queued));
     };
     let claimed = operations::store::enqueue_claimed(tx, kind, id, organization, requester, &hand).await?;
-    Ok(Provisioning::Claimed(claimed, hand))
+    Ok(Provisioning::Claimed(Box::new(claimed), hand))
 }
 
 /// A tenant's quota is at most its organization's; together they may promise more than there is.

@@ -50,6 +50,15 @@ pub(super) async fn sync_login(work: &Work) -> Result<()> {
     Err(Error::unavailable("the tenant's status does not stay the same for long enough"))
 }
 
+/// The statement with which a transaction begins that changes a login, or the database that is its own.
+///
+/// PostgreSQL refuses one of two that change a role or a database at once ("tuple concurrently updated"), and a statement goes on
+/// for a while after whoever began it was killed.
+pub(super) fn in_turn(role: &str) -> String {
+    let name = quote_literal(&format!("rowhouse.login {role}"));
+    format!("select pg_advisory_xact_lock(hashtextextended({name}, 0))")
+}
+
 /// What a login is to be like.
 #[derive(PartialEq, Eq)]
 struct Wanted {
@@ -79,11 +88,10 @@ impl Wanted {
             admin.give_back();
             return Ok(());
         }
-        // One simple query is one transaction. The lock keeps two from changing the role at once, which PostgreSQL
-        // would refuse one of them ("tuple concurrently updated").
+        // One simple query is one transaction.
         let changed = format!(
-            "select pg_advisory_xact_lock(hashtextextended({lock}, 0)); alter role {role} {word}",
-            lock = quote_literal(&format!("rowhouse.login {}", self.role)),
+            "{lock}; alter role {role} {word}",
+            lock = in_turn(&self.role),
             role = quote_ident(&self.role),
             word = if self.may_log_in { "login" } else { "nologin" },
         );

@@ -5,6 +5,7 @@ use rowhouse_domain::{Isolation, TenantId};
 use rowhouse_problem::Result;
 
 use super::Site;
+use crate::tenants::login;
 
 /// The login is pinned to its tenant, and a database of its own is opened.
 pub(super) async fn ensure(site: &Site<'_>) -> Result<()> {
@@ -12,7 +13,8 @@ pub(super) async fn ensure(site: &Site<'_>) -> Result<()> {
     set(&admin, &site.place.role, &site.place.database, &site.place.schema, Some(site.tenant.id)).await?;
     if site.tenant.isolation == Isolation::Dedicated {
         let opened = format!(
-            "begin; set local role rowhouse_owner; alter database {} allow_connections true; commit",
+            "begin; {}; set local role rowhouse_owner; alter database {} allow_connections true; commit",
+            login::in_turn(&site.place.role),
             quote_ident(&site.place.database)
         );
         admin.run(&opened).await.context("opening a database")?;
@@ -29,9 +31,10 @@ pub(crate) async fn set(
     schema: &str,
     tenant: Option<TenantId>,
 ) -> Result<()> {
+    let in_turn = login::in_turn(role);
     let (role, database) = (quote_ident(role), quote_ident(database));
     let mut pinned = format!(
-        "alter role {role} in database {database} set search_path = {schema}, extensions, pg_temp",
+        "{in_turn}; alter role {role} in database {database} set search_path = {schema}, extensions, pg_temp",
         schema = quote_ident(schema),
     );
     if let Some(tenant) = tenant {

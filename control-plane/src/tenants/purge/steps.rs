@@ -67,15 +67,16 @@ impl Grave<'_> {
         }
         let context = &self.work.context;
         let admin = context.administer_cluster(&self.link).await?;
+        let in_turn = login::in_turn(&self.place.role);
         if is_there(&admin, Thing::Role, &self.place.role, &self.mark()).await? {
-            let shut = format!("alter role {} nologin", quote_ident(&self.place.role));
+            let shut = format!("{in_turn}; alter role {} nologin", quote_ident(&self.place.role));
             admin.run(&shut).await.context("shutting a login")?;
         }
         if self.tenant.isolation == Isolation::Dedicated
             && is_there(&admin, Thing::Database, &self.place.database, &self.mark()).await?
         {
             let closed = format!(
-                "begin; set local role rowhouse_owner; alter database {} allow_connections false; commit",
+                "begin; {in_turn}; set local role rowhouse_owner; alter database {} allow_connections false; commit",
                 quote_ident(&self.place.database)
             );
             admin.run(&closed).await.context("closing a database")?;
