@@ -1,7 +1,8 @@
 //! Where connections are driven.
 //!
-//! Most queries are a request's, and one whose connection is driven by the request's own thread wakes no other. So what anything
-//! else has opened is driven by the threads that serve requests as well.
+//! Most queries are a request's, and one whose connection is driven by the request's own thread wakes no other. So the threads that
+//! serve requests drive all connections, and have as many of a busy tenant's each: those that are opened one after the other would
+//! else be driven by the thread that had the first of them opened.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
@@ -27,11 +28,8 @@ impl Drivers {
         Driving { drivers: Arc::clone(self), thread: thread::current().id() }
     }
 
-    /// The runtime that is to drive the next connection. None where the one that this is called in should.
+    /// The runtime that is to drive the next connection. None where nobody serves requests.
     pub(super) fn next(&self) -> Option<Handle> {
-        if of_one_thread().is_some() {
-            return None;
-        }
         let mut drivers = self.lock();
         let most = drivers.len().min(1);
         drivers.rotate_left(most);
