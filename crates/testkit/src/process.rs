@@ -97,6 +97,18 @@ impl TestHouse {
 }
 
 impl DataPlaneProcess {
+    /// The most memory that it ever had, in bytes (`VmHWM` of proc(5)).
+    ///
+    /// # Panics
+    /// Where the kernel does not say.
+    pub fn peak_memory(&self) -> u64 {
+        let id = self.child.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("it has a status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel tells it");
+        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("it is a number");
+        kibibytes * 1024
+    }
+
     /// What it has logged.
     ///
     /// # Panics
