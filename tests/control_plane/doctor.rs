@@ -1,6 +1,8 @@
 //! What the doctor finds, what it repairs, and what it leaves alone.
 
-use rowhouse_domain::{AccountId, TenantId};
+use std::time::Duration;
+
+use rowhouse_domain::{AccountId, OrganizationId, TenantId};
 use rowhouse_testkit::{Client, TestCluster, TestHouse};
 use serde_json::{Value, json};
 
@@ -331,4 +333,32 @@ async fn an_event_on_its_way_is_no_difference() {
     house.sql("grant execute on function usage_record_all to rowhouse_data").await;
     house.expect_used(5).await;
     house.expect_no_differences().await;
+}
+
+/// Of whoever is never at rest it is not said that all is well.
+#[tokio::test]
+async fn who_is_never_quiet_is_named_and_not_called_fine() {
+    let house = house().await;
+    let shared = account(&house).await;
+    let names = names(&house, "own").await;
+    let rows = house.rows("select id, organization_id from tenants where name = 'own'").await;
+    let (tenant, organization): (TenantId, OrganizationId) = (rows[0].get(0), rows[0].get(1));
+    let inside = TestCluster::get().admin(&names.database).await;
+    let busy = tokio::spawn(async move {
+        // They are not to be counted before the test ends.
+        let come = format!(
+            "insert into jobs (tenant_id, kind, run_at, payload)
+            select tenant_id, 'usage', now() + interval '1 hour', jsonb_build_object(
+                'event_type', 'storage', 'quantity', 0, 'account_id', '{}') from tenant_identity",
+            shared
+        );
+        loop {
+            inside.run(&come).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    let report = house.examine(&json!({"fix": false})).await;
+    busy.abort();
+    assert_eq!(report["findings"], json!([]), "{report:#}");
+    assert_eq!(report["left_out"], json!([organization.to_string(), tenant.to_string()]), "{report:#}");
 }

@@ -43,6 +43,7 @@ pub(super) async fn look(context: &Context, links: &[ClusterLink]) -> Result<Vec
             Err(error) => {
                 let error = error.chain();
                 tracing::info!(org.id = %organization, error, "what is charged to its accounts can't be counted");
+                findings.push(Finding::left_out(None, organization.to_string()));
             }
         }
     }
@@ -74,7 +75,7 @@ async fn look_at(
         tokio::time::sleep(PAUSE).await;
     }
     tracing::info!(org.id = %organization, "an organization is too busy to have its accounts counted");
-    Ok(Vec::new())
+    Ok(vec![Finding::left_out(None, organization.to_string())])
 }
 
 // One whose making failed has never held anything.

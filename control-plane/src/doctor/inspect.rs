@@ -1,6 +1,6 @@
 //! Looks at everything, twice where something differs, and repairs what it may.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
@@ -42,11 +42,14 @@ pub(crate) async fn run_step(work: &Work) -> Result<Outcome> {
     let context = &work.context;
     let wanted: Examination = serde_json::from_value(work.claimed.input.clone()).map_err(Error::internal)?;
     let mut look = look(context, &wanted).await?;
+    let mut left_out = look.take_left_out();
     if !look.findings.is_empty() {
         // What was on its way meanwhile has arrived.
         tokio::time::sleep(PAUSE).await;
         let seen: HashSet<_> = look.findings.iter().map(Finding::key).collect();
         look = self::look(context, &wanted).await?;
+        // What differed the first time may be what was left out this time.
+        left_out.append(&mut look.take_left_out());
         look.findings.retain(|finding| seen.contains(&finding.key()));
     }
     if wanted.fix {
@@ -57,7 +60,8 @@ pub(crate) async fn run_step(work: &Work) -> Result<Outcome> {
     let total = look.findings.len();
     let remaining = look.findings.iter().filter(|finding| !finding.fixed).count();
     look.findings.truncate(MOST);
-    let report = Report { findings: look.findings, total, remaining, clusters: look.clusters, tenants: look.tenants };
+    let (findings, clusters, tenants) = (look.findings, look.clusters, look.tenants);
+    let report = Report { findings, total, remaining, clusters, tenants, left_out };
     let report = serde_json::to_value(&report).map_err(Error::internal)?;
     operations::store::set_result(&context.platform.get().await?, &work.claimed, &report).await?;
     Ok(Outcome::Done)
@@ -67,6 +71,15 @@ struct Look {
     findings: Vec<Finding>,
     clusters: usize,
     tenants: usize,
+}
+
+impl Look {
+    fn take_left_out(&mut self) -> BTreeSet<String> {
+        let all = std::mem::take(&mut self.findings);
+        let (left_out, findings) = all.into_iter().partition(Finding::is_left_out);
+        self.findings = findings;
+        Vec::into_iter(left_out).map(|finding| finding.subject).collect()
+    }
 }
 
 async fn look(context: &Context, wanted: &Examination) -> Result<Look> {

@@ -2,7 +2,7 @@
 //!
 //! A tenant's figure lies in `saas_platform` and what it counts in the tenant's own data. They are compared in a moment in which
 //! nothing happens to the tenant: what is there and what is still to be counted is read before and after the figure, and must be
-//! the same. A tenant that is never quiet for so long is left out.
+//! the same. A tenant that is never quiet for so long is left out, and named as such.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -86,7 +86,10 @@ pub(super) async fn look(
     tenant: &Recorded,
 ) -> Result<Vec<Finding>> {
     let mut findings = workspaces(inside, cluster, tenant).await?;
-    let Some((expected, figures)) = quiet_moment(context, inside, tenant).await? else { return Ok(findings) };
+    let Some((expected, figures)) = quiet_moment(context, inside, tenant).await? else {
+        findings.push(Finding::left_out(Some(cluster), tenant.id.to_string()));
+        return Ok(findings);
+    };
     if figures.used != expected.stored {
         let detail = format!("Its row says that it uses {} bytes; it has {}.", figures.used, expected.stored);
         let repair = Repair::TenantStorage { tenant: tenant.id, change: expected.stored - figures.used };

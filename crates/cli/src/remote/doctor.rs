@@ -65,6 +65,11 @@ fn report(connection: &Connection, report: &Value) -> Result<()> {
     } else {
         print(connection, &report["findings"], &COLUMNS)?;
     }
+    let left_out: Vec<&str> = report["left_out"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !left_out.is_empty() {
+        let (number, who) = (left_out.len(), left_out.join(", "));
+        eprintln!("The storage of {number} was not counted, examine them once more: {who}");
+    }
     if remaining > 0 {
         bail!("{remaining} of {total} differences remain");
     }
