@@ -90,3 +90,22 @@ async fn those_who_serve_requests_drive_as_many_each_whoever_of_them_asks() {
     one.end();
     other.end();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_connection_of_a_tenant_is_driven_by_the_thread_that_asks_for_it() {
+    let (tenants, pools) = ([tenant_database().await, tenant_database().await], pools(|_| {}));
+    let [one, other] = [Server::begin(&pools).await, Server::begin(&pools).await];
+    let mut connections = Vec::new();
+    for tenant in &tenants {
+        let (placement, asking) = (tenant.active(), pools.clone());
+        let opened = other.worker.spawn(async move { asking.checkout(&placement).await });
+        connections.push(opened.await.unwrap().unwrap());
+    }
+    for connection in &connections {
+        assert!(one.busy(answers(connection)).await, "the other thread drives it");
+        assert!(!other.busy(answers(connection)).await, "the thread that asked does not drive it");
+    }
+    drop(connections);
+    one.end();
+    other.end();
+}

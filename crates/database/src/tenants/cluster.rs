@@ -202,9 +202,11 @@ impl Cluster {
                 Action::Refuse { to, why } => {
                     let _ = to.send(Err(why));
                 }
-                Action::Open { pool, tenant } => {
+                Action::Open { pool, tenant, is_only } => {
                     let opening = Arc::clone(self).open(pool, tenant);
-                    match self.drivers.next() {
+                    // Of a tenant that was not asked for in a while, nobody else is likely to ask at the same moment.
+                    let own = is_only.then(|| self.drivers.this()).flatten();
+                    match own.or_else(|| self.drivers.next()) {
                         Some(driver) => drop(driver.spawn(opening)),
                         None => self.spawn(opening),
                     }

@@ -36,6 +36,16 @@ impl Drivers {
         drivers.last().map(|(_, runtime)| runtime.clone())
     }
 
+    /// The one that this is called in, whose turn that is. None where it does not serve requests.
+    pub(super) fn this(&self) -> Option<Handle> {
+        let (current, runtime) = of_one_thread()?;
+        let mut drivers = self.lock();
+        let place = drivers.iter().position(|(thread, _)| *thread == current)?;
+        let last = drivers.remove(place);
+        drivers.push(last);
+        Some(runtime)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<(ThreadId, Handle)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -80,7 +80,8 @@ pub(crate) enum Action<C, W> {
     /// Give the connection to the caller that waits.
     Lend { to: W, loan: Terms, connection: C },
     /// Open a connection and tell of it by [`Ledger::opened`] or [`Ledger::failed`].
-    Open { pool: PoolId, tenant: TenantId },
+    /// It is the pool's only one so far, or one of several.
+    Open { pool: PoolId, tenant: TenantId, is_only: bool },
     /// Close the connection and tell of it by [`Ledger::closed`].
     Close(C),
     /// Tell the caller why there is none.

@@ -167,7 +167,7 @@ impl World {
                     self.served.push(loan.tenant);
                     self.lent.push((loan, connection));
                 }
-                Action::Open { pool, tenant } => {
+                Action::Open { pool, tenant, .. } => {
                     self.opened += 1;
                     self.opening.push((pool, tenant));
                     assert!(self.places() <= self.budget, "a place beyond the budget");

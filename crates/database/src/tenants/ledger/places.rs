@@ -78,11 +78,12 @@ impl<C: Connection, W> Ledger<C, W> {
             // One that had nothing but callers was forgotten with its last idle connection.
             let pool = self.pools.entry(member.pool).or_insert_with(Pool::new);
             (pool.busy, pool.opening) = (pool.busy + 1, pool.opening + 1);
+            let is_only = pool.size() == 1;
             if let Some(tenant) = self.tenants.get_mut(&member.tenant) {
                 tenant.opening += 1;
             }
             self.go_to_the_end(member.tenant);
-            actions.push(Action::Open { pool: member.pool, tenant: member.tenant });
+            actions.push(Action::Open { pool: member.pool, tenant: member.tenant, is_only });
         }
         while self.soon_free() < wanted && self.evict(actions) {}
     }
