@@ -493,3 +493,26 @@ async fn nobody_waits_for_a_platform_that_says_nothing() {
     // Once, for a second, to find out.
     assert!(waited < Duration::from_millis(2_500), "{waited:?}");
 }
+
+#[tokio::test]
+async fn a_key_says_when_it_was_used_last() {
+    let house = crate::house().await;
+    let given = house.tenant().await;
+    let unused = house.tenant_key(&given.tenant, &["read_files"]).await;
+    let _ = given.data.get("/v1/workspaces").await.expect(200);
+    let keys = format!("/v1/tenants/{}/api-keys", given.tenant);
+    let begun = Instant::now();
+    loop {
+        let listed = house.admin.get(&keys).await.expect(200).json();
+        let of = |key: &str| {
+            let mut items = listed["items"].as_array().unwrap().iter();
+            items.find(|item| key.contains(item["prefix"].as_str().unwrap())).unwrap()["last_used_at"].clone()
+        };
+        assert!(of(unused.key()).is_null(), "{listed:#}");
+        if of(given.data.key()).is_string() {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{listed:#}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

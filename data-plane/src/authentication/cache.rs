@@ -32,6 +32,8 @@ const CONFIRMATION: Duration = Duration::from_secs(1);
 const TIDY: Duration = Duration::from_secs(30);
 /// A key's use is noted once in this time, as in `key_touch`.
 const NOTED: Duration = Duration::from_secs(60);
+/// How long after it was used that is noted.
+const LATER: Duration = Duration::from_millis(250);
 
 /// What this process remembers of keys. Cheap to clone.
 #[derive(Clone)]
@@ -178,6 +180,8 @@ impl KeyCache {
         }
         let platform = self.0.platform.clone();
         tokio::spawn(async move {
+            // By then the request is answered for which the key may have been looked up.
+            tokio::time::sleep(LATER).await;
             let note = async { store::touch(&platform.get().await?, key).await };
             if let Err(error) = note.await {
                 tracing::debug!(error = error.chain(), "a key's use could not be noted");
