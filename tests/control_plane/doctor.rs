@@ -342,15 +342,14 @@ async fn who_is_never_quiet_is_named_and_not_called_fine() {
     let shared = account(&house).await;
     let names = names(&house, "own").await;
     let rows = house.rows("select id, organization_id from tenants where name = 'own'").await;
-    let (tenant, organization): (TenantId, OrganizationId) = (rows[0].get(0), rows[0].get(1));
+    let (tenant, organization): (TenantId, OrganizationId) = (rows[0].try_get(0).unwrap(), rows[0].try_get(1).unwrap());
     let inside = TestCluster::get().admin(&names.database).await;
     let busy = tokio::spawn(async move {
         // They are not to be counted before the test ends.
         let come = format!(
             "insert into jobs (tenant_id, kind, run_at, payload)
             select tenant_id, 'usage', now() + interval '1 hour', jsonb_build_object(
-                'event_type', 'storage', 'quantity', 0, 'account_id', '{}') from tenant_identity",
-            shared
+                'event_type', 'storage', 'quantity', 0, 'account_id', '{shared}') from tenant_identity"
         );
         loop {
             inside.run(&come).await.unwrap();
