@@ -1,7 +1,5 @@
 //! What the doctor finds, what it repairs, and what it leaves alone.
 
-use std::time::Duration;
-
 use rowhouse_domain::{AccountId, OrganizationId, TenantId};
 use rowhouse_testkit::{Client, TestCluster, TestHouse};
 use serde_json::{Value, json};
@@ -343,21 +341,31 @@ async fn who_is_never_quiet_is_named_and_not_called_fine() {
     let names = names(&house, "own").await;
     let rows = house.rows("select id, organization_id from tenants where name = 'own'").await;
     let (tenant, organization): (TenantId, OrganizationId) = (rows[0].try_get(0).unwrap(), rows[0].try_get(1).unwrap());
-    let inside = TestCluster::get().admin(&names.database).await;
-    let busy = tokio::spawn(async move {
-        // They are not to be counted before the test ends.
-        let come = format!(
-            "insert into jobs (tenant_id, kind, run_at, payload)
-            select tenant_id, 'usage', now() + interval '1 hour', jsonb_build_object(
-                'event_type', 'storage', 'quantity', 0, 'account_id', '{shared}') from tenant_identity"
-        );
-        loop {
-            inside.run(&come).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(2)).await;
+    // They are not to be counted before the test ends.
+    let come = format!(
+        "insert into jobs (tenant_id, kind, run_at, payload)
+        select tenant_id, 'usage', now() + interval '1 hour', jsonb_build_object(
+            'event_type', 'storage', 'quantity', 0, 'account_id', '{shared}') from tenant_identity"
+    );
+    let mut busy = tokio::task::JoinSet::new();
+    for _ in 0..3 {
+        let (inside, come) = (TestCluster::get().admin(&names.database).await, come.clone());
+        busy.spawn(async move {
+            loop {
+                inside.run(&come).await.unwrap();
+            }
+        });
+    }
+    // On a machine that is short of time even these pause now and then for as long as the doctor looks.
+    let both = json!([organization.to_string(), tenant.to_string()]);
+    let mut named = Value::Null;
+    for _ in 0..10 {
+        let report = house.examine(&json!({"fix": false})).await;
+        assert_eq!(report["findings"], json!([]), "{report:#}");
+        named = report["left_out"].clone();
+        if named == both {
+            return;
         }
-    });
-    let report = house.examine(&json!({"fix": false})).await;
-    busy.abort();
-    assert_eq!(report["findings"], json!([]), "{report:#}");
-    assert_eq!(report["left_out"], json!([organization.to_string(), tenant.to_string()]), "{report:#}");
+    }
+    panic!("these were left out: {named:#}");
 }
