@@ -45,6 +45,7 @@ mod trees;
 mod tus;
 mod tus_clients;
 mod tus_javascript;
+mod tus_whole;
 mod uploads;
 mod usage;
 mod versions;

@@ -1,12 +1,12 @@
 //! Resumable uploads (tus 1.0): begun, broken off, gone on with, put together.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::{StreamExt, stream};
 use reqwest::{Body, Method, RequestBuilder};
-use rowhouse_testkit::{Answer, Client, Given, TestCluster, TestHouse};
+use rowhouse_testkit::{Answer, Client, Given, TestHouse};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
@@ -16,7 +16,7 @@ use super::recount;
 
 const OFFSET: &str = "application/offset+octet-stream";
 
-fn request(client: &Client, method: Method, path: &str) -> RequestBuilder {
+pub(super) fn request(client: &Client, method: Method, path: &str) -> RequestBuilder {
     client.request(method, path).header("tus-resumable", "1.0.0")
 }
 
@@ -26,24 +26,24 @@ fn metadata(given: &Given, name: &str) -> String {
 }
 
 /// Begins an upload and gives its address.
-async fn begin(given: &Given, name: &str, length: usize) -> String {
+pub(super) async fn begin(given: &Given, name: &str, length: usize) -> String {
     let begin = request(&given.data, Method::POST, "/v1/uploads").header("upload-length", length);
     let begun = Answer::of(begin.header("upload-metadata", metadata(given, name))).await.expect(201);
     assert!(begun.headers.contains_key("upload-expires"));
     begun.header("location").to_owned()
 }
 
-fn patch(client: &Client, path: &str, offset: usize) -> RequestBuilder {
+pub(super) fn patch(client: &Client, path: &str, offset: usize) -> RequestBuilder {
     request(client, Method::PATCH, path).header("content-type", OFFSET).header("upload-offset", offset)
 }
 
-async fn offset(client: &Client, path: &str) -> usize {
+pub(super) async fn offset(client: &Client, path: &str) -> usize {
     let head = Answer::of(request(client, Method::HEAD, path)).await.expect(200);
     assert_eq!(head.header("cache-control"), "no-store");
     head.header("upload-offset").parse().unwrap()
 }
 
-async fn content(given: &Given, name: &str) -> Option<Vec<u8>> {
+pub(super) async fn content(given: &Given, name: &str) -> Option<Vec<u8>> {
     let files = given.data.get(&format!("/v1/files?workspace_id={}", given.workspace)).await.expect(200).json();
     let file = files["items"].as_array().unwrap().iter().find(|file| file["name"] == name)?;
     let path = format!("/v1/files/{}/content", file["id"].as_str().unwrap());
@@ -224,7 +224,7 @@ fn halting(first: &'static str, second: &'static str) -> (oneshot::Sender<()>, B
 }
 
 /// Sends a body, and waits until it is being taken in.
-async fn under_way(house: &TestHouse, given: &Given, request: RequestBuilder) -> JoinHandle<Answer> {
+pub(super) async fn under_way(house: &TestHouse, given: &Given, request: RequestBuilder) -> JoinHandle<Answer> {
     let sending = tokio::spawn(Answer::of(request));
     for _ in 0..300 {
         if !house.tenant_rows(given, "select from upload_intents").await.is_empty() {
@@ -322,35 +322,6 @@ async fn what_came_before_a_connection_broke_is_kept() {
 }
 
 #[tokio::test]
-async fn another_process_goes_on_where_a_killed_one_was() {
-    let house = crate::house().await;
-    let given = house.tenant().await;
-    let whole: Vec<u8> = (0..6_000_000u32).flat_map(u32::to_le_bytes).collect();
-    let process = house.data_plane_process("").await;
-    let client = process.client.with_key(given.data.key());
-    let path = begin(&given, "large.bin", whole.len()).await;
-    let _ = Answer::of(patch(&client, &path, 0).body(whole[..1_000_000].to_vec())).await.expect(204);
-    // The process dies in the middle of the next piece, behind what it records at a time.
-    let next = whole[1_000_000..20_000_000].to_vec();
-    let stream = stream::iter([Ok::<_, std::io::Error>(next)]).chain(stream::pending());
-    let sending = patch(&client, &path, 1_000_000).header("content-length", 23_000_000).body(Body::wrap_stream(stream));
-    let sending = tokio::spawn(sending.send());
-    for _ in 0..200 {
-        if offset(&given.data, &path).await > 1_000_000 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    process.kill().await;
-    assert!(sending.await.unwrap().is_err());
-    let known = offset(&given.data, &path).await;
-    assert!(known > 1_000_000, "{known}");
-    let _ = Answer::of(patch(&given.data, &path, known).body(whole[known..].to_vec())).await.expect(204);
-    assert_eq!(Sha256::digest(content(&given, "large.bin").await.unwrap()), Sha256::digest(&whole));
-    house.expect_used(i64::try_from(whole.len()).unwrap()).await;
-}
-
-#[tokio::test]
 async fn a_piece_has_the_checksum_that_was_stated() {
     let house = crate::house().await;
     let given = house.tenant().await;
@@ -396,60 +367,6 @@ async fn creation_takes_the_beginning_along_and_termination_leaves_nothing() {
     // An upload of nothing is whole at once.
     let _ = begin(&given, "empty.txt", 0).await;
     assert_eq!(content(&given, "empty.txt").await.unwrap(), b"");
-    house.expect_reserved(0).await;
-}
-
-/// Gigabytes take longer to put together than many a client waits.
-#[tokio::test]
-async fn a_file_is_put_together_once_whoever_waits_for_it() {
-    let house = crate::house().await;
-    let given = house.tenant().await;
-    let organization = TestCluster::get().admin(&house.platform).await;
-    for name in ["left", "asked"] {
-        // Every byte has come, and the file could not be made then.
-        let path = begin(&given, name, 5).await;
-        let taken = given.upload(name, "x").await;
-        Answer::of(patch(&given.data, &path, 0).body("words")).await.problem(409, "name_taken");
-        let _ = given.data.delete(&format!("/v1/files/{taken}")).await.expect(204);
-        house.expect_used(if name == "left" { 1 } else { 7 }).await;
-        organization.run("begin; select from organizations for update").await.unwrap();
-        let first = under_way(&house, &given, request(&given.data, Method::HEAD, &path)).await;
-        first.abort();
-        assert!(first.await.is_err_and(|error| error.is_cancelled()));
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        if name == "asked" {
-            let ask = || tokio::spawn(Answer::of(request(&given.data, Method::HEAD, &path)));
-            let (second, third) = (ask(), ask());
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            organization.run("rollback").await.unwrap();
-            for asked in [second, third] {
-                let _ = asked.await.unwrap().expect(200);
-            }
-        } else {
-            organization.run("rollback").await.unwrap();
-        }
-        let begun = Instant::now();
-        while content(&given, name).await.as_deref() != Some(b"words") {
-            assert!(begun.elapsed() < Duration::from_secs(20), "there is no file");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        let left = "select from upload_intents where state = 'pending' and tenant_id = app_tenant_id()";
-        assert!(house.tenant_rows(&given, left).await.is_empty());
-    }
-}
-
-/// The hash of a part is known from when it came: what its bytes have become since is nobody's content.
-#[tokio::test]
-async fn a_part_that_has_rotted_becomes_no_file() {
-    let house = crate::house().await;
-    let given = house.tenant().await;
-    let path = begin(&given, "a.txt", 10).await;
-    let _ = Answer::of(patch(&given.data, &path, 0).body("words")).await.expect(204);
-    house.change_objects(|bytes| bytes[0] ^= 1);
-    Answer::of(patch(&given.data, &path, 5).body("words")).await.problem(503, "unavailable");
-    assert_eq!(content(&given, "a.txt").await, None);
-    assert_eq!(Answer::of(request(&given.data, Method::HEAD, &path)).await.status.as_u16(), 503);
-    let _ = Answer::of(request(&given.data, Method::DELETE, &path)).await.expect(204);
     house.expect_reserved(0).await;
 }
 
